@@ -1,15 +1,14 @@
 //! Sorting many label sets.
 //!
-//! Sets that are selected together begin alike: a name, a job, a pod's name up to the last
-//! characters. A sort that compares them two by two looks at those bytes again in each
-//! comparison. Here a run of sets is first asked where the first difference among them is, the
-//! eight characters from there become each one's key, and the keys are sorted; sets with equal
-//! keys are a run again. Each step reads each set once, instead of once a comparison.
+//! Sets that are selected together usually share a long beginning: a name, a job, a pod's name up to its last
+//! characters. A comparison sort reads those bytes again in each comparison. Here, the first difference within a run of
+//! sets is found first, the eight characters from there become the key of each set, and the keys are sorted. Sets with
+//! equal keys form a run again. Each step reads each set once, instead of once per comparison.
 //!
 //! # Format
-//! A key has the characters of names and values in their order, each one more than its byte,
-//! with a zero behind each name and value: then numbers are ordered as [`Labels`] are, since a
-//! part that ends is smaller than one that continues. No byte of UTF-8 is 255.
+//! A key has the characters of names and values in order, each increased by one, with a zero after each name and value.
+//! Numbers are then ordered as [`Labels`] are, since a part that ends is smaller than one that continues. No byte of
+//! UTF-8 is 255.
 
 use crate::model::Labels;
 use crate::model::labels::{common_prefix, compare, read_part};
@@ -17,10 +16,10 @@ use crate::model::labels::{common_prefix, compare, read_part};
 /// Runs of fewer sets are sorted by comparing.
 const RUN_MIN: usize = 24;
 
-/// Where items stand in the order of their labels.
+/// The order of items by their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelOrder {
-    /// At each place the index of the item that belongs there; equal ones stand side by side.
+    /// For each position, the index of the item that belongs there. Equal items are adjacent.
     pub order: Vec<u32>,
     /// Whether no two items can have the same labels.
     pub is_strict: bool,
@@ -29,7 +28,7 @@ pub struct LabelOrder {
 /// Finds the order of `items` by their labels.
 ///
 /// # Panics
-/// Beyond `u32::MAX` items.
+/// If there are more than `u32::MAX` items.
 pub fn label_order<T>(items: &[T], labels: impl Fn(&T) -> &Labels) -> LabelOrder {
     let count = u32::try_from(items.len()).expect("items are counted in 32 bits");
     let mut entries: Vec<Entry<'_>> = (0..count)
@@ -41,29 +40,28 @@ pub fn label_order<T>(items: &[T], labels: impl Fn(&T) -> &Labels) -> LabelOrder
     LabelOrder { order: entries.into_iter().map(|entry| entry.at).collect(), is_strict }
 }
 
-/// Sorts `items` by their labels. Items with equal labels stand side by side, in any order.
+/// Sorts `items` by their labels. Items with equal labels become adjacent, in any order.
 pub fn sort_by_labels<T>(items: &mut [T], labels: impl Fn(&T) -> &Labels) {
     let found = label_order(items, labels);
     arrange(items, found.order);
 }
 
-/// A set on its way.
+/// A set while it is sorted.
 struct Entry<'a> {
     key: u64,
-    /// Its place among the items.
+    /// Its index among the items.
     at: u32,
     bytes: &'a [u8],
 }
 
-/// A place in a set: where a name or value begins, and how many of its bytes are before the
-/// place.
+/// A position in a set: where a name or value begins, and how many of its bytes come before the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     part: usize,
     skip: usize,
 }
 
-/// Sorts; whether no two are equal.
+/// Sorts the entries. Returns whether no two are equal.
 fn sort(entries: &mut [Entry<'_>]) -> bool {
     let mut is_strict = true;
     let mut runs = vec![(0..entries.len(), Place { part: 0, skip: 0 })];
@@ -83,7 +81,7 @@ fn sort(entries: &mut [Entry<'_>]) -> bool {
         for entry in run.iter_mut() {
             entry.key = key(entry.bytes, place);
         }
-        // Sets that were made one after the other stay so: they are close in memory.
+        // Sets that were created one after the other keep their order: they are close in memory.
         run.sort_unstable_by_key(|entry| (entry.key, entry.at));
         let mut start = range.start;
         for equal in run.chunk_by(|a, b| a.key == b.key) {
@@ -97,12 +95,12 @@ fn sort(entries: &mut [Entry<'_>]) -> bool {
     is_strict
 }
 
-/// Where the sets of a run are not all alike any more; `None` if all are equal. They are alike
-/// before the part at `from`.
+/// The first position at which the sets of a run differ; `None` if all are equal. They are equal before the part at
+/// `from`.
 fn first_difference(run: &[Entry<'_>], from: usize) -> Option<Place> {
     let (first, rest) = run.split_first()?;
     let mut least: Option<Place> = None;
-    // As many bytes of `first` as all sets so far begin with.
+    // The bytes of `first` that all sets so far begin with.
     let mut alike = &first.bytes[from..];
     for other in rest {
         let tail = other.bytes.get(from..).unwrap_or_default();
@@ -120,12 +118,12 @@ fn first_difference(run: &[Entry<'_>], from: usize) -> Option<Place> {
     least
 }
 
-/// Where `part` begins in the bytes that it is a slice of.
+/// The offset of `part` in the bytes that it is a slice of.
 fn offset_in(bytes: &[u8], part: &[u8]) -> usize {
     part.as_ptr() as usize - bytes.as_ptr() as usize
 }
 
-/// Where two different sets differ first.
+/// The first position at which two different sets differ.
 fn difference(a: &[u8], b: &[u8], from: usize) -> Place {
     let alike = from + common_prefix(&a[from..], &b[from..]);
     let mut part = from;
@@ -136,7 +134,7 @@ fn difference(a: &[u8], b: &[u8], from: usize) -> Place {
     Place { part, skip: common_prefix(content(a), content(b)) }
 }
 
-/// The eight characters from a place on.
+/// The eight characters from a position on.
 fn key(bytes: &[u8], place: Place) -> u64 {
     const LENGTH: usize = size_of::<u64>();
     let mut out = [0u8; LENGTH];
@@ -155,7 +153,7 @@ fn key(bytes: &[u8], place: Place) -> u64 {
     u64::from_be_bytes(out)
 }
 
-/// Moves each item to its place: at `i` comes the one that is at `order[i]`.
+/// Permutes the items: the one at `order[i]` moves to `i`.
 fn arrange<T>(items: &mut [T], mut order: Vec<u32>) {
     for start in 0..order.len() {
         let mut at = start;

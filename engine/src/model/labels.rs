@@ -1,8 +1,7 @@
 //! Label sets: the identity of a series.
 //!
-//! A set is one shared byte string in a canonical form, so that cloning is a reference
-//! count, hashing and equality are one pass over bytes, and the in-memory form is also
-//! the stored form.
+//! A set is one shared byte string in a canonical form. Cloning it increments a reference count, hashing and equality
+//! are one pass over bytes, and the in-memory form is also the stored form.
 //!
 //! # Format
 //! For each label, in ascending order of name bytes: `varint(name length)`, name,
@@ -70,7 +69,7 @@ impl Labels {
         Self::from_unsorted(&mut kept)
     }
 
-    /// [`Labels::from_pairs`] of pairs whose values are not empty; sorts them where they are.
+    /// Same as [`Labels::from_pairs`] for pairs whose values are not empty; sorts them in place.
     pub(crate) fn from_unsorted(pairs: &mut [(&str, &str)]) -> Result<Self, LabelsError> {
         // Most writers send their tags sorted.
         if !pairs.is_sorted_by(|a, b| a.0 < b.0) {
@@ -88,7 +87,7 @@ impl Labels {
     /// Encodes pairs that are already sorted, unique and not empty.
     fn from_sorted(pairs: &[(&str, &str)]) -> Self {
         let size: usize = pairs.iter().map(|(n, v)| encoded_len(n) + encoded_len(v)).sum();
-        // Most sets fit, and then the one allocation is that of the set itself.
+        // Most sets fit, in which case the only allocation is that of the set itself.
         let (mut small, mut large) = ([0; SMALL_SET_BYTES], Vec::new());
         let bytes = match small.get_mut(..size) {
             Some(bytes) => bytes,
@@ -117,14 +116,14 @@ impl Labels {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LabelsError> {
         let mut offset = 0;
         let mut previous: &[u8] = &[];
-        // One pass over all bytes mostly answers for every text among them.
+        // One pass over all bytes usually checks all texts at once.
         let is_ascii = bytes.is_ascii();
         let is_text = |part: &[u8]| is_ascii || std::str::from_utf8(part).is_ok();
         while offset < bytes.len() {
             let broken = LabelsError::NotCanonical { offset };
             let Some((name, after_name)) = read_part(bytes, offset) else { return Err(broken) };
             let Some((value, after_value)) = read_part(bytes, after_name) else { return Err(broken) };
-            // No name is before the empty one, so this refuses empty names too.
+            // No name sorts before the empty one, so this refuses empty names too.
             if previous >= name || value.is_empty() || !is_text(name) || !is_text(value) {
                 return Err(broken);
             }
@@ -144,8 +143,7 @@ impl Labels {
         LabelsIter { parts: self.parts() }
     }
 
-    /// The pairs as they are encoded: each is a range of [`Labels::as_bytes`], and the same
-    /// bytes in every set that has the pair.
+    /// The encoded pairs. Each is a range of [`Labels::as_bytes`], and the same bytes in every set that has the pair.
     pub(crate) fn encoded_pairs(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &*self.bytes;
         std::iter::from_fn(move || {
@@ -156,7 +154,7 @@ impl Labels {
         })
     }
 
-    /// The pairs as bytes: what compares and counts needs no text.
+    /// The pairs as bytes, for callers that only compare or count.
     fn parts(&self) -> Parts<'_> {
         Parts { bytes: &self.bytes, offset: 0 }
     }
@@ -178,7 +176,7 @@ impl Labels {
         self.get(METRIC_NAME)
     }
 
-    /// How many labels the set has.
+    /// The number of labels in the set.
     pub fn len(&self) -> usize {
         self.parts().count()
     }
@@ -193,15 +191,15 @@ impl Labels {
         LabelsBuilder { pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
     }
 
-    /// The set without the labels for which `drop` answers true.
+    /// The set without the labels for which `drop` returns true.
     pub fn without(&self, mut drop: impl FnMut(&str) -> bool) -> Labels {
         let mut bytes = Vec::with_capacity(self.bytes.len());
         self.copy_kept(|name| !std::str::from_utf8(name).is_ok_and(&mut drop), &mut bytes);
         if bytes.len() == self.bytes.len() { self.clone() } else { Labels { bytes: bytes.into() } }
     }
 
-    /// Appends the canonical form of the set of those labels whose names `keep` accepts: what
-    /// compares two sets without making new ones.
+    /// Appends the canonical form of the set of labels whose names `keep` accepts, so that sets can be compared without
+    /// creating new ones.
     pub fn copy_kept(&self, mut keep: impl FnMut(&[u8]) -> bool, out: &mut Vec<u8>) {
         let mut parts = self.parts();
         let mut start = 0;
@@ -214,10 +212,10 @@ impl Labels {
     }
 }
 
-/// Encoded sets up to this many bytes are put together on the stack.
+/// Encoded sets up to this size are assembled on the stack.
 const SMALL_SET_BYTES: usize = 512;
 
-/// How many bytes [`put_text`] writes.
+/// The number of bytes that [`put_text`] writes.
 #[inline]
 fn encoded_len(text: &str) -> usize {
     let (mut length, mut bytes) = (text.len() >> 7, 1);
@@ -227,7 +225,7 @@ fn encoded_len(text: &str) -> usize {
     bytes + text.len()
 }
 
-/// Writes a name or value to the front of `out`, which has room, and returns what is left.
+/// Writes a name or value to the front of `out`, which must have room for it, and returns the rest.
 #[inline]
 fn put_text<'a>(mut out: &'a mut [u8], text: &str) -> &'a mut [u8] {
     let mut length = text.len();
@@ -242,14 +240,14 @@ fn put_text<'a>(mut out: &'a mut [u8], text: &str) -> &'a mut [u8] {
     rest
 }
 
-/// Appends a pair as it stands in a set.
+/// Appends a pair in the encoding of a set.
 pub(crate) fn push_pair(bytes: &mut Vec<u8>, name: &str, value: &str) {
     let start = bytes.len();
     bytes.resize(start + encoded_len(name) + encoded_len(value), 0);
     put_text(put_text(&mut bytes[start..], name), value);
 }
 
-/// The pair that `bytes` begin with, and the pair's length there.
+/// The pair that `bytes` begin with, and its encoded length.
 #[inline]
 pub(crate) fn read_pair(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
     let (name, after_name) = read_part(bytes, 0)?;
@@ -257,7 +255,7 @@ pub(crate) fn read_pair(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
     Some((name, value, end))
 }
 
-/// How many bytes two slices begin with that are the same.
+/// The number of equal bytes at the start of two slices.
 pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     const WORD: usize = 8;
     let word = |bytes: &[u8], at| bytes.get(at..).and_then(|tail| tail.first_chunk::<WORD>()).copied();
@@ -274,7 +272,7 @@ pub(super) fn compare(a: &[u8], b: &[u8]) -> Ordering {
     if alike == a.len() || alike == b.len() {
         return a.len().cmp(&b.len());
     }
-    // The part that differs begins where all before it are alike, lengths included.
+    // The first differing part begins where all parts before it are equal, including their lengths.
     let mut start = 0;
     while let Some((_, end)) = read_part(a, start).filter(|(_, end)| *end <= alike) {
         start = end;
@@ -283,7 +281,7 @@ pub(super) fn compare(a: &[u8], b: &[u8]) -> Ordering {
     a.map(|(part, _)| part).cmp(&b.map(|(part, _)| part))
 }
 
-/// A name or value and where the next one begins.
+/// A name or value, and the offset of the next one.
 #[inline]
 pub(super) fn read_part(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     let first = *bytes.get(offset)?;
@@ -295,7 +293,7 @@ pub(super) fn read_part(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     Some((bytes.get(start..end)?, end))
 }
 
-/// A part whose length takes more than a byte.
+/// A part whose length takes more than one byte.
 fn read_long_part(bytes: &[u8], mut offset: usize) -> Option<(&[u8], usize)> {
     let mut length = 0u64;
     let mut shift = 0;

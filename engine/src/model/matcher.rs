@@ -34,7 +34,7 @@ impl MatchOp {
 pub struct Matcher {
     /// The label's name.
     pub name: String,
-    /// How to compare.
+    /// The comparison.
     pub op: MatchOp,
     /// The text or the regular expression as written.
     pub value: String,
@@ -52,7 +52,7 @@ pub fn meets_any(selectors: &[Vec<Matcher>], labels: &Labels) -> bool {
 }
 
 impl Matcher {
-    /// A matcher; a regular expression is compiled here, once. Where a request may have many, see
+    /// Creates a matcher. A regular expression is compiled here, once. For a request that may have many, see
     /// [`Matcher::within`].
     ///
     /// # Errors
@@ -61,10 +61,10 @@ impl Matcher {
         Self::compiled_by(name, op, value, Pattern::new)
     }
 
-    /// As [`Matcher::new`], within what the expressions of a request may take.
+    /// Same as [`Matcher::new`], within the limit for the expressions of a request.
     ///
     /// # Errors
-    /// As [`Expressions::pattern`].
+    /// Same as [`Expressions::pattern`].
     pub fn within(
         name: &str,
         op: MatchOp,

@@ -1,12 +1,12 @@
-//! What a metric is: its type, its help text, its unit.
+//! The description of a metric: its type, its help text, its unit.
 
 /// The type that a writer gave a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum MetricType {
-    /// Nothing is known.
+    /// Not known.
     #[default]
     Unknown,
-    /// Only rises, or starts again at zero.
+    /// Only rises, or restarts at zero.
     Counter,
     /// Rises and falls.
     Gauge,
@@ -14,7 +14,7 @@ pub enum MetricType {
     Histogram,
     /// Counts by size that may fall.
     GaugeHistogram,
-    /// Quantiles that the writer computed.
+    /// Quantiles computed by the writer.
     Summary,
     /// A constant 1 whose labels are the message.
     Info,
@@ -35,17 +35,17 @@ impl MetricType {
         MetricType::StateSet,
     ];
 
-    /// Its number, in records and in remote write alike.
+    /// Its number, the same in records and in remote write.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The type with a number.
+    /// The type with this number, if there is one.
     pub fn from_code(code: u8) -> Option<MetricType> {
         Self::ALL.get(usize::from(code)).copied()
     }
 
-    /// Its name, as OpenMetrics and Prometheus write it.
+    /// Its name in OpenMetrics and Prometheus.
     pub fn as_str(self) -> &'static str {
         match self {
             MetricType::Unknown => "unknown",
@@ -65,9 +65,9 @@ impl MetricType {
 pub struct Metadata {
     /// Its type.
     pub kind: MetricType,
-    /// What it means, for people.
+    /// Its meaning, for people.
     pub help: String,
-    /// Its unit; often empty, since names end in it.
+    /// Its unit; often empty, since names usually end with it.
     pub unit: String,
 }
 

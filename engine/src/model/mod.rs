@@ -1,4 +1,4 @@
-//! The vocabulary every layer shares: label sets, samples, time ranges, matchers.
+//! The vocabulary that all layers share: label sets, samples, time ranges, matchers.
 //!
 //! Nothing here does I/O or knows how samples are stored. The query crate uses these
 //! types too, so a label set travels from the socket to a query's answer unchanged.

@@ -1,5 +1,4 @@
-//! Regular expressions over label values: RE2 syntax as Go reads it, matched against the
-//! whole value.
+//! Regular expressions over label values: RE2 syntax as Go reads it, matched against the whole value.
 //!
 //! The text is read by a parser of our own (`syntax.rs`, `class.rs`), because the syntax that the `regex` crate reads
 //! differs in many small ways: what a stray `{` means, that `\d`, `\w`, `\s`, `\b` are ASCII, `&&` and `[` inside a
@@ -12,14 +11,14 @@
 //! The automaton is built when it is first needed, except where the pattern is so large that building it might fail
 //! or take long; then at once, within what the request may take.
 //!
-//! Over the sorted values of an index a pattern walks (`walk.rs`): what values share is read
-//! once, and stretches without a match are skipped.
+//! [`PatternWalk`] (`walk.rs`) matches a pattern against the sorted values of an index: bytes that values share are
+//! read once, and ranges without a match are skipped.
 //!
 //! The memory of an automaton is estimated before it is built (`weight.rs`). The patterns of one request are limited
 //! together (`expressions.rs`), and compiled patterns are cached by their text for all requests (`cache.rs`).
 //!
 //! # Invariants
-//! - I1: a fast path answers as the automaton would.
+//! I1: a fast path gives the same result as the automaton.
 //! - I2: building is bounded: 64 KiB of text, unless the pattern is a set of literals, 4 MiB
 //!   of automaton, 200 nested groups, 1,000 repetitions, 131,072 ranges of characters.
 //!   Matching takes time linear in the value, and 1 MiB for each thread; of an automaton of
@@ -60,14 +59,14 @@ pub use walk::{PatternWalk, Verdict};
 /// limit.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
-/// What of a pattern an error shows, characters.
+/// The number of characters of a pattern that an error shows.
 const SHOWN_MAX: usize = 200;
 
 /// The largest automaton, bytes.
 const AUTOMATON_BYTES_MAX: u64 = 4 << 20;
 
-/// Automata of at most this weight are built when they are needed: that takes less than a
-/// millisecond, and surely succeeds.
+/// Automata of at most this weight are built when they are first needed: that takes less than a millisecond and always
+/// succeeds.
 const LAZY_BYTES_MAX: u64 = 64 << 10;
 
 /// A compiled, fully anchored expression. Clones share everything.
@@ -88,14 +87,14 @@ pub struct Pattern {
 #[derive(Debug)]
 struct Inner {
     text: Arc<str>,
-    /// What it may take, bytes.
+    /// The upper bound of its memory, bytes.
     bytes: u64,
-    /// What of that its automaton may take, if it may have one.
+    /// The part of that for its automaton, if it may have one.
     runs: Option<u64>,
     shape: Shape,
-    /// What every matching value begins with; may be empty.
+    /// The common beginning of all matching values; may be empty.
     prefix: String,
-    /// `None` inside where it cannot be built, which is where it is not needed.
+    /// The inner `None` means that it cannot be built, which happens only where it is not needed.
     automaton: OnceLock<Option<Automaton>>,
 }
 
@@ -110,9 +109,8 @@ pub struct PatternError {
 }
 
 impl Pattern {
-    /// Compiles `text`, anchored at both ends, with `.` matching newlines too; or gives the
-    /// pattern of this text that the process keeps. A request that may have many of them
-    /// compiles them by [`Expressions::pattern`].
+    /// Compiles `text`, anchored at both ends, with `.` matching newlines too, or returns the cached pattern of this
+    /// text. A request that may have many patterns compiles them with [`Expressions::pattern`].
     ///
     /// # Errors
     /// [`PatternError`] when the text does not parse or the automaton would be too large.
@@ -129,12 +127,12 @@ impl Pattern {
         Draft::of(text, work)?.build(work)
     }
 
-    /// As it is written.
+    /// The expression as written.
     pub fn text(&self) -> &str {
         &self.inner.text
     }
 
-    /// What it may take in memory, bytes.
+    /// The upper bound of its memory, bytes.
     pub fn bytes(&self) -> u64 {
         self.inner.bytes
     }
@@ -148,15 +146,15 @@ impl Pattern {
             Shape::AnyCase(literal) if value.is_ascii() => literal.eq_ignore_ascii_case(value),
             Shape::Glob(glob) => glob.is_match(value),
             Shape::AnyCase(_) | Shape::Automaton => {
-                // Most values that do not match differ at once, and need no automaton.
+                // Most values that do not match differ early, and need no automaton.
                 value.starts_with(&self.inner.prefix)
                     && self.automaton().is_some_and(|automaton| automaton.is_match(value.as_bytes()))
             }
         }
     }
 
-    /// The only values that can match, sorted and each once, where these are finitely many
-    /// and not too many. For look-ups by value.
+    /// The only values that can match, sorted and without duplicates, if their number is finite and not too large. For
+    /// lookups by value.
     pub fn as_literals(&self) -> Option<&[String]> {
         match &self.inner.shape {
             Shape::Literals(literals) => Some(literals),
@@ -164,8 +162,7 @@ impl Pattern {
         }
     }
 
-    /// What every matching value begins with, if that is anything. For scans of a sorted
-    /// list.
+    /// The common beginning of all matching values, unless it is empty. For scans of a sorted list.
     pub fn prefix(&self) -> Option<&str> {
         Some(self.inner.prefix.as_str()).filter(|prefix| !prefix.is_empty())
     }
@@ -175,7 +172,7 @@ impl Pattern {
         matches!(self.inner.shape, Shape::Everything)
     }
 
-    /// Whether every value but the empty one matches, and that one does not.
+    /// Whether every value except the empty one matches, and the empty one does not.
     pub fn is_something(&self) -> bool {
         matches!(self.inner.shape, Shape::Something)
     }
@@ -184,7 +181,7 @@ impl Pattern {
     fn is_prefix_alone(&self) -> bool {
         match &self.inner.shape {
             Shape::Everything => true,
-            // Of another text at the start than the prefix nothing would follow.
+            // With a text other than the prefix at the start, nothing would follow.
             Shape::Glob(glob) => glob.prefix_alone() == Some(&self.inner.prefix),
             _ => false,
         }
@@ -195,8 +192,8 @@ impl Pattern {
         PatternWalk::new(self)
     }
 
-    /// The automaton; never `None` where a value is matched by it, since what cannot be built
-    /// is refused when the pattern is made.
+    /// The automaton. Never `None` where a value is matched with it, because a pattern whose automaton cannot be built
+    /// is refused when it is created.
     fn automaton(&self) -> Option<&Automaton> {
         let inner = &*self.inner;
         inner.runs?;

@@ -12,10 +12,10 @@ pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }
 
-/// What one sample holds.
+/// The value of one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A float; every bit pattern is kept.
+    /// A float; every bit pattern is preserved.
     Float(f64),
     /// An integer, exact over the whole range of `i64`. Queries see it as the nearest float.
     Int(i64),
@@ -24,7 +24,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Bytes beside the value itself: those of a histogram.
+    /// The size of the value's heap memory: that of a histogram.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
@@ -36,9 +36,8 @@ impl Value {
 
 /// Samples of one series in ascending time order: columns, not rows.
 ///
-/// A histogram sample has its timestamp in `timestamps`, NaN in `values`, and its
-/// histogram in `histograms` under its index. Most series have none, so that list and
-/// `start_timestamps` are empty and cost nothing.
+/// A histogram sample has its timestamp in `timestamps`, NaN in `values`, and its histogram in `histograms` under its
+/// index. Most series have no histograms, so that list and `start_timestamps` are usually empty and cost nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Samples {
     /// Nanoseconds, strictly ascending.

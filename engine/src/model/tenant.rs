@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use crate::model::{Labels, Matcher};
 
-/// The series whose label has one value: writes of a tenant get it, and reads of a tenant are restricted to it.
+/// A tenant, defined by one value of a label. Its writes get the label, and its reads are restricted to series that
+/// have it.
 ///
 /// ```
 /// use barograph_engine::model::{Labels, Tenant};
@@ -24,7 +25,7 @@ pub struct Tenant {
     name: Box<str>,
 }
 
-/// A label set of another tenant.
+/// The label set belongs to another tenant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "its label {label} is {found:?}, but the writer is the tenant {name:?}: send that value or leave the label out"
@@ -66,7 +67,7 @@ impl Tenant {
     /// Checks that a label set belongs to this tenant.
     ///
     /// # Errors
-    /// It does not.
+    /// It belongs to another tenant.
     pub fn check(&self, labels: &Labels) -> Result<(), ForeignTenant> {
         let found = labels.get(&self.label).unwrap_or_default();
         if found == &*self.name { Ok(()) } else { Err(self.foreign(found)) }
@@ -85,8 +86,8 @@ impl Tenant {
         }
     }
 
-    /// The key of descriptions of a metric family that this tenant wrote: the name of the family, a NUL, label and
-    /// name. Family names contain no NUL, so these keys sort after the family's own.
+    /// The key under which this tenant's descriptions of a metric family are stored: the name of the family, a NUL,
+    /// label and name. Family names contain no NUL, so these keys sort after the family's own.
     pub(crate) fn family_key(&self, family: &str) -> String {
         format!("{family}\0{}\0{}", self.label, self.name)
     }

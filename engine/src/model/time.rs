@@ -3,8 +3,8 @@
 /// Nanoseconds since the Unix epoch; negative before it.
 pub type Timestamp = i64;
 
-/// A span of time that is open on the left and closed on the right, as PromQL's windows
-/// are: it holds `t` iff `start < t <= end`.
+/// A time range that is open on the left and closed on the right, like the windows of PromQL: it contains `t` if and
+/// only if `start < t <= end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimeRange {
     /// Excluded left end, nanoseconds.

@@ -1,8 +1,8 @@
-//! Why a series or a sample of a request is refused, in words that name it.
+//! Why a series or a sample of a request is refused.
 
 use crate::model::HistogramError;
 
-/// What is wrong with a label set.
+/// The fault of a label set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabelFault {
@@ -18,7 +18,7 @@ pub enum LabelFault {
     /// A name occurs twice.
     #[error("label name {name:?} occurs twice")]
     Duplicate {
-        /// The name, cut where it is long.
+        /// The name, truncated if it is long.
         name: String,
     },
     /// A name or value is not UTF-8.
@@ -37,7 +37,7 @@ pub enum LabelFault {
         /// The limit.
         limit: usize,
     },
-    /// More labels are sent than are looked at.
+    /// More labels were sent than are read.
     #[error("{found} labels were sent, empty ones included; the fixed limit is {limit}; send fewer")]
     TooManySent {
         /// Labels found.
@@ -45,7 +45,7 @@ pub enum LabelFault {
         /// The limit.
         limit: usize,
     },
-    /// Names and values of an exemplar are so long that they are not looked at.
+    /// The names and values of an exemplar are too long to be read.
     #[error("its labels have {bytes} bytes, the limit is {limit} characters (that of OpenMetrics)")]
     ExemplarTooLong {
         /// Bytes found.
@@ -64,21 +64,21 @@ pub enum LabelFault {
         /// The limit.
         limit: usize,
     },
-    /// A reference to a symbol that the request does not have.
+    /// A reference to a symbol that is not in the request.
     #[error("symbol {index} does not exist, the request has {symbols}")]
     Symbol {
         /// The reference.
         index: u64,
-        /// How many symbols there are.
+        /// The number of symbols.
         symbols: usize,
     },
-    /// References do not come in pairs.
+    /// The number of references is odd.
     #[error("its label references do not come in pairs")]
     Unpaired,
 }
 
 impl LabelFault {
-    /// Whether the message itself is at fault: its references lead nowhere.
+    /// Whether the message itself is malformed, because a reference has no symbol.
     pub(crate) fn is_reference(&self) -> bool {
         matches!(self, LabelFault::Symbol { .. } | LabelFault::Unpaired)
     }
@@ -108,7 +108,7 @@ pub enum RemoteReason {
         /// Its time.
         timestamp_ms: i64,
     },
-    /// The sample is past the retention.
+    /// The sample is older than the retention.
     #[error(
         "timestamp {timestamp_ms} ms is older than the retention, which reaches back to {limit_ms} ms (retention)"
     )]
@@ -118,7 +118,7 @@ pub enum RemoteReason {
         /// The oldest time that is kept.
         limit_ms: i64,
     },
-    /// The time cannot be counted in nanoseconds.
+    /// The timestamp does not fit into 64 bits of nanoseconds.
     #[error("timestamp {timestamp_ms} ms is out of range")]
     Time {
         /// Its time.
@@ -127,19 +127,19 @@ pub enum RemoteReason {
     /// Version 2: both samples and histograms.
     #[error("it has samples and histograms; only one of them is allowed")]
     Mixed,
-    /// Version 2: neither.
+    /// Version 2: neither samples nor histograms.
     #[error("it has neither samples nor histograms")]
     Empty,
-    /// The database refuses it, and will as long as nothing changes.
+    /// The database refuses it, and will refuse it again unless something changes.
     #[error("{why}")]
     Refused {
-        /// Its words.
+        /// The reason.
         why: String,
     },
     /// A limit that clears with time: the same request may be accepted later.
     #[error("{why}")]
     Limited {
-        /// Its words.
+        /// The reason.
         why: String,
     },
 }

@@ -9,8 +9,8 @@
 //! 8 negative spans                          16 custom bounds   17 start time, ms (version 2)
 //! span: 1 offset (sint32), 2 length
 //! ```
-//! Integer histograms (field 1) count in deltas: each bucket as the difference to the one
-//! before, the first one absolute. Float histograms (field 2) have absolute counts.
+//! Integer histograms (field 1) count in deltas: each bucket is the difference from the previous one, and the first is
+//! absolute. Float histograms (field 2) have absolute counts.
 
 mod resolution;
 
@@ -23,15 +23,15 @@ use crate::remote::wire::{self, Fields, WireError};
 pub struct WireHistogram {
     /// The histogram, counts absolute.
     pub histogram: Histogram,
-    /// Whether it counts in floats; integer ones must add up exactly.
+    /// Whether its counts are floats; integer counts must add up exactly.
     pub is_float: bool,
     /// Its time.
     pub timestamp_ms: i64,
-    /// When its counting began; 0 where unknown.
+    /// When its counting began, milliseconds; 0 if unknown.
     pub start_ms: i64,
 }
 
-/// One side of zero while it is read: deltas and counts may both be there.
+/// One side of zero while it is read: deltas and counts may both be present.
 #[derive(Default)]
 struct Side {
     spans: Vec<Span>,
@@ -40,8 +40,8 @@ struct Side {
     counts: Vec<f64>,
 }
 
-/// Adds to a list, which a byte of the request makes eight bytes longer: up to one item more than a histogram may have,
-/// which refuses it.
+/// Appends to a list. Each byte of the request adds eight bytes to it, so it stops one item past the maximum, which
+/// causes the histogram to be refused.
 fn push<T>(list: &mut Vec<T>, item: T, max: usize) {
     if list.len() <= max {
         list.push(item);
@@ -117,7 +117,7 @@ fn span(fields: Fields<'_>) -> Result<Span, WireError> {
     Ok(span)
 }
 
-/// Hints that a later version may add say nothing that is known.
+/// A hint added by a later version counts as unknown.
 fn hint(code: u64) -> ResetHint {
     match code {
         1 => ResetHint::Reset,
@@ -128,7 +128,7 @@ fn hint(code: u64) -> ResetHint {
 }
 
 impl WireHistogram {
-    /// Whether it follows the rules for histograms; of whole counts also that they add up.
+    /// Checks the rules for histograms, and for integer counts also that they add up.
     ///
     /// # Errors
     /// The rule that it breaks.
@@ -137,7 +137,7 @@ impl WireHistogram {
         if self.is_float { Ok(()) } else { self.histogram.validate_total() }
     }
 
-    /// The histogram as it is stored: checked, and no finer than the finest schema there is.
+    /// The histogram as it is stored: checked, and no finer than the finest stored schema.
     ///
     /// # Errors
     /// The rule that it breaks.
@@ -148,7 +148,7 @@ impl WireHistogram {
     }
 }
 
-/// Appends the fields of a histogram in its float form, which says every histogram.
+/// Appends the fields of a histogram in the float form, which can represent every histogram.
 pub fn encode(out: &mut Vec<u8>, h: &Histogram, timestamp_ms: i64) {
     // The member of a `oneof` determines the form, so it is written even when it is 0.
     wire::put_any_double(out, 2, h.count);

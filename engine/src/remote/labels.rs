@@ -1,18 +1,18 @@
-//! Label sets on the wire: their bytes as a key, and the checked set.
+//! Label sets on the wire: the bytes that serve as a key, and the checked set.
 
 use crate::model::{Labels, METRIC_NAME};
 use crate::remote::error::LabelFault;
 use crate::remote::wire::{Fields, WireError};
 
-/// Name and value, as sent.
+/// A name and value, as sent.
 pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// Labels that are looked at of one series or exemplar: more than any setting admits, since those without a value are
-/// left out.
+/// The maximum number of labels that are read of one series or exemplar. It is larger than any setting admits, since
+/// labels with an empty value are left out.
 pub(super) const PAIRS_MAX: usize = 10_000;
 
-/// The label pairs of a series or exemplar. A reference of two bytes can refer to megabytes, so no more are held than
-/// a label set may contain.
+/// The label pairs of a series or exemplar. A reference of two bytes can refer to megabytes, so no more are held than a
+/// label set may contain.
 pub(super) struct Pairs<'a> {
     list: Vec<Pair<'a>>,
     sent: usize,
@@ -32,7 +32,7 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    /// Bytes of all names and values.
+    /// The total size of all names and values, bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -60,7 +60,7 @@ pub(super) fn pair(fields: Fields<'_>) -> Result<Pair<'_>, WireError> {
     Ok(pair)
 }
 
-/// Calls `visit` with the pairs that `refs`, a run of varints, names.
+/// Calls `visit` with the pairs that `refs`, a sequence of varints, refers to.
 pub(super) fn resolve<'a>(
     refs: &[u8],
     symbols: &[&'a [u8]],
@@ -68,7 +68,7 @@ pub(super) fn resolve<'a>(
 ) -> Result<(), LabelFault> {
     let mut run = Fields::new(refs);
     let mut next = || {
-        // Opening the series has read them before: they are whole.
+        // They were read when the series was opened, so they are complete.
         let index = run.next_varint().ok().flatten()?;
         let symbol = usize::try_from(index).ok().and_then(|at| symbols.get(at).copied());
         Some(symbol.ok_or(LabelFault::Symbol { index, symbols: symbols.len() }))
@@ -80,7 +80,7 @@ pub(super) fn resolve<'a>(
     Ok(())
 }
 
-/// The set of a series: names unique and not empty, a metric name among them.
+/// The label set of a series: names must be unique and not empty, and one must be the metric name.
 pub(super) fn series_labels(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
     let labels = set(pairs)?;
     if labels.get(METRIC_NAME).is_none() {
@@ -89,8 +89,8 @@ pub(super) fn series_labels(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
     Ok(labels)
 }
 
-/// The set that pairs make, in whatever order they come. A label with an empty value is as
-/// good as none and is left out, as Prometheus does.
+/// The set of pairs in any order. A label with an empty value is equivalent to no label and is left out, as in
+/// Prometheus.
 pub(super) fn set(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
     let mut texts: Vec<(&str, &str)> = Vec::with_capacity(pairs.len());
     for (at, (name, value)) in (1..).zip(pairs) {
@@ -102,7 +102,7 @@ pub(super) fn set(pairs: &[Pair<'_>]) -> Result<Labels, LabelFault> {
         texts.push((name, value));
     }
     texts.sort_unstable();
-    // Also where one of the two is empty: which one was meant, only the sender knows.
+    // Also if one of the two is empty: only the sender knows which one was meant.
     if let Some(pair) = texts.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         const SHOWN_MAX: usize = 100;
         return Err(LabelFault::Duplicate { name: pair[0].0.chars().take(SHOWN_MAX).collect() });

@@ -1,9 +1,8 @@
 //! Prometheus remote write: from the bytes of a request to series, samples, histograms,
 //! exemplars and metadata.
 //!
-//! A request is walked, not built: nothing is allocated for a sample, and nothing at all
-//! for a series whose bytes are known ([`Series::key`] names it). Decompressing is the
-//! caller's, storing is `engine/write/remote.rs`.
+//! A request is not converted to structs: nothing is allocated for a sample, and nothing at all for a series whose
+//! bytes are known ([`Series::key`] returns them). The caller decompresses; `engine/write/remote.rs` stores.
 //!
 //! # Format
 //! ```text
@@ -41,7 +40,7 @@ pub enum RemoteVersion {
     Two,
 }
 
-/// Most symbols of a version 2 request.
+/// The maximum number of symbols in a version 2 request.
 pub const SYMBOLS_MAX: usize = 1_000_000;
 
 #[cfg(test)]

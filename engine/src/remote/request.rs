@@ -1,4 +1,4 @@
-//! Walking a request: its series one by one, and the points of each.
+//! Iterates over a request: its series one by one, and the points of each.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use crate::remote::labels::{self, Pairs};
 use crate::remote::wire::{Field, Fields, WireError, WireFault};
 use crate::remote::{RemoteVersion, SYMBOLS_MAX};
 
-/// A text of version 2 is copied up to so many bytes, since many series may refer to one that is long: descriptions
-/// beyond this are not kept.
+/// Texts of version 2 are copied up to this length, since many series may refer to a long one. Longer descriptions are
+/// not stored.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// A request of either version.
@@ -22,23 +22,23 @@ pub struct Request<'a> {
     symbols: Vec<&'a [u8]>,
 }
 
-/// What stands at the top of a request.
+/// An item at the top level of a request.
 #[derive(Debug)]
 pub enum Item<'r, 'a> {
     /// A series.
     Series(Series<'r, 'a>),
-    /// What a metric family is (version 1).
+    /// The description of a metric family (version 1).
     Metadata(Cow<'a, str>, Metadata),
 }
 
-/// What a series holds.
+/// A data point of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Point {
     /// A float.
     Sample {
         /// Milliseconds.
         timestamp_ms: i64,
-        /// When its counting began; 0 where unknown.
+        /// When its counting began, milliseconds; 0 if unknown.
         start_ms: i64,
         /// The value.
         value: f64,
@@ -51,14 +51,14 @@ pub enum Point {
         timestamp_ms: i64,
         /// The value.
         value: f64,
-        /// Its labels, or what is wrong with them.
+        /// Its labels, or their fault.
         labels: Result<Labels, LabelFault>,
     },
-    /// What the series' metric is (version 2).
+    /// The description of the series' metric (version 2).
     Metadata(Result<Metadata, LabelFault>),
 }
 
-/// How many points a series holds.
+/// The number of points in a series.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Floats.
@@ -74,12 +74,12 @@ pub struct Series<'r, 'a> {
     fields: Fields<'a>,
     /// The bytes of all its label fields (version 1) or references (version 2).
     labels: Cow<'a, [u8]>,
-    /// How many points it holds.
+    /// The number of its points.
     pub counts: Counts,
 }
 
 impl<'a> Request<'a> {
-    /// Reads what must be known before the series: the symbols of version 2.
+    /// Reads what is needed before the series: the symbols of version 2.
     ///
     /// # Errors
     /// The message is broken, or has fields of the other version.
@@ -104,7 +104,7 @@ impl<'a> Request<'a> {
         Ok(Request { version, body, symbols })
     }
 
-    /// Its series and metadata in order.
+    /// Its series and metadata, in order.
     pub fn items(&self) -> impl Iterator<Item = Result<Item<'_, 'a>, WireError>> {
         Fields::new(self.body).filter_map(|field| match field {
             Ok(field) => self.item(&field).transpose(),
@@ -146,14 +146,14 @@ fn metadata(fields: Fields<'_>) -> Result<(Cow<'_, str>, Metadata), WireError> {
     Ok((String::from_utf8_lossy(family), found))
 }
 
-/// A type that a later version may add is unknown to this one.
+/// A type added by a later version counts as unknown.
 fn metric_type(code: u64) -> MetricType {
     u8::try_from(code).ok().and_then(MetricType::from_code).unwrap_or_default()
 }
 
 impl<'r, 'a> Series<'r, 'a> {
-    /// Finds the labels and counts the points. Labels mostly come first and in one piece;
-    /// then nothing is copied.
+    /// Finds the labels and counts the points. The labels usually come first and are contiguous, in which case nothing
+    /// is copied.
     fn open(request: &'r Request<'a>, fields: Fields<'a>) -> Result<Self, WireError> {
         let (samples, histograms) = match request.version {
             RemoteVersion::One => (2, 4),
@@ -180,10 +180,10 @@ impl<'r, 'a> Series<'r, 'a> {
         Ok(Series { request, fields, labels, counts })
     }
 
-    /// Bytes that name the series: equal bytes of one version are equal labels. Version 1:
-    /// the label fields as sent. Version 2: names and values as sent, written out in `scratch`,
-    /// since a reference means something else in each request. A sender that has another
-    /// order of labels has another key, and one that keeps to its order pays for sorting once.
+    /// The bytes that identify the series: within one version, equal bytes mean equal labels. Version 1: the label
+    /// fields as sent. Version 2: names and values as sent, written to `scratch`, since a reference means something
+    /// different in each request. A sender with a different order of labels has a different key, and one that always
+    /// uses the same order pays for sorting once.
     ///
     /// # Errors
     /// A reference is out of range; or, in version 2, names and values have more than `bytes_max` bytes together. No
@@ -220,14 +220,14 @@ impl<'r, 'a> Series<'r, 'a> {
         labels::series_labels(&pairs.finish()?)
     }
 
-    /// Its labels as far as they can be read, for messages.
+    /// Its labels for messages, as far as they can be read.
     pub fn describe(&self) -> String {
         const SHOWN_MAX: usize = 200;
-        // No character has more bytes than four.
+        // A character has at most four bytes.
         let shown =
             |text: &[u8]| String::from_utf8_lossy(&text[..text.len().min(4 * SHOWN_MAX)]).into_owned();
         let mut text = "{".to_owned();
-        // What could be read before a fault is shown.
+        // Labels before a fault are shown.
         let _ = self.for_each_pair(|(name, value)| {
             if text.len() <= 4 * SHOWN_MAX {
                 let comma = if text.len() > 1 { ", " } else { "" };
@@ -244,7 +244,7 @@ impl<'r, 'a> Series<'r, 'a> {
     /// Calls `visit` with each label, in the order sent.
     fn for_each_pair<'s>(&'s self, mut visit: impl FnMut(labels::Pair<'s>)) -> Result<(), LabelFault> {
         match self.request.version {
-            // Opening the series walked over these bytes, but not into the labels.
+            // When the series was opened, these bytes were skipped over, but the labels in them were not read.
             RemoteVersion::One => Fields::new(&self.labels)
                 .filter_map(Result::ok)
                 .for_each(|field| visit(field.message().and_then(labels::pair).unwrap_or((b"", b"")))),
@@ -316,14 +316,14 @@ impl<'r, 'a> Series<'r, 'a> {
             Some(bytes) => {
                 Ok(String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_BYTES_MAX)]).into_owned())
             }
-            // The first symbol is "" by rule, and nothing refers to it but nothing.
+            // The first symbol must be "", and index 0 means absent.
             None if index == 0 => Ok(String::new()),
             None => Err(LabelFault::Symbol { index, symbols: symbols.len() }),
         }
     }
 }
 
-/// The labels of an exemplar, whose characters are counted by who stores it.
+/// The labels of an exemplar. Their characters are counted when it is stored.
 fn exemplar_labels(pairs: Pairs<'_>) -> Result<Labels, LabelFault> {
     const BYTES_MAX: usize = 16 * Exemplar::LABEL_CHARS_MAX;
     if pairs.bytes() > BYTES_MAX {
@@ -347,7 +347,7 @@ fn sample(field: &Field<'_>) -> Result<Point, WireError> {
     Ok(Point::Sample { timestamp_ms, start_ms, value })
 }
 
-/// Label fields of one series: a span of it while they lie side by side, else a copy.
+/// The label fields of one series: a slice if they are contiguous, else a copy.
 #[derive(Default)]
 struct LabelRun {
     span: Option<(usize, usize)>,
@@ -367,7 +367,7 @@ impl LabelRun {
         }
     }
 
-    /// Adds a field of references, which in its packed form is a run of varints already.
+    /// Adds a field of references, which in its packed form is already a sequence of varints.
     fn add_refs(&mut self, message: &Fields<'_>, field: &Field<'_>) -> Result<(), WireError> {
         field.varints(|_| ())?;
         if let (Ok(packed), None, true) = (field.bytes(), self.span, self.scattered.is_empty()) {

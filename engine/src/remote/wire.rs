@@ -1,16 +1,15 @@
-//! Protocol buffers, as far as remote write and read need them: a walk over fields that
-//! borrows from the message, and functions that append fields.
+//! Protocol buffers, as far as remote write and read need them: an iterator over fields that borrows from the message,
+//! and functions that append fields.
 //!
-//! Own code instead of a library that builds structs: a struct for each sample costs more
-//! than the sample, and a few hostile bytes would decide how much is allocated. A walk
-//! allocates nothing.
+//! A library that builds structs is not used: a struct for each sample costs more than the sample, and a few hostile
+//! bytes would decide how much is allocated. Iterating over the fields allocates nothing.
 //!
 //! # Format
-//! A message is a run of fields. A field is a varint `number << 3 | wire type`, then by
-//! wire type: 0 a varint, 1 eight bytes, 2 a varint length and that many bytes, 5 four
-//! bytes. Groups (3 and 4) are refused; no message here has any, and they would nest.
+//! A message is a sequence of fields. A field is a varint `number << 3 | wire type`, followed, depending on the wire
+//! type, by: 0 a varint; 1 eight bytes; 2 a varint length and that many bytes; 5 four bytes. Groups (3 and 4) are
+//! refused; no message here contains any, and they would nest.
 
-/// Why bytes are no message.
+/// Why bytes are not a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireFault {
@@ -23,7 +22,7 @@ pub enum WireFault {
     /// A field number is 0 or beyond 2^29 - 1.
     #[error("field number {0} does not exist")]
     Number(u64),
-    /// A wire type that is unknown, or one of the groups.
+    /// A wire type that is unknown, or a group.
     #[error("field {number} has wire type {wire_type}, which is not supported")]
     WireType {
         /// The field.
@@ -31,13 +30,13 @@ pub enum WireFault {
         /// Its wire type.
         wire_type: u8,
     },
-    /// A known field of another type.
+    /// A known field of the wrong type.
     #[error("field {number} is of another type than expected")]
     Type {
         /// The field.
         number: u32,
     },
-    /// A field that only the other version of the protocol has.
+    /// A field that exists only in the other version of the protocol.
     #[error("field {number} belongs to another version of the protocol; check the Content-Type")]
     Version {
         /// The field.
@@ -51,7 +50,7 @@ pub enum WireFault {
     },
 }
 
-/// A fault and where it is.
+/// A fault and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the protobuf message is broken at byte {offset}: {fault}")]
 pub struct WireError {
@@ -81,9 +80,9 @@ pub struct Field<'a> {
     pub number: u32,
     /// Its value.
     pub value: Value<'a>,
-    /// Where the field begins, and where its value's bytes do, in the whole message.
+    /// The offset of the field in the whole message.
     pub offset: usize,
-    /// Offset of the bytes of wire type 2.
+    /// The offset of the bytes of wire type 2 in the whole message.
     pub body_offset: usize,
 }
 
@@ -92,10 +91,10 @@ impl<'a> Field<'a> {
         WireError { offset: self.offset, fault: WireFault::Type { number: self.number } }
     }
 
-    /// Its varint.
+    /// The value of a varint field.
     ///
     /// # Errors
-    /// It is something else.
+    /// The field is of another type.
     #[inline]
     pub fn varint(&self) -> Result<u64, WireError> {
         match self.value {
@@ -104,10 +103,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Its double.
+    /// The value of a double field.
     ///
     /// # Errors
-    /// It is something else.
+    /// The field is of another type.
     #[inline]
     pub fn double(&self) -> Result<f64, WireError> {
         match self.value {
@@ -116,10 +115,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Its bytes.
+    /// The value of a bytes field.
     ///
     /// # Errors
-    /// It is something else.
+    /// The field is of another type.
     #[inline]
     pub fn bytes(&self) -> Result<&'a [u8], WireError> {
         match self.value {
@@ -128,10 +127,10 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The fields of the message that it holds.
+    /// The fields of the embedded message.
     ///
     /// # Errors
-    /// It is something else.
+    /// The field is of another type.
     #[inline]
     pub fn message(&self) -> Result<Fields<'a>, WireError> {
         Ok(Fields::within(self.bytes()?, self.body_offset))
@@ -140,7 +139,7 @@ impl<'a> Field<'a> {
     /// Calls `visit` with each varint of a repeated field, packed or not.
     ///
     /// # Errors
-    /// It is no varint, or its packed form is broken.
+    /// The field is not a varint, or its packed form is broken.
     pub fn varints(&self, mut visit: impl FnMut(u64)) -> Result<(), WireError> {
         match self.value {
             Value::Varint(v) => visit(v),
@@ -158,7 +157,7 @@ impl<'a> Field<'a> {
     /// Calls `visit` with each double of a repeated field, packed or not.
     ///
     /// # Errors
-    /// It is no double, or its packed form is broken.
+    /// The field is not a double, or its packed form is broken.
     pub fn doubles(&self, mut visit: impl FnMut(f64)) -> Result<(), WireError> {
         match self.value {
             Value::Fixed64(v) => visit(f64::from_bits(v)),
@@ -175,7 +174,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Walks the fields of one message. After an error it is at its end.
+/// Iterates over the fields of one message. After an error it is at the end.
 #[derive(Debug, Clone)]
 pub struct Fields<'a> {
     bytes: &'a [u8],
@@ -190,12 +189,12 @@ impl<'a> Fields<'a> {
         Self::within(bytes, 0)
     }
 
-    /// The fields of a message at `base` of a larger one.
+    /// The fields of a message that is at offset `base` of a larger one.
     pub fn within(bytes: &'a [u8], base: usize) -> Self {
         Fields { bytes, position: 0, base }
     }
 
-    /// Offset of this message in the whole one.
+    /// The offset of this message in the whole one.
     pub fn base(&self) -> usize {
         self.base
     }
@@ -205,7 +204,7 @@ impl<'a> Fields<'a> {
         self.bytes.get(start..end).unwrap_or_default()
     }
 
-    /// Where the next field begins, from the start of this message.
+    /// The offset of the next field from the start of this message.
     pub fn position(&self) -> usize {
         self.position
     }
@@ -214,10 +213,10 @@ impl<'a> Fields<'a> {
         WireError { offset: self.base + self.position, fault }
     }
 
-    /// The next of a run of bare varints.
+    /// The next of a sequence of bare varints.
     ///
     /// # Errors
-    /// It is broken.
+    /// It is malformed.
     #[inline]
     pub fn next_varint(&mut self) -> Result<Option<u64>, WireError> {
         if self.position >= self.bytes.len() { Ok(None) } else { self.read_varint().map(Some) }
@@ -321,7 +320,7 @@ fn put_tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
     put_varint(out, u64::from(number << 3 | wire_type));
 }
 
-/// Appends a varint field, unless it is 0, which is what an absent one means.
+/// Appends a varint field, unless it is 0, which is equivalent to an absent field.
 pub fn put_integer(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
         put_tag(out, number, 0);
@@ -342,7 +341,7 @@ pub fn put_double(out: &mut Vec<u8>, number: u32, value: f64) {
     }
 }
 
-/// Appends a double whatever it is.
+/// Appends a double, including 0.
 pub fn put_any_double(out: &mut Vec<u8>, number: u32, value: f64) {
     put_tag(out, number, 1);
     out.extend_from_slice(&value.to_bits().to_le_bytes());
@@ -364,13 +363,13 @@ pub fn put_doubles(out: &mut Vec<u8>, number: u32, values: &[f64]) {
     }
 }
 
-/// Appends a message whose fields `write` appends.
+/// Appends a message whose fields are written by `write`.
 pub fn put_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     put_tag(out, number, 2);
     let start = out.len();
     write(out);
     let length = out.len() - start;
-    // Its length is known only now; small messages move by a byte or two.
+    // The length is only known now; small messages move by a byte or two.
     put_varint(out, length as u64);
     out[start..].rotate_left(length);
 }

@@ -1,8 +1,8 @@
 //! The automaton of a pattern, and the memory in which threads run it.
 //!
-//! It is read forwards only, from the first byte on, so that it is half of what a general expression needs. Its states
-//! are found while values are matched and kept in a [`Scratch`], which each thread that matches has to itself; what
-//! they grow to is bounded. A pattern keeps some of them for the next thread, counted in the share of all patterns.
+//! It only runs forwards, from the first byte, so it is half the size of the automaton of a general expression. Its
+//! states are computed while values are matched and cached in a [`Scratch`], which belongs to one thread and is
+//! bounded. A pattern keeps some of these for the next thread; they count against the share of all patterns.
 
 use parking_lot::Mutex;
 use regex_automata::hybrid::dfa::{Cache, DFA};
@@ -14,11 +14,12 @@ use super::AUTOMATON_BYTES_MAX;
 use super::cache;
 use crate::budget::Hold;
 
-/// The states that one thread keeps, bytes. Automata of many states need more for a few.
+/// The maximum size of the states that one thread caches, bytes. Automata with many states need more for even a few of
+/// them.
 pub(super) const SCRATCH_BYTES: u64 = 1 << 20;
-/// For each byte of such an automaton.
+/// For each byte of such an automaton, bytes.
 const SCRATCH_PER_BYTE: u64 = 3;
-/// Threads for which a pattern keeps what they found.
+/// The number of threads whose states a pattern keeps.
 const KEPT_MAX: usize = 16;
 
 /// A pattern's automaton.
@@ -27,26 +28,26 @@ pub(super) struct Automaton {
     kept: Mutex<Vec<Kept>>,
 }
 
-/// States that were found, and their place in the share.
+/// Cached states, and their hold on the share.
 struct Kept {
     cache: Box<Cache>,
     hold: Option<Hold>,
 }
 
 impl Automaton {
-    /// Builds it; `None` where it would be larger than [`AUTOMATON_BYTES_MAX`].
+    /// Builds it; `None` if it would be larger than [`AUTOMATON_BYTES_MAX`].
     pub(super) fn build(form: &Hir) -> Option<Automaton> {
         let nfa = nfa(form, WhichCaptures::None)?;
         let config = DFA::config()
             .match_kind(MatchKind::All)
             .cache_capacity(SCRATCH_BYTES as usize)
-            // The least that it needs, where that is more.
+            // Use the minimum that it needs, if that is more.
             .skip_cache_capacity_check(true);
         let dfa = DFA::builder().configure(config).build_from_nfa(nfa).ok()?;
         Some(Automaton { dfa, kept: Mutex::default() })
     }
 
-    /// Its bytes, without what threads have.
+    /// Its size in bytes, without the states of threads.
     pub(super) fn bytes(&self) -> u64 {
         self.dfa.get_nfa().memory_usage() as u64
     }
@@ -55,11 +56,11 @@ impl Automaton {
     pub(super) fn is_match(&self, value: &[u8]) -> bool {
         let mut scratch = self.scratch();
         let input = Input::new(value).anchored(Anchored::Yes).earliest(true);
-        // It never gives up: no byte stops it, and states are thrown away as often as need be.
+        // It never gives up: no byte stops it, and states are dropped as often as necessary.
         matches!(self.dfa.try_search_fwd(scratch.cache(), &input), Ok(Some(_)))
     }
 
-    /// Memory to run it in.
+    /// The memory to run it in.
     pub(super) fn scratch(&self) -> Scratch<'_> {
         let kept = self.kept.lock().pop();
         let kept = kept.unwrap_or_else(|| Kept { cache: Box::new(Cache::new(&self.dfa)), hold: None });
@@ -70,7 +71,7 @@ impl Automaton {
         let bytes = kept.cache.memory_usage() as u64;
         let counted = kept.hold.as_ref().map_or(0, Hold::bytes);
         if bytes > counted {
-            // What it held before is given back first, so that the room found is for all of it.
+            // The previous hold is released first, so that the new one covers everything.
             kept.hold = None;
             kept.hold = cache::patterns().hold(bytes);
         }
@@ -90,7 +91,7 @@ impl std::fmt::Debug for Automaton {
 /// The memory in which one thread runs an automaton.
 pub(super) struct Scratch<'a> {
     automaton: &'a Automaton,
-    /// Always there, until it is dropped.
+    /// Present until the scratch is dropped.
     kept: Option<Kept>,
 }
 
@@ -109,12 +110,12 @@ impl Drop for Scratch<'_> {
     }
 }
 
-/// What a thread that runs an automaton of `bytes` may take.
+/// The upper bound of the memory of a thread that runs an automaton of `bytes`.
 pub(super) fn scratch_bytes(bytes: u64) -> u64 {
     SCRATCH_BYTES.max(bytes * SCRATCH_PER_BYTE)
 }
 
-/// The states of a form; `None` where they take more than [`AUTOMATON_BYTES_MAX`].
+/// The NFA of a form; `None` if it takes more than [`AUTOMATON_BYTES_MAX`].
 pub(super) fn nfa(form: &Hir, captures: WhichCaptures) -> Option<NFA> {
     let config = thompson::Config::new()
         .utf8(false)

@@ -18,7 +18,7 @@ use crate::budget::{Hold, Share};
 
 /// The default size of the share, bytes.
 const BYTES_DEFAULT: u64 = 16 << 20;
-/// One pattern may take this part of the share: one more would throw out too many others.
+/// One pattern may take at most this fraction of the share: a larger one would evict too many others.
 const PART_MAX: u64 = 8;
 /// Bytes of an entry without its pattern.
 const ENTRY_BYTES: u64 = 256;
@@ -47,7 +47,7 @@ struct Entry {
 
 static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| Patterns::new(BYTES_DEFAULT));
 
-/// Those of the process.
+/// The cache of the process.
 pub fn patterns() -> &'static Patterns {
     &PATTERNS
 }
@@ -57,7 +57,7 @@ impl Patterns {
         Patterns { share: ArcSwap::new(Share::new("patterns", bytes)), ring: Mutex::default() }
     }
 
-    /// The memory that kept patterns may take.
+    /// The share that cached patterns count against.
     pub fn share(&self) -> Arc<Share> {
         self.share.load_full()
     }
@@ -70,17 +70,17 @@ impl Patterns {
         let _gone = std::mem::take(&mut *self.ring.lock());
     }
 
-    /// How many are kept.
+    /// The number of cached patterns.
     pub fn len(&self) -> usize {
         self.ring.lock().entries.len()
     }
 
-    /// Whether none is kept.
+    /// Whether no pattern is cached.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The pattern of this text, if it is kept.
+    /// The pattern of this text, if it is cached.
     pub(super) fn get(&self, text: &str) -> Option<Pattern> {
         let mut ring = self.ring.lock();
         let index = *ring.by_text.get(text)?;
@@ -89,7 +89,7 @@ impl Patterns {
         Some(entry.pattern.clone())
     }
 
-    /// Keeps a pattern, if there is or can be made room; the one that is kept.
+    /// Caches a pattern if there is memory or memory can be freed. Returns the cached one.
     pub(super) fn keep(&self, pattern: Pattern) -> Pattern {
         let bytes = pattern.bytes() + ENTRY_BYTES;
         if bytes > self.share.load().limit() / PART_MAX {
@@ -106,7 +106,7 @@ impl Patterns {
         pattern
     }
 
-    /// Takes bytes of the share, and makes room for them where there is none.
+    /// Takes bytes from the share, evicting patterns if necessary.
     pub(super) fn hold(&self, bytes: u64) -> Option<Hold> {
         let share = self.share.load();
         loop {
@@ -122,7 +122,7 @@ impl Patterns {
 }
 
 impl Ring {
-    /// Takes out one that was not used since the hand came by.
+    /// Evicts a pattern that was not used since the hand last passed it.
     fn evict(&mut self) -> Option<Entry> {
         loop {
             let count = self.entries.len();

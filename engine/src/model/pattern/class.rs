@@ -1,20 +1,20 @@
 //! Sets of characters: `[…]`, `\d`, `\pL`, `[[:alpha:]]`, and escaped characters.
 //!
-//! The Perl and POSIX classes are ASCII. Without regard to case, each range and each
-//! class is folded by itself and then negated, if it is to be, as Go does.
+//! The Perl and POSIX classes are ASCII. If case is ignored, each range and each class is folded separately and then
+//! negated where required, as in Go.
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
 use super::cursor::Cursor;
 
-/// So many ranges are collected before they are joined.
+/// The number of ranges that are collected before they are merged.
 const JOINED: usize = 1024;
 
 const DIGIT: &[(char, char)] = &[('0', '9')];
 const SPACE: &[(char, char)] = &[('\t', '\n'), ('\x0c', '\r'), (' ', ' ')];
 const WORD: &[(char, char)] = &[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')];
 
-/// Name and ranges of the POSIX classes.
+/// The names and ranges of the POSIX classes.
 const POSIX: [(&str, &[(char, char)]); 14] = [
     ("alnum", &[('0', '9'), ('A', 'Z'), ('a', 'z')]),
     ("alpha", &[('A', 'Z'), ('a', 'z')]),
@@ -39,7 +39,7 @@ pub(super) fn bracketed(cursor: &mut Cursor<'_>, any_case: bool) -> Result<Class
     cursor.take("[");
     let negated = cursor.take("^");
     let mut set = ClassUnicode::empty();
-    // Joining each with all before would take time with the square of their number.
+    // Merging each range with all previous ones would take quadratic time.
     let mut more: Vec<ClassUnicodeRange> = Vec::new();
     let mut first = true;
     while first || cursor.peek() != Some(']') {
@@ -95,7 +95,7 @@ fn of_ranges(ranges: &[(char, char)], any_case: bool) -> ClassUnicode {
     set
 }
 
-/// `[:alpha:]` or `[:^alpha:]`; without `:]` the bracket is a character like others.
+/// `[:alpha:]` or `[:^alpha:]`; without `:]` the bracket is an ordinary character.
 fn posix(cursor: &mut Cursor<'_>, any_case: bool) -> Result<Option<ClassUnicode>, String> {
     let Some(inside) = cursor.rest().strip_prefix("[:") else { return Ok(None) };
     let Some(end) = inside.find(":]") else { return Ok(None) };
@@ -112,7 +112,7 @@ fn posix(cursor: &mut Cursor<'_>, any_case: bool) -> Result<Option<ClassUnicode>
     Ok(Some(set))
 }
 
-/// `\d`, `\S`, `\pL`, `\p{^Greek}` …; `None`, and nothing read, if it is something else.
+/// `\d`, `\S`, `\pL`, `\p{^Greek}` …; `None`, with nothing read, if it is something else.
 pub(super) fn named(cursor: &mut Cursor<'_>, any_case: bool) -> Result<Option<ClassUnicode>, String> {
     let mut ahead = *cursor;
     if ahead.next() != Some('\\') {
@@ -133,7 +133,7 @@ pub(super) fn named(cursor: &mut Cursor<'_>, any_case: bool) -> Result<Option<Cl
     Ok(Some(set))
 }
 
-/// What follows `\p`: one letter, or a name in braces.
+/// The part after `\p`: one letter, or a name in braces.
 fn unicode(cursor: &mut Cursor<'_>, any_case: bool) -> Result<ClassUnicode, String> {
     let start = *cursor;
     let bad = || start.fault("unknown class of Unicode");
@@ -198,7 +198,7 @@ pub(super) fn escaped_character(cursor: &mut Cursor<'_>) -> Result<char, String>
     })
 }
 
-/// What follows `\x`: two digits, or any number of them in braces.
+/// The part after `\x`: two digits, or any number of digits in braces.
 fn hexadecimal(cursor: &mut Cursor<'_>) -> Option<char> {
     let digits = if cursor.take("{") {
         let digits = cursor.rest().split('}').next().filter(|digits| digits.len() < cursor.rest().len())?;

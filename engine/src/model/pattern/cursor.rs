@@ -1,8 +1,8 @@
-//! A place in the text of a regular expression.
+//! A position in the text of a regular expression.
 
 use crate::budget::Work;
 
-/// A place in the text.
+/// A position in the text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'t> {
     pub(super) text: &'t str,
@@ -25,7 +25,7 @@ impl<'t> Cursor<'t> {
         Some(character)
     }
 
-    /// Goes past `text` if it comes next.
+    /// Moves past `text` if it comes next.
     pub(super) fn take(&mut self, text: &str) -> bool {
         let found = self.rest().starts_with(text);
         if found {
@@ -34,7 +34,7 @@ impl<'t> Cursor<'t> {
         found
     }
 
-    /// Whether to continue; asked before what takes long.
+    /// Whether to continue; checked before long steps.
     pub(super) fn go_on(&self) -> Result<(), String> {
         self.work.check().map_err(|stopped| stopped.to_string())
     }

@@ -1,4 +1,4 @@
-//! A pattern that is read and weighed, but not built yet.
+//! A pattern that has been parsed and weighed, but not built yet.
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,31 +26,31 @@ pub(super) fn building_bytes(weight: &Weight) -> u64 {
     weight.automaton.min(AUTOMATON_BYTES_MAX) + weight.form + COMPILER_BYTES
 }
 
-/// What a pattern takes beside its text, its literals and its automaton.
+/// The size of a pattern without its text, its literals and its automaton.
 const FIXED: u64 = 512;
-/// What a character with a meaning costs while a text is read: a node of the tree, one of its form, and a text.
+/// The cost of a character with a meaning while a text is parsed: a node of the tree, a node of its form, and a text.
 const READING_PER_SIGN: u64 = 256;
-/// A class of Unicode.
+/// The size of a class of Unicode.
 const CLASS: u64 = 8 << 10;
-/// All classes of a pattern.
+/// The maximum size of all classes of a pattern.
 const RANGES_BYTES_MAX: u64 = 2 << 20;
-/// A literal of a set, beside its text.
+/// The size of a literal of a set, without its text.
 const LITERAL: u64 = 48;
 
-/// A pattern that is read and weighed.
+/// A pattern that has been parsed and weighed.
 pub(super) struct Draft {
     text: Arc<str>,
     shape: Shape,
     prefix: String,
     weight: Weight,
-    /// Where the automaton is built at once.
+    /// Present if the automaton is built immediately.
     root: Option<Node>,
     /// Whether there may be an automaton.
     runs: bool,
 }
 
 impl Draft {
-    /// Reads a text.
+    /// Parses a text.
     pub(super) fn of(text: &str, work: &Work) -> Result<Draft, CompileError> {
         let _reading = building(work, reading_bytes(text))?;
         work.check()?;
@@ -72,7 +72,7 @@ impl Draft {
         let is_light = weight.automaton <= LAZY_BYTES_MAX;
         let runs = match shape {
             Shape::Literals(_) | Shape::Everything | Shape::Something => false,
-            // Only a walk would need it, and does without a large one.
+            // Only a walk would need it, and works without a large one.
             Shape::Glob(_) => is_light,
             Shape::AnyCase(_) | Shape::Automaton => true,
         };
@@ -80,8 +80,8 @@ impl Draft {
         Ok(Draft { text: text.into(), shape, prefix, weight, root, runs })
     }
 
-    /// A text, or an alternation of texts, without any other sign: a list that a dashboard wrote out may have tens of
-    /// thousands, and needs no tree.
+    /// A text, or an alternation of texts, without any other special character. A list written out by a dashboard may
+    /// have tens of thousands of texts, and needs no tree.
     fn of_plain(text: &str) -> Option<Draft> {
         if text.bytes().any(is_sign) {
             return None;
@@ -95,7 +95,7 @@ impl Draft {
         Some(Draft { text: text.into(), shape, prefix, weight: Weight::default(), root: None, runs: false })
     }
 
-    /// What the pattern may take, bytes.
+    /// The upper bound of the pattern's memory, bytes.
     pub(super) fn bytes(&self) -> u64 {
         let literals = match &self.shape {
             Shape::Literals(literals) => literals.iter().map(|text| text.len() as u64 + LITERAL).sum(),
@@ -105,12 +105,12 @@ impl Draft {
         FIXED + 2 * self.text.len() as u64 + literals + automaton
     }
 
-    /// What its automaton may take, if it may have one.
+    /// The upper bound of its automaton's memory, if it may have one.
     pub(super) fn runs(&self) -> Option<u64> {
         self.runs.then(|| self.weight.automaton.min(AUTOMATON_BYTES_MAX))
     }
 
-    /// Makes the pattern. One whose automaton is small makes it when it is needed.
+    /// Builds the pattern. A small automaton is built when it is first needed.
     pub(super) fn build(self, work: &Work) -> Result<Pattern, CompileError> {
         let mut bytes = self.bytes();
         let mut runs = self.runs();
@@ -132,7 +132,8 @@ impl Draft {
     }
 }
 
-/// What reading a text may take: each sign makes a node or two, and each class of Unicode a list of ranges.
+/// The upper bound of the memory for parsing: each special character makes a node or two, and each class of Unicode a
+/// list of ranges.
 fn reading_bytes(text: &str) -> u64 {
     let signs = text.bytes().filter(|&byte| is_sign(byte) || byte == b'|').count() as u64;
     let classes = text.matches("\\p").count() + text.matches("\\P").count();
@@ -140,7 +141,7 @@ fn reading_bytes(text: &str) -> u64 {
     signs * READING_PER_SIGN + 4 * text.len() as u64 + 4 * ranges
 }
 
-/// Whether a byte may mean something else than itself; an alternation has another place.
+/// Whether a byte may have a special meaning. `|` is handled separately.
 fn is_sign(byte: u8) -> bool {
     matches!(byte, b'\\' | b'.' | b'+' | b'*' | b'?' | b'(' | b')' | b'[' | b'{' | b'^' | b'$')
 }

@@ -6,16 +6,16 @@ use crate::budget::{Denied, Stopped, bytes_text};
 /// Why an expression was not compiled.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CompileError {
-    /// The text is not an expression, or too large on its own.
+    /// The text is not an expression, or it is too large by itself.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// The expressions of the request would take more than they may.
+    /// The expressions of the request would take more than their limit.
     #[error(
         "with {} the regular expressions may take more than {} of memory together, the limit of one request",
         shown(pattern), bytes_text(*limit)
     )]
     Weight {
-        /// The one that is too much.
+        /// The expression that exceeded it.
         pattern: String,
         /// The limit, bytes.
         limit: u64,
@@ -23,13 +23,13 @@ pub enum CompileError {
     /// The request was canceled, or its time was up.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// The request may not hold as much, or others leave too little.
+    /// The request would hold more memory than it may, or other requests leave too little.
     #[error(transparent)]
     Memory(#[from] Denied),
 }
 
 impl CompileError {
-    /// As the error of a pattern that is compiled alone.
+    /// Converts to the error of a pattern that is compiled alone.
     pub(super) fn of(self, text: &str) -> PatternError {
         match self {
             CompileError::Pattern(error) => error,

@@ -1,7 +1,7 @@
-//! The expressions of one request together: what they may take in memory is counted before they are compiled.
+//! The expressions of one request: their memory is counted before they are compiled.
 //!
-//! A request may repeat a pattern as often as it likes, by writing it out or by `WITH`: it is compiled once and counted
-//! once. It is counted also where the process keeps it for others, since it may be thrown out of there meanwhile.
+//! A request may repeat a pattern any number of times, explicitly or through `WITH`: it is compiled once and counted
+//! once. It is counted even if it is in the cache of the process, since it may be evicted from there in the meantime.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,11 +38,11 @@ pub const EXPRESSIONS_BYTES_MAX: u64 = 32 << 20;
 pub struct Expressions {
     work: Work,
     bytes_max: u64,
-    /// What is counted of the patterns.
+    /// Counted for the patterns.
     bytes: u64,
-    /// What is counted of the states that a thread finds while it matches: of one pattern at a time.
+    /// Counted for the states that a thread computes while it matches one pattern at a time.
     scratch: u64,
-    /// What is counted of the text around them.
+    /// Counted for the text around them.
     text: u64,
     known: HashMap<Arc<str>, Pattern>,
 }
@@ -54,7 +54,7 @@ impl Default for Expressions {
 }
 
 impl Expressions {
-    /// For a request whose `work` is checked and holds the memory; all expressions together may take `bytes_max`.
+    /// For a request whose `work` is checked and holds the memory. All its expressions together may take `bytes_max`.
     pub fn new(work: Work, bytes_max: u64) -> Self {
         Expressions { work, bytes_max, bytes: 0, scratch: 0, text: 0, known: HashMap::new() }
     }
@@ -64,25 +64,25 @@ impl Expressions {
         &self.work
     }
 
-    /// What is counted of them, bytes.
+    /// The memory counted so far, bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes + self.scratch
     }
 
-    /// How many different ones there are.
+    /// The number of different patterns.
     pub fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no patterns.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// The pattern of a text: the request's own, one that the process keeps, or a new one.
+    /// The pattern of a text: one that the request already has, a cached one, or a new one.
     ///
     /// # Errors
-    /// [`CompileError`]; then nothing more is counted.
+    /// [`CompileError`]; in this case nothing more is counted.
     pub fn pattern(&mut self, text: &str) -> Result<Pattern, CompileError> {
         if let Some(pattern) = self.known.get(text) {
             return Ok(pattern.clone());
@@ -110,7 +110,7 @@ impl Expressions {
         Ok(())
     }
 
-    /// What is counted of the text around the patterns.
+    /// The memory counted for the text around the patterns, bytes.
     pub fn text_bytes(&self) -> u64 {
         self.text
     }
@@ -120,7 +120,7 @@ impl Expressions {
         let bytes = draft.bytes();
         self.count(text, bytes, None)?;
         let built = draft.build(&self.work);
-        // An automaton that was built is seldom as large as it might have been.
+        // An automaton is usually smaller than its estimate.
         let spared = bytes.saturating_sub(built.as_ref().map_or(0, Pattern::bytes));
         self.bytes -= spared;
         self.work.give(spared);
@@ -129,7 +129,7 @@ impl Expressions {
         Ok(cache::patterns().keep(pattern))
     }
 
-    /// Counts a pattern; `runs` are the bytes of its automaton, if it may need one.
+    /// Counts a pattern; `runs` is the size of its automaton, if it may need one.
     fn count(&mut self, text: &str, bytes: u64, runs: Option<u64>) -> Result<(), CompileError> {
         let scratch = runs.map_or(0, |bytes| scratch_bytes(bytes) + SCRATCH_BYTES);
         let more_scratch = scratch.saturating_sub(self.scratch);
@@ -142,14 +142,14 @@ impl Expressions {
         Ok(())
     }
 
-    /// Counts more of a pattern.
+    /// Counts more memory for a pattern.
     pub(super) fn take(&mut self, text: &str, bytes: u64) -> Result<(), CompileError> {
         self.count(text, bytes, None)
     }
 }
 
 impl Expressions {
-    /// Memory that is taken while an automaton is built, without the automaton.
+    /// Takes the memory needed while an automaton is built, without the automaton.
     pub(super) fn while_building(&self, weight: &Weight) -> Result<Taken, Denied> {
         building(&self.work, building_bytes(weight))
     }

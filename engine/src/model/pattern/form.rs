@@ -1,14 +1,11 @@
-//! What a tree matches, in one normal form: all that shortcuts are made of.
+//! A normal form of the tree, from which all fast paths are derived.
 //!
-//! The tree of `syntax.rs` says how a pattern is written, and many trees match the same. Here
-//! groups are gone, repetitions that are none too, neighbours are joined, and conditions
-//! that hold anyway are left out. Each step puts in the place of a part one that matches the
-//! same values at every place.
+//! The tree of `syntax.rs` says how a pattern is written, and many trees match the same values. In the form there are
+//! no groups and no trivial repetitions, adjacent parts are joined, and conditions that always hold are left out. Each
+//! step replaces a part with one that matches the same values in any position.
 //!
-//! A shortcut (`shape.rs`, `glob.rs`) is a function of this form that names each of its
-//! kinds and has no arm for the others, so that no part of a pattern is passed over.
-//! `tests/harness/patterns.rs` compares all of them with what a pattern matches by
-//! definition.
+//! A fast path (`shape.rs`, `glob.rs`) is a function of this form that matches its kinds exhaustively, so that no part
+//! of a pattern is overlooked. `tests/harness/patterns.rs` compares all of them with the definition of a match.
 //!
 //! # Invariants
 //! - F1: a form matches the values that its tree matches.
@@ -23,7 +20,7 @@ use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use super::syntax::{Look, Node};
 
-/// A text that is repeated is written out up to so many bytes.
+/// A repeated text is written out up to this length, bytes.
 const WRITTEN_OUT_MAX: usize = 1024;
 
 /// What a pattern matches.
@@ -33,15 +30,15 @@ pub(super) enum Form {
     Never,
     /// This text, which may be empty.
     Text(String),
-    /// This text in any case; a character of it has another.
+    /// This text in any case; at least one of its characters has another case.
     AnyCase(String),
-    /// One character of two or more, and not of all.
+    /// One character of a class of at least two, but not all characters.
     Class(ClassUnicode),
-    /// So many of any characters.
+    /// A number of arbitrary characters.
     Any { min: u32, max: Option<u32> },
-    /// No character, where the condition holds.
+    /// No character, but a condition that must hold.
     Look(Look),
-    /// One after the other.
+    /// All of them, one after the other.
     Concat(Vec<Form>),
     /// One of them.
     Alternate(Vec<Form>),
@@ -71,7 +68,7 @@ impl Form {
     }
 }
 
-/// The form of a tree wherever it stands.
+/// The form of a tree in any position.
 fn anywhere(node: &Node) -> Form {
     match node {
         Node::Empty => Form::empty(),
@@ -117,7 +114,7 @@ fn concat(parts: impl Iterator<Item = Form>) -> Form {
     }
 }
 
-/// Appends a part, to the one before where they are of one kind.
+/// Appends a part, merging it with the last one if they are of one kind.
 fn append(list: &mut Vec<Form>, part: Form) {
     let joined = match (list.last_mut(), &part) {
         (_, part) if part.is_empty() => true,
@@ -141,7 +138,7 @@ fn append(list: &mut Vec<Form>, part: Form) {
     }
 }
 
-/// The sum of two upper bounds, of which none is no bound; `None` where it cannot be held.
+/// The sum of two upper bounds, where `None` means unbounded; the outer `None` means overflow.
 fn add_bounds(a: Option<u32>, b: Option<u32>) -> Option<Option<u32>> {
     match (a, b) {
         (Some(a), Some(b)) => a.checked_add(b).map(Some),
@@ -167,12 +164,12 @@ fn alternate(parts: impl Iterator<Item = Form>) -> Form {
 
 fn repeat(inner: Form, min: u32, max: Option<u32>) -> Form {
     match inner {
-        // Left out, whatever it is.
+        // Left out, whatever the part is.
         _ if max == Some(0) => Form::empty(),
         Form::Never if min == 0 => Form::empty(),
         Form::Never => Form::Never,
         inner if (min, max) == (1, Some(1)) || inner.is_empty() => inner,
-        // It takes no character: often is once, and what may be left out says nothing.
+        // It takes no character: once is enough, and an optional one has no effect.
         Form::Look(_) if min == 0 => Form::empty(),
         Form::Look(look) => Form::Look(look),
         Form::Any { min: 1, max: Some(1) } => Form::Any { min, max },
@@ -184,7 +181,7 @@ fn repeat(inner: Form, min: u32, max: Option<u32>) -> Form {
     }
 }
 
-/// The form where it stands at an end of the value: conditions that hold there are left out.
+/// The form at an end of the value: conditions that hold there are left out.
 fn at_edge(form: Form, edge: Edge) -> Form {
     match form {
         Form::Look(Look::Start | Look::StartLine) if edge == Edge::Start => Form::empty(),
@@ -192,7 +189,7 @@ fn at_edge(form: Form, edge: Edge) -> Form {
         Form::Alternate(parts) => alternate(parts.into_iter().map(|part| at_edge(part, edge))),
         Form::Concat(parts) => {
             let mut parts = VecDeque::from(parts);
-            // The next part stands at the end too if nothing is left of this one.
+            // If nothing is left of this part, the next part is at the end too.
             while let Some(part) = if edge == Edge::Start { parts.pop_front() } else { parts.pop_back() } {
                 let part = at_edge(part, edge);
                 if part.is_empty() {

@@ -1,9 +1,8 @@
 //! Literals with `.`, `.*` and `.+` between them: `api-.*`, `5..`, `.*timeout.*`.
 //!
-//! Between two unbounded runs stands a segment of fixed shape. The first segment must
-//! match at the start, the last at the end; each one between takes the leftmost place
-//! after the one before, which leaves most room for the others, so no other place need be
-//! tried.
+//! Between two unbounded runs is a segment of fixed shape. The first segment must match at the start and the last at
+//! the end. Each one in between takes the leftmost match after the previous one. This leaves the most text for the
+//! others, so no other match needs to be tried.
 
 use super::form::Form;
 
@@ -14,7 +13,7 @@ pub(super) struct Glob {
     segments: Vec<Segment>,
 }
 
-/// A part of fixed length in characters.
+/// A part that matches a fixed number of characters.
 #[derive(Debug, Clone, Default)]
 struct Segment {
     pieces: Vec<Piece>,
@@ -24,12 +23,12 @@ struct Segment {
 enum Piece {
     /// This text.
     Text(String),
-    /// So many characters.
+    /// This number of characters.
     Any(usize),
 }
 
 impl Glob {
-    /// The glob that a form is, if it is one.
+    /// The glob of a form, if it is one.
     pub(super) fn of(form: &Form) -> Option<Glob> {
         let mut glob = Glob { segments: vec![Segment::default()] };
         glob.push(form)?;
@@ -40,7 +39,7 @@ impl Glob {
         match form {
             Form::Text(text) => self.segment().push_text(text),
             Form::Any { min, max } => {
-                // A run that is bounded leaves the next text more places than one to try.
+                // After a bounded run, the next text would have to be tried in more than one position.
                 if max.is_some_and(|max| max != *min) {
                     return None;
                 }
@@ -60,7 +59,7 @@ impl Glob {
         Some(())
     }
 
-    /// The text at the start, if the pattern asks for nothing else.
+    /// The text at the start, if the pattern requires nothing else.
     pub(super) fn prefix_alone(&self) -> Option<&str> {
         match self.segments.as_slice() {
             [Segment { pieces }, last] if last.pieces.is_empty() => match pieces.as_slice() {
@@ -108,7 +107,7 @@ impl Segment {
         }
     }
 
-    /// What follows the segment at the start of `value`.
+    /// The rest of `value` after the segment at its start.
     fn strip_start<'v>(&self, value: &'v str) -> Option<&'v str> {
         self.pieces.iter().try_fold(value, |rest, piece| match piece {
             Piece::Text(text) => rest.strip_prefix(text.as_str()),
@@ -133,7 +132,7 @@ impl Segment {
         before.is_some()
     }
 
-    /// What follows the leftmost place in `value` where the segment matches.
+    /// The rest of `value` after the leftmost match of the segment.
     fn find<'v>(&self, value: &'v str) -> Option<&'v str> {
         match self.pieces.as_slice() {
             [] => Some(value),

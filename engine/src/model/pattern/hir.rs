@@ -7,8 +7,8 @@ use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Lo
 
 use super::syntax::{Look, Node};
 
-/// The anchored form. Of the groups only those for which `wanted` answers a number are kept, under that number; it is
-/// asked with the numbers from 1 on.
+/// The anchored form. It contains only the groups for which `wanted` returns a number, under that number. `wanted` is
+/// called with group numbers, starting from 1.
 pub(super) fn of(root: &Node, wanted: &dyn Fn(usize) -> Option<u32>) -> Hir {
     let mut maker = Maker { groups: 0, wanted };
     let inner = maker.node(root);
@@ -16,7 +16,7 @@ pub(super) fn of(root: &Node, wanted: &dyn Fn(usize) -> Option<u32>) -> Hir {
 }
 
 struct Maker<'w> {
-    /// Groups met so far.
+    /// The number of groups so far.
     groups: usize,
     wanted: &'w dyn Fn(usize) -> Option<u32>,
 }

@@ -1,6 +1,6 @@
-//! Rewriting a value by a template with groups, as Go's `Regexp.Expand` reads it.
+//! Rewriting a value with a template that refers to groups, in the syntax of Go's `Regexp.Expand`.
 //!
-//! Only the groups that the template names are followed, since each costs memory for every state of the automaton.
+//! Only the groups that the template names are tracked, since each costs memory for every state of the automaton.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use super::shape::Shape;
 use super::weight::Weight;
 use super::{AUTOMATON_BYTES_MAX, Pattern, PatternError, TEXT_BYTES_MAX, automaton, hir, syntax};
 
-/// An automaton that needs no searching is used up to this size, bytes.
+/// The maximum size of a one-pass automaton, bytes.
 const ONE_PASS_BYTES_MAX: usize = 128 << 10;
-/// What marks where the automaton was already, bytes: longer values are followed state by state.
+/// The size of the visited set of the backtracker, bytes. Longer values are matched with the PikeVM.
 const VISITED_BYTES: usize = 4 << 10;
-/// What may be kept of groups, bytes: for each state twice where each of them begins and ends.
+/// The maximum size of the tracked group positions, bytes: for each state twice the start and the end of each group.
 const PLACES_BYTES_MAX: u64 = 4 << 20;
-/// What running it takes beside that: the automaton that needs no searching, and of the other one the ways not tried
-/// yet, at most one for each place that can be marked.
+/// The memory for running it besides that: the one-pass automaton, and the backtracker's stack, at most one entry for
+/// each bit of the visited set.
 const RUNNING_BYTES: u64 = 1 << 20;
 
-/// A pattern with a template that a matching value is rewritten by: `$1`, `${1}`, `$name`, `${name}` stand for groups,
-/// `$$` for a dollar sign. A name runs as far as letters, digits and underscores do; groups that are unknown or took
-/// no part are empty. A dollar sign that begins none of these is itself.
+/// A pattern with a template that replaces a matching value. `$1`, `${1}`, `$name`, `${name}` stand for groups, and
+/// `$$` for a dollar sign. A name consists of letters, digits and underscores. Groups that are unknown or took no part
+/// in the match are empty. A dollar sign that begins none of these stands for itself.
 ///
 /// ```
 /// use barograph_engine::model::Rewrite;
@@ -43,31 +43,31 @@ const RUNNING_BYTES: u64 = 1 << 20;
 pub struct Rewrite {
     pattern: Pattern,
     pieces: Vec<Piece>,
-    /// Where the template names groups.
+    /// Present if the template names groups.
     groups: Option<Groups>,
 }
 
-/// A part of what is written.
+/// A part of the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    /// Of those that are followed; 0 is the whole.
+    /// The index of a tracked group; 0 is the whole match.
     Group(usize),
 }
 
 impl Rewrite {
-    /// Compiles both.
+    /// Compiles the pattern and the template.
     ///
     /// # Errors
-    /// As [`Pattern::new`], and where the template names groups of a pattern that is too large for that.
+    /// Same as [`Pattern::new`]; also if the template names groups of a pattern that is too large to track them.
     pub fn new(text: &str, template: &str) -> Result<Rewrite, PatternError> {
         Rewrite::within(text, template, &mut Expressions::default()).map_err(|error| error.of(text))
     }
 
-    /// As [`Rewrite::new`], within what the expressions of a request may take.
+    /// Same as [`Rewrite::new`], within the limit for the expressions of a request.
     ///
     /// # Errors
-    /// As [`Expressions::pattern`].
+    /// Same as [`Expressions::pattern`].
     pub fn within(
         text: &str,
         template: &str,
@@ -108,9 +108,9 @@ impl Rewrite {
         Ok(Rewrite { pattern, pieces, groups: Some(groups) })
     }
 
-    /// The template with the groups of `value` in it, if the whole of `value` matches.
+    /// The template with the groups of `value` inserted, if the whole of `value` matches.
     pub fn apply(&mut self, value: &str) -> Option<String> {
-        // A shortcut is far cheaper than the automaton; without one, most that do not match differ at once.
+        // A fast path is far cheaper than the automaton. Without one, most values that do not match differ early.
         let may_match = match (&self.pattern.inner.shape, &self.groups) {
             (Shape::Automaton, Some(_)) => value.starts_with(&self.pattern.inner.prefix),
             _ => self.pattern.is_match(value),
@@ -135,15 +135,15 @@ impl Rewrite {
     }
 }
 
-/// The automaton that follows groups, and the memory to run it in.
+/// The automaton that tracks groups, and the memory to run it in.
 struct Groups {
     one_pass: Option<(onepass::DFA, onepass::Cache)>,
     backtracker: BoundedBacktracker,
     backtracker_cache: backtrack::Cache,
-    /// For values that are too long for that one.
+    /// For values that are too long for the others.
     machine: PikeVM,
     machine_cache: Option<pikevm::Cache>,
-    /// Where groups begin and end in the last value.
+    /// The starts and ends of groups in the last value.
     places: Vec<Option<NonMaxUsize>>,
 }
 
@@ -182,7 +182,7 @@ impl Groups {
         })
     }
 
-    /// Finds where the groups are, if the whole of `value` matches.
+    /// Finds the positions of the groups, if the whole of `value` matches.
     fn find(&mut self, value: &str) -> bool {
         let input = Input::new(value).anchored(Anchored::Yes);
         let places = &mut self.places;
@@ -208,14 +208,14 @@ impl Groups {
     }
 }
 
-/// A part of a template as it is written.
+/// A part of a template as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
     Group(Name),
 }
 
-/// What a template asks for.
+/// A reference in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Name {
     /// `$1`, `${1}`; 0 is the whole match.
@@ -225,7 +225,7 @@ enum Name {
 }
 
 impl Name {
-    /// The number of the group, if there is one.
+    /// The number of the group, if it exists.
     fn number(&self, names: &[Option<String>]) -> Option<usize> {
         match self {
             Name::Number(number) => (*number <= names.len()).then_some(*number),
@@ -234,7 +234,7 @@ impl Name {
     }
 }
 
-/// The groups that a template names, but for the whole, with the numbers under which they are followed.
+/// The groups that a template names, except for the whole match, and the numbers under which they are tracked.
 fn numbers(parts: &[Part], names: &[Option<String>]) -> BTreeMap<usize, u32> {
     let named = parts.iter().filter_map(|part| match part {
         Part::Text(_) => None,
@@ -276,7 +276,7 @@ fn parts(template: &str) -> Vec<Part> {
     parts
 }
 
-/// The group at the start of `text`, which follows a dollar sign, and what follows it.
+/// The group reference at the start of `text`, which follows a dollar sign, and the rest.
 fn group(text: &str) -> Option<(Name, &str)> {
     let inside = text.strip_prefix('{').unwrap_or(text);
     let length = inside.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(inside.len());
@@ -290,7 +290,7 @@ fn group(text: &str) -> Option<(Name, &str)> {
     Some((number(name).map_or_else(|| Name::Text(name.to_owned()), Name::Number), after))
 }
 
-/// A number without leading zeros; others are names, which no group has.
+/// A number without leading zeros. Others are names, which no group has.
 fn number(name: &str) -> Option<usize> {
     let plain = name.bytes().all(|byte| byte.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
     if plain && name.len() <= 8 { name.parse().ok() } else { None }

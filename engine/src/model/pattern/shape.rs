@@ -1,12 +1,12 @@
-//! What kind of pattern a form is, so that the common kinds need no automaton.
+//! Classifies a form, so that the common kinds of pattern need no automaton.
 
 use regex_syntax::hir::ClassUnicode;
 
 use super::form::Form;
 use super::glob::Glob;
 
-/// A set has at most so many texts and bytes, or as many as the pattern's length allows: what
-/// is written out as an alternation is always a set.
+/// The maximum number of texts in a set, unless the length of the pattern allows more: an alternation that is written
+/// out is always a set.
 const WORDS_MAX: usize = 1024;
 const WORD_BYTES_MAX: usize = 256 << 10;
 
@@ -17,10 +17,10 @@ pub(super) enum Shape {
     Everything,
     /// `.+`
     Something,
-    /// These values, sorted and each once.
+    /// These values, sorted and without duplicates.
     Literals(Vec<String>),
-    /// This ASCII text in any case. (Two ASCII letters have a variant outside ASCII, so
-    /// other values than ASCII ones go to the automaton.)
+    /// This ASCII text in any case. (Two ASCII letters have a variant outside ASCII, so values that are not ASCII are
+    /// matched with the automaton.)
     AnyCase(String),
     /// Literals with `.`, `.*`, `.+` between them.
     Glob(Glob),
@@ -55,7 +55,7 @@ pub(super) fn contains(sorted: &[String], value: &str) -> bool {
     }
 }
 
-/// How large a set may be.
+/// The limits of a set.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     count: usize,
@@ -68,7 +68,7 @@ impl Limits {
     }
 }
 
-/// All texts that a form matches, if they are finitely many and not too many.
+/// All texts that a form matches, if their number is finite and not too large.
 fn words(form: &Form, limits: Limits) -> Option<Vec<String>> {
     match form {
         Form::Never => Some(Vec::new()),
@@ -95,7 +95,7 @@ fn words(form: &Form, limits: Limits) -> Option<Vec<String>> {
             Some(all)
         }
         Form::Repeat { inner, min, max: Some(max) } => powers(&words(inner, limits)?, *min, *max, limits),
-        // Not finitely many, or too many to try; a condition is none of a text alone.
+        // Infinite, or too many to try. A condition cannot be expressed as a text.
         Form::Repeat { max: None, .. } | Form::Any { .. } | Form::AnyCase(_) | Form::Look(_) => None,
     }
 }
@@ -151,21 +151,21 @@ fn product(mut heads: Vec<String>, tails: &[String], limits: Limits) -> Option<V
     Some(all)
 }
 
-/// What every text that a form matches begins with.
+/// The common beginning of all texts that a form matches.
 pub(super) fn prefix(form: &Form) -> String {
     let mut prefix = String::new();
     push_prefix(form, &mut prefix);
     prefix
 }
 
-/// Appends what every text begins with that `form` matches; whether it matches that alone.
+/// Appends the common beginning of all texts that `form` matches. Returns whether `form` matches exactly that text.
 fn push_prefix(form: &Form, prefix: &mut String) -> bool {
     match form {
         Form::Text(text) => {
             prefix.push_str(text);
             true
         }
-        // It takes no character.
+        // It matches no character.
         Form::Look(_) => true,
         Form::Concat(parts) => parts.iter().all(|part| push_prefix(part, prefix)),
         Form::Alternate(parts) => {
@@ -173,7 +173,7 @@ fn push_prefix(form: &Form, prefix: &mut String) -> bool {
             false
         }
         Form::Repeat { inner, min, .. } => {
-            // Where it may be left out, nothing of it is certain.
+            // If it is optional, none of it is certain.
             if *min > 0 {
                 push_prefix(inner, prefix);
             }
@@ -193,7 +193,7 @@ fn common_prefix(branches: &[Form]) -> String {
     common
 }
 
-/// What two texts both begin with.
+/// The common beginning of two texts.
 pub(super) fn shared<'t>(one: &'t str, other: &str) -> &'t str {
     let same = one.char_indices().zip(other.chars()).take_while(|((_, a), b)| a == b);
     let length = same.last().map_or(0, |((start, character), _)| start + character.len_utf8());

@@ -1,5 +1,4 @@
-//! The tree of a regular expression, and the parser of Go's RE2 syntax (with its Perl
-//! additions) that builds it.
+//! The tree of a regular expression, and the parser of Go's RE2 syntax (with its Perl additions) that builds it.
 //!
 //! # Not here
 //! Classes in brackets and the named ones: `class.rs`.
@@ -13,10 +12,10 @@ use super::error::CompileError;
 use super::{PatternError, TEXT_BYTES_MAX, class};
 use crate::budget::{Stopped, Work};
 
-/// Groups may be nested this deeply.
+/// The maximum nesting of groups.
 pub(super) const NESTING_MAX: u32 = 200;
 
-/// All sets of characters have at most so many ranges together.
+/// The maximum number of ranges in all sets of characters together.
 const RANGES_MAX: usize = 1 << 17;
 
 /// The longest `[…]` in a text that can only be matched as a set.
@@ -28,7 +27,7 @@ const STEPS: u32 = 1024;
 /// The largest count of a repetition, also of several nested ones multiplied.
 const REPETITION_MAX: u32 = 1000;
 
-/// A regular expression. Flags are resolved: each node says itself what it matches.
+/// A regular expression. Flags are resolved: each node says by itself what it matches.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     /// The empty text.
@@ -41,11 +40,11 @@ pub(super) enum Node {
     Any,
     /// Any character but a newline.
     AnyButNewline,
-    /// A condition on the place.
+    /// A condition on the position.
     Look(Look),
-    /// A group that is numbered, from 1.
+    /// A numbered group; numbers start at 1.
     Capture(Box<Node>),
-    /// One after the other.
+    /// All of them, one after the other.
     Concat(Vec<Node>),
     /// The first that leads to a match.
     Alternate(Vec<Node>),
@@ -53,7 +52,7 @@ pub(super) enum Node {
     Repeat { inner: Box<Node>, min: u32, max: Option<u32>, greedy: bool },
 }
 
-/// A condition on the place.
+/// A condition on the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     Start,
@@ -68,21 +67,21 @@ pub(super) enum Look {
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) root: Node,
-    /// Of the groups from 1 on.
+    /// The names of the groups, starting with group 1.
     pub(super) group_names: Vec<Option<String>>,
 }
 
-/// Why a text was not read.
+/// Why parsing failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// What is wrong and where, in bytes from 1.
+    /// The fault and its position, in bytes from 1.
     Text(String),
     /// The work was stopped.
     Stopped(Stopped),
 }
 
 impl Fault {
-    /// As the error of a pattern.
+    /// Converts to the error of a pattern.
     pub(super) fn of(self, text: &str) -> CompileError {
         match self {
             Fault::Text(reason) => PatternError { pattern: text.to_owned(), reason }.into(),
@@ -93,7 +92,7 @@ impl Fault {
 
 /// Parses an expression; stops when `work` is stopped.
 pub(super) fn parse(text: &str, work: &Work) -> Result<Parsed, Fault> {
-    // Reading ends with an error where the work is over, and the work stays over.
+    // Reading ends with an error if the work is stopped, and the work stays stopped.
     read(text, work).map_err(|reason| work.check().map_or_else(Fault::Stopped, |()| Fault::Text(reason)))
 }
 
@@ -128,7 +127,7 @@ struct Parser<'t> {
     cursor: Cursor<'t>,
     flags: Flags,
     group_names: Vec<Option<String>>,
-    /// The same, to be found.
+    /// The same names, for lookups.
     names: HashSet<&'t str>,
     nesting: u32,
     ranges: usize,
@@ -136,7 +135,7 @@ struct Parser<'t> {
 }
 
 impl<'t> Parser<'t> {
-    /// Up to a closing parenthesis, which is left, or the end.
+    /// Reads up to a closing parenthesis, which is not consumed, or the end.
     fn alternation(&mut self) -> Result<Node, String> {
         let mut branches = vec![self.concatenation()?];
         while self.cursor.take("|") {
@@ -147,8 +146,8 @@ impl<'t> Parser<'t> {
 
     fn concatenation(&mut self) -> Result<Node, String> {
         let mut nodes = Vec::new();
-        // Whether the node before may be repeated: nothing at the start, or after a
-        // repetition, which must not be stacked.
+        // Whether the previous node may be repeated. It may not at the start, nor after a repetition, because
+        // repetitions must not be stacked.
         let mut repeatable = false;
         while let Some(character) = self.cursor.peek() {
             self.steps += 1;
@@ -224,8 +223,8 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Goes past `*`, `+`, `?`, `{n}`, `{n,}` or `{n,m}`; a brace that begins none of these
-    /// is left, and is a literal.
+    /// Moves past `*`, `+`, `?`, `{n}`, `{n,}` or `{n,m}`. A brace that begins none of these is not consumed, and is a
+    /// literal.
     fn repetition_count(&mut self) -> Result<Option<(u32, Option<u32>)>, String> {
         let start = self.cursor;
         let count = match self.cursor.next() {
@@ -262,7 +261,7 @@ impl<'t> Parser<'t> {
         self.cursor.take("}").then_some((min, Some(max)))
     }
 
-    /// A number without leading zeros; one too large to hold is larger than allowed.
+    /// A number without leading zeros. A number that overflows is larger than allowed.
     fn count(&mut self) -> Option<u32> {
         let digits = self.cursor.rest().bytes().take_while(u8::is_ascii_digit).count();
         let text = &self.cursor.rest()[..digits];
@@ -345,7 +344,7 @@ impl<'t> Parser<'t> {
         Ok(name.to_owned())
     }
 
-    /// `i-s:` or `i-s)` after `(?`: whether a group follows.
+    /// `i-s:` or `i-s)` after `(?`. Returns whether a group follows.
     fn group_flags(&mut self, open: Cursor<'_>) -> Result<bool, String> {
         let bad = || open.fault("bad or unsupported group");
         let mut value = true;
@@ -369,7 +368,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Goes past an escape; whether what it stands for may be repeated.
+    /// Moves past an escape. Returns whether the result may be repeated.
     fn escape(&mut self, nodes: &mut Vec<Node>) -> Result<bool, String> {
         let mut ahead = self.cursor;
         ahead.next();
@@ -397,7 +396,7 @@ impl<'t> Parser<'t> {
         Ok(true)
     }
 
-    /// What stands between `\Q` and `\E` or the end; whether that was anything.
+    /// The text between `\Q` and `\E` or the end. Returns whether there was any.
     fn quoted(&mut self, nodes: &mut Vec<Node>) -> bool {
         let rest = self.cursor.rest();
         let (quoted, length) = match rest.find("\\E") {
@@ -415,8 +414,8 @@ impl<'t> Parser<'t> {
 /// A group without a number, kept separate from its neighbours.
 fn grouped(inner: Node) -> Node {
     match inner {
-        // Text would be joined with the text before, and a repetition take its last
-        // character alone.
+        // Otherwise the text would be merged with the previous text, and a repetition would apply to its last character
+        // only.
         text @ Node::Text { .. } => Node::Concat(vec![text]),
         other => other,
     }
@@ -432,7 +431,7 @@ fn push_literal(nodes: &mut Vec<Node>, character: char, any_case: bool) {
     nodes.push(Node::Text { text: character.to_string(), any_case });
 }
 
-/// Takes the last node; of a text its last character alone.
+/// Removes the last node; of a text, only its last character.
 fn pop_last(nodes: &mut Vec<Node>) -> Option<Node> {
     if let Some(Node::Text { text, any_case }) = nodes.last_mut()
         && text.chars().nth(1).is_some()
@@ -443,7 +442,7 @@ fn pop_last(nodes: &mut Vec<Node>) -> Option<Node> {
     nodes.pop()
 }
 
-/// Whether counted repetitions inside each other multiply to at most `left`.
+/// Whether the product of nested repetition counts is at most `left`.
 fn repetitions_fit(node: &Node, left: u32) -> bool {
     match node {
         Node::Repeat { inner, min, max, .. } => match max.unwrap_or(*min) {

@@ -1,16 +1,15 @@
-//! Matching values that come in ascending order, as a sorted index has them.
+//! Matching values in ascending order, as in a sorted index.
 //!
-//! Neighbours share most of their text, so the automaton's state after each byte is kept and
-//! a value costs what it does not share with the one before. Where the automaton is dead, no
-//! value with that beginning matches, and the states before tell the next text that might:
-//! whatever is between need not be looked at. That is how one walks a transducer of all
-//! values, without there being one.
+//! Neighbours share most of their text. The automaton's state after each byte is kept, so a value only costs the bytes
+//! that it does not share with the previous one. If the automaton reaches its dead state, no value with that beginning
+//! matches, and the previous states tell the next text that might. The values in between are skipped. This is the walk
+//! of a transducer of all values, but no transducer is built.
 //!
 //! # Invariants
-//! - W1: a verdict is what [`Pattern::is_match`] answers.
-//! - W2: no value after the one judged and before [`PatternWalk::target`] matches.
-//! - W3: the automaton's states are found as far as they are used and what is kept of them is
-//!   bounded; a pattern that would need more of it is matched value by value.
+//! W1: a verdict equals the result of [`Pattern::is_match`].
+//! W2: no value after the one judged and before [`PatternWalk::target`] matches.
+//! W3: states are computed only as needed, and the cache of states is bounded. A pattern that would need a larger one
+//! is matched value by value.
 
 use regex_automata::Anchored;
 use regex_automata::hybrid::LazyStateID;
@@ -21,29 +20,29 @@ use super::Pattern;
 use super::automaton::Scratch;
 use crate::model::labels::common_prefix;
 
-/// How often the states may be thrown away before values are matched one by one.
+/// The number of times the states may be dropped before values are matched one by one.
 const CLEARS_MAX: usize = 8;
-/// How often a value is judged again after that.
+/// The number of times a value is judged again after the states were dropped.
 const TRIES: u32 = 3;
-/// So many values are matched one by one first: building an automaton for fewer costs more.
+/// The number of values that are matched one by one first: building an automaton for fewer costs more.
 const ONE_BY_ONE: u32 = 32;
-/// Bytes by which a target is made more precise.
+/// The number of bytes by which a target may be extended.
 const EXTENSION_MAX: usize = 32;
 
-/// What is to be done with a value.
+/// The verdict on a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It matches.
     Match,
     /// It does not.
     Other,
-    /// It does not, nor does any before [`PatternWalk::target`].
+    /// It does not match, and no value before [`PatternWalk::target`] does.
     Seek,
-    /// It does not, nor does any after it.
+    /// It does not match, and no later value does.
     End,
 }
 
-/// A pattern on its way through ascending values.
+/// A walk of a pattern through ascending values.
 #[derive(Debug)]
 pub struct PatternWalk<'p> {
     pattern: &'p Pattern,
@@ -58,14 +57,14 @@ impl<'p> PatternWalk<'p> {
         PatternWalk { pattern, judged: 0, states: None, target }
     }
 
-    /// The least text that might match: before the first verdict of all texts, after
-    /// [`Verdict::Seek`] of those after the value.
+    /// The smallest text that might match: before the first verdict, of all texts; after [`Verdict::Seek`], of the
+    /// texts after the value.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Judges a value, which must be after all values before. (Text, but as bytes: the index
-    /// keeps it as such, and checking it would cost more than the rest.)
+    /// Judges a value, which must come after all previous values. The value is text, but is passed as bytes: the index
+    /// stores it as bytes, and validating it would cost more than the rest.
     pub fn judge(&mut self, value: &[u8]) -> Verdict {
         let prefix = self.pattern.prefix().unwrap_or("");
         if !value.starts_with(prefix.as_bytes()) {
@@ -99,12 +98,12 @@ impl<'p> PatternWalk<'p> {
 /// The automaton's states along the last value.
 struct States<'p> {
     dfa: &'p DFA,
-    /// The next walk of this pattern continues with the states found so far.
+    /// The next walk of this pattern reuses the states computed so far.
     scratch: Scratch<'p>,
-    /// How often states had been thrown away when the path began.
+    /// The number of times states had been dropped when the path began.
     clears: usize,
     clears_max: usize,
-    /// The last value, as far as it was read.
+    /// The last value, up to the last byte read.
     text: Vec<u8>,
     /// `path[n]` is the state after the first `n` bytes of `text`, never the dead one.
     path: Vec<LazyStateID>,
@@ -145,7 +144,7 @@ impl<'p> States<'p> {
         (!start.is_dead()).then(|| self.path.push(start))
     }
 
-    /// `None`: the automaton has too many states to keep them.
+    /// `None` if the automaton has too many states to cache.
     fn judge(&mut self, value: &[u8], target: &mut String) -> Option<Verdict> {
         for _ in 0..TRIES {
             match self.try_judge(value, target) {
@@ -185,12 +184,12 @@ impl<'p> States<'p> {
         Ok(end.is_match())
     }
 
-    /// Where states were thrown away those of the path are gone.
+    /// If states were dropped, those of the path are gone.
     fn check(&mut self) -> Result<(), Lost> {
         if self.scratch.cache().clear_count() == self.clears { Ok(()) } else { Err(Lost) }
     }
 
-    /// The path ends before the byte of `value` that leads nowhere.
+    /// The path ends before the byte of `value` that leads to the dead state.
     fn after_dead(&mut self, value: &[u8], target: &mut String) -> Result<Verdict, Lost> {
         for at in (0..self.path.len()).rev() {
             let Some(least) = value[at].checked_add(1) else { continue };
@@ -198,7 +197,7 @@ impl<'p> States<'p> {
             let mut bytes = value[..at].to_vec();
             bytes.push(byte);
             self.extend(&mut bytes, state)?;
-            // A character may have been cut.
+            // The cut may be inside a character.
             let whole = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
             if whole.as_bytes() <= value {
                 return Ok(Verdict::Other);
@@ -210,7 +209,7 @@ impl<'p> States<'p> {
         Ok(Verdict::End)
     }
 
-    /// The smallest byte from `least` on that leads somewhere, and where.
+    /// The smallest byte, at least `least`, that does not lead to the dead state, and the state that it leads to.
     fn live_byte(&mut self, state: LazyStateID, least: u8) -> Result<Option<(u8, LazyStateID)>, Lost> {
         let mut class = None;
         for byte in least..=u8::MAX {
@@ -227,8 +226,7 @@ impl<'p> States<'p> {
         Ok(None)
     }
 
-    /// Appends to `bytes`, which lead to `state`, what every match that begins with them has
-    /// at least.
+    /// Extends `bytes`, which lead to `state`, by the bytes that every match beginning with them must have.
     fn extend(&mut self, bytes: &mut Vec<u8>, mut state: LazyStateID) -> Result<(), Lost> {
         for _ in 0..EXTENSION_MAX {
             if self.accepts(state)? {
@@ -245,5 +243,5 @@ impl<'p> States<'p> {
     }
 }
 
-/// States were thrown away.
+/// States were dropped.
 struct Lost;

@@ -1,4 +1,4 @@
-//! What the automaton of a tree may take in memory, known before it is built.
+//! An upper bound of the memory for the automaton of a tree, computed before it is built.
 //!
 //! # Invariants
 //! - B1: an automaton takes at most its weight, or [`AUTOMATON_BYTES_MAX`](super::AUTOMATON_BYTES_MAX), past which the
@@ -11,16 +11,16 @@ use super::syntax::Node;
 
 /// A state of an automaton that is being built, bytes.
 const STATE: u64 = 32;
-/// One of a state's ways to the next.
+/// One transition of a state.
 const WAY: u64 = 8;
 /// Any character: nine sequences of bytes, of 27 bytes together.
 const ANY: u64 = 28 * (STATE + WAY);
-/// What an automaton takes beside its states.
+/// The size of an automaton without its states.
 const FIXED: u64 = 2048;
 /// A node of the form from which the automaton is built, with the list it is in.
 const NODE: u64 = 256;
 
-/// What an automaton may take, bytes.
+/// An upper bound of the size of an automaton, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Weight {
     /// The automaton itself.
@@ -30,7 +30,7 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    /// Of the automaton of a whole tree.
+    /// The weight of the automaton of a whole tree.
     pub(super) fn of(root: &Node) -> Weight {
         let mut whole = node(root);
         whole.automaton = whole.automaton.saturating_add(FIXED);

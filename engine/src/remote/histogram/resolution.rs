@@ -1,8 +1,9 @@
-//! Histograms finer than what is stored: each bucket goes into the wider one that holds it.
+//! Reduces the resolution of histograms that are finer than the stored schemas: each bucket goes into the wider one
+//! that contains it.
 //!
-//! OpenTelemetry counts at scales up to 20, and a schema may be up to 52. Bucket `i` of schema
-//! `s` is the `2^d`-th part of bucket `ceil(i / 2^d)` of schema `s - d`, so no count is split
-//! and none is lost: the histogram is the one that a coarser writer would have counted.
+//! OpenTelemetry counts at scales up to 20, and a schema may be up to 52. Bucket `i` of schema `s` is the `2^d`-th part
+//! of bucket `ceil(i / 2^d)` of schema `s - d`. No count is split or lost: the result is the histogram that a writer
+//! with the coarser schema would have counted.
 
 use crate::model::{Histogram, HistogramError, Span};
 
@@ -11,17 +12,17 @@ const FINEST: i32 = 8;
 /// The finest that any writer may use.
 const FINEST_KNOWN: i32 = 52;
 
-/// Makes a histogram of a schema from 9 to 52 one of schema 8; others stay as they are.
+/// Converts a histogram of a schema from 9 to 52 to schema 8. Others are unchanged.
 ///
 /// # Errors
-/// It is to be made coarser, and breaks a rule.
+/// The histogram must be converted, and breaks a rule.
 pub(super) fn coarsen(h: &mut Histogram) -> Result<(), HistogramError> {
     if !(FINEST + 1..=FINEST_KNOWN).contains(&h.schema) {
         return Ok(());
     }
     let shift = (h.schema - FINEST) as u32;
     h.schema = FINEST;
-    // The rules are the same for every schema. Spans and counts belong together from here on.
+    // The rules are the same for every schema. From here on, spans and counts are known to match.
     h.validate()?;
     (h.positive_spans, h.positive_buckets) = side(&h.positive_spans, &h.positive_buckets, shift);
     (h.negative_spans, h.negative_buckets) = side(&h.negative_spans, &h.negative_buckets, shift);
@@ -31,7 +32,7 @@ pub(super) fn coarsen(h: &mut Histogram) -> Result<(), HistogramError> {
 fn side(spans: &[Span], counts: &[f64], shift: u32) -> (Vec<Span>, Vec<f64>) {
     let (mut wider, mut sums): (Vec<Span>, Vec<f64>) = (Vec::new(), Vec::new());
     let mut counts = counts.iter();
-    // Index behind the last bucket: of the fine ones, and of the wide ones.
+    // The index after the last bucket: of the fine buckets, and of the wide ones.
     let (mut next, mut wide_next) = (0i64, 0i64);
     for span in spans {
         next += i64::from(span.offset);
@@ -43,7 +44,7 @@ fn side(spans: &[Span], counts: &[f64], shift: u32) -> (Vec<Span>, Vec<f64>) {
                     continue;
                 }
                 (Some(run), _) if wide == wide_next => run.length += 1,
-                // An index of 32 bits, or the distance of two that are closer than they were.
+                // An index of 32 bits, or a distance that is smaller than it was.
                 _ => wider.push(Span { offset: (wide - wide_next) as i32, length: 1 }),
             }
             sums.push(*count);
