@@ -1,9 +1,8 @@
-//! The values of a chunk of native histograms: rows turned into columns.
+//! The values of a chunk of native histograms, transposed from rows to columns.
 //!
-//! A series' histograms share few layouts, and a bucket's count is close to what it was one
-//! sample before. So layouts are a table; count, zero count and sum are columns; and the
-//! buckets of all samples of one layout are one column, bucket after bucket, which where
-//! counts are whole holds what each gained since the sample before.
+//! The histograms of a series share few layouts, and a bucket's count is close to its count one sample before. So
+//! layouts are stored in a table. Count, zero count and sum are columns. The buckets of all samples of one layout are
+//! one column, ordered by bucket; if counts are whole numbers, it holds the increase of each since the previous sample.
 //!
 //! # Format
 //! The section of codec [`Histograms`](CodecId::Histograms). Integers are varints.
@@ -18,15 +17,14 @@
 //! | sums | a column | |
 //! | buckets of each layout | columns | absent for a layout without buckets, else as below |
 //!
-//! A column is `codec (1) | length (varint) | section`, of integers or of floats as the codec
-//! says. With `s` samples of a layout of `b` buckets, the buckets are either one column of
-//! `s * b` floats, bucket after bucket; or a column of `b` integers, the counts of the first
-//! sample, and behind it, where `s > 1`, one of `(s - 1) * b` integers, bucket after bucket
-//! what each gained since the sample before of the same layout, modulo 2^64.
+//! A column is `codec (1) | length (varint) | section`, of integers or of floats depending on the codec. With `s`
+//! samples of a layout of `b` buckets, the buckets are either one column of `s * b` floats, ordered by bucket; or a
+//! column of `b` integers, the counts of the first sample, followed, if `s > 1`, by one of `(s - 1) * b` integers,
+//! ordered by bucket: the increase of each since the previous sample of the same layout, modulo 2^64.
 //!
 //! # Invariants
-//! What decoding allocates is added up from the layouts before a count is decoded, and
-//! bounded by [`DECODED_BYTES_MAX`].
+//! The size of what decoding allocates is computed from the layouts before a count is decoded, and bounded by
+//! [`DECODED_BYTES_MAX`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,13 +33,13 @@ use crate::codec::histogram::{Layout, as_whole};
 use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, varint};
 use crate::model::Histogram;
 
-/// The most bytes that a chunk's histograms may take in memory. A writer closes a chunk long
-/// before, so more than this is damage.
+/// The maximum memory of a chunk's decoded histograms, bytes. A writer closes a chunk long before, so a chunk that
+/// exceeds this is damaged.
 pub const DECODED_BYTES_MAX: usize = 1 << 20;
 
 const _: () = assert!(DECODED_BYTES_MAX > super::HISTOGRAM_CHUNK_BYTES);
 
-/// Appends the section of `histograms`, at least one.
+/// Appends the section of `histograms`, of which there is at least one.
 pub(super) fn encode(histograms: &[Arc<Histogram>], level: CompressionLevel, out: &mut Vec<u8>) {
     let (table, layouts) = layouts_of(histograms);
     varint::write(out, table.len() as u64 - 1);
@@ -63,7 +61,7 @@ pub(super) fn encode(histograms: &[Arc<Histogram>], level: CompressionLevel, out
     }
 }
 
-/// The distinct layouts, and for each histogram the index of its own.
+/// The distinct layouts, and for each histogram the index of its layout.
 fn layouts_of(histograms: &[Arc<Histogram>]) -> (Vec<Vec<u8>>, Vec<i64>) {
     let mut table: Vec<Vec<u8>> = Vec::new();
     let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
@@ -72,7 +70,7 @@ fn layouts_of(histograms: &[Arc<Histogram>]) -> (Vec<Vec<u8>>, Vec<i64>) {
     for histogram in histograms {
         bytes.clear();
         Layout::write(histogram, &mut bytes);
-        // Nearly always it is the one before.
+        // It is nearly always the previous one.
         if table.get(last) != Some(&bytes) {
             last = *known.entry(bytes.clone()).or_insert_with(|| {
                 table.push(bytes.clone());
@@ -110,7 +108,7 @@ fn encode_buckets(group: &[&Histogram], level: CompressionLevel, out: &mut Vec<u
     }
 }
 
-/// All counts as integers, if all of them are whole.
+/// All counts as integers, if all of them are whole numbers.
 fn as_integers(counts: &[f64]) -> Option<Vec<i64>> {
     counts.iter().map(|&count| as_whole(count).map(|whole| whole as i64)).collect()
 }
@@ -140,10 +138,10 @@ fn write_column(codec: CodecId, section: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(section);
 }
 
-/// Decodes a section of `count` histograms, at least one, and appends them.
+/// Decodes a section of `count` histograms, at least one, and appends them to `out`.
 ///
 /// # Errors
-/// The section's fault; nothing is then appended.
+/// The section's fault, in which case nothing is appended.
 pub(super) fn decode(section: &[u8], count: usize, out: &mut Vec<Arc<Histogram>>) -> Result<(), Fault> {
     let mut reader = Reader { bytes: section, position: 0 };
     let table = reader.table(count)?;
@@ -221,7 +219,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The table of layouts; each takes bytes of its own, so no more are made than there are.
+    /// The table of layouts. Each is backed by bytes of the section, so no more are created than there are.
     fn table(&mut self, count: usize) -> Result<Vec<Layout>, Fault> {
         let less_one = varint::read(self.bytes, &mut self.position)?;
         if less_one >= count as u64 {

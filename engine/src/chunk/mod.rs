@@ -1,10 +1,9 @@
 //! Chunks: compressed runs of one series' samples, growing ([`OpenChunk`]) or stored ([`Chunk`]).
 //!
-//! A stored chunk is self-contained but for its key: count, time range and codecs stand in
-//! its header, so a reader skips it without decoding, and its checksum covers the key it
-//! is stored under, so a chunk in the wrong place is noticed. Columns are runs
-//! of their own (see [`codec`](crate::codec)). An open chunk's form in memory is private
-//! to it and never stored.
+//! A stored chunk is self-contained except for its key. Count, time range and codecs are in its header, so a reader can
+//! skip it without decoding, and its checksum covers its key, so a chunk under a wrong key is detected. Columns are
+//! stored separately (see [`codec`](crate::codec)). The in-memory form of an open chunk is private to it and never
+//! stored.
 //!
 //! # Format
 //! Version 1. Integers are LEB128 varints ([`varint`]) unless a size is given.
@@ -24,15 +23,13 @@
 //! | values | rest | the section, up to the checksum |
 //! | checksum | 4 | CRC-32 (IEEE), little-endian, of the key, then of all bytes before it |
 //!
-//! A chunk is valid iff: the version is known, the checksum agrees, kind and flags are known,
-//! first and last times the unit are `i64`s, every section decodes to exactly `count`
-//! entries and uses its bytes up, and timestamps ascend strictly from first to last. Builds
-//! before histograms and start timestamps were stored refuse chunks that have them as of an
-//! unknown kind.
+//! A chunk is valid if and only if the version is known, the checksum matches, kind and flags are known, first and last
+//! times the unit fit into `i64`, every section decodes to exactly `count` entries and uses all of its bytes, and
+//! timestamps ascend strictly from first to last. Builds from before histograms and start timestamps were stored refuse
+//! chunks that have them because of an unknown kind.
 //!
 //! # Not here
-//! The keys: `store/keys.rs`. What each section's bytes mean: the files of `codec/`, and for
-//! histograms [`histograms`].
+//! The keys: `store/keys.rs`. The contents of each section: the files of `codec/`, and for histograms [`histograms`].
 
 pub mod histograms;
 pub mod open;
@@ -49,30 +46,30 @@ pub use open::OpenChunk;
 pub use run::Run;
 pub use sealed::{Chunk, ChunkError, ChunkFault, ChunkValues, Scratch, encode, encode_started};
 
-/// The most samples one chunk holds.
+/// The maximum number of samples in a chunk.
 pub const SAMPLES_MAX: usize = 65_536;
 
 /// How samples become stored chunks.
 #[derive(Debug, Clone, Copy)]
 pub struct Sealing {
-    /// Most samples of a chunk.
+    /// The maximum number of samples in a chunk.
     pub samples_max: usize,
-    /// What the codecs may spend.
+    /// The effort that the codecs may spend.
     pub level: CompressionLevel,
 }
 
-/// What a chunk's values are.
+/// The kind of a chunk's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ChunkKind {
     /// Floats, every bit pattern.
     Float = 0,
-    /// Integers, exact over the whole of `i64`.
+    /// Integers, exact over the whole range of `i64`.
     Int = 1,
     /// Native histograms.
     Histogram = 2,
 }
 
-/// Chunks of histograms are closed when these take this many bytes in memory: a query that
-/// wants one sample of a chunk decodes all of it, and histograms are of very different sizes.
+/// A chunk of histograms is closed when its histograms take this many bytes in memory: a query for one sample of a
+/// chunk decodes all of it, and histograms vary widely in size.
 pub const HISTOGRAM_CHUNK_BYTES: usize = 128 << 10;

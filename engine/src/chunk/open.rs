@@ -1,18 +1,16 @@
 //! The chunk that grows in the head, sample by sample.
 //!
-//! A head holds a million of these, so an open chunk is 120 bytes and owns no buffer while
-//! its series is regular in time and constant in value, as many are. Two prefixes need no
-//! bits at all: the samples that one interval explains, and those that one value explains.
-//! The first sample that breaks a prefix starts that column's bit stream.
+//! A head holds a million of these, so an open chunk is 120 bytes and has no buffer while its series is regular in time
+//! and constant in value, as many are. Two prefixes need no bits at all: the samples at a constant interval, and the
+//! samples with the first value. The first sample after a prefix starts that column's bit stream.
 //!
 //! # Format
-//! In memory only, gone with the process, free to change. Times behind the regular prefix: the
-//! prefix's interval as 64 bits, then changes of the interval in the bucket code
-//! [`TURNS`], in milliseconds, or in microseconds or nanoseconds from
-//! the first change on that needs it; such a change is an escape, in nanoseconds. Floats
-//! behind the constant prefix: as [`gorilla`](crate::codec::gorilla). Integers: as
-//! [`integers`]. Histograms: as [`histogram`](crate::codec::histogram). What only few chunks
-//! have, start timestamps among it, is boxed and costs the others one pointer.
+//! It exists only in memory and may change between builds. Times after the regular prefix: the prefix's interval as 64
+//! bits, then the changes of the interval in the bucket code [`TURNS`], in milliseconds, or in microseconds or
+//! nanoseconds from the first change that needs them; that change is an escape, in nanoseconds. Floats after the
+//! constant prefix: as in [`gorilla`](crate::codec::gorilla). Integers: as in [`integers`]. Histograms: as in
+//! [`histogram`](crate::codec::histogram). Data that only few chunks have, start timestamps included, is boxed and
+//! costs the others one pointer.
 
 use std::sync::Arc;
 
@@ -43,7 +41,7 @@ use crate::model::Histogram;
 #[derive(Debug, Clone)]
 pub struct OpenChunk {
     time_bits: Bits,
-    /// Of histograms only the bytes.
+    /// For histograms, only the bytes.
     value_bits: Bits,
     first: i64,
     last: i64,
@@ -52,9 +50,9 @@ pub struct OpenChunk {
     /// The last value's bits.
     value: u64,
     len: u16,
-    /// Samples that `first` and one interval explain; the rest is in `time_bits`.
+    /// The number of samples at the constant interval from `first`; the rest are in `time_bits`.
     regular: u16,
-    /// Samples that the first value explains; the rest is in `value_bits`.
+    /// The number of samples with the first value; the rest are in `value_bits`.
     constant: u16,
     leading: u8,
     significant: u8,
@@ -65,7 +63,7 @@ pub struct OpenChunk {
 
 const _: () = assert!(size_of::<OpenChunk>() <= 120);
 
-/// A stream of bits that grows.
+/// A growing stream of bits.
 #[derive(Debug, Clone, Default)]
 struct Bits {
     bytes: Vec<u8>,
@@ -78,8 +76,8 @@ impl Bits {
         BitWriter::resume(&mut self.bytes, self.pending)
     }
 
-    /// The stream in one piece; in place where it is shorter than a word, as in the many chunks
-    /// of few samples.
+    /// The stream as one slice. Nothing is allocated if it is shorter than a word, as in the many chunks with few
+    /// samples.
     fn whole(&self) -> SmallVec<[u8; 8]> {
         let (word, used) = self.pending.bytes();
         let mut whole = SmallVec::with_capacity(self.bytes.len() + used);
@@ -89,16 +87,16 @@ impl Bits {
     }
 }
 
-/// What a chunk of plain numbers does not need.
+/// Data that a chunk of plain numbers does not need.
 #[derive(Debug, Clone, Default)]
 struct Rare {
     starts: Option<OpenStarts>,
     histograms: HistogramWriter,
-    /// Bytes the histograms take once they are decoded.
+    /// The memory of the histograms once they are decoded, bytes.
     decoded_bytes: usize,
 }
 
-/// What interval changes are counted in: the coarsest that held for all so far.
+/// The unit of interval changes: the coarsest that all changes so far are multiples of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Unit {
     Nanosecond,
@@ -107,7 +105,7 @@ enum Unit {
 }
 
 impl Unit {
-    /// How many units `nanoseconds` are, if whole.
+    /// `nanoseconds` in this unit, if it is a whole number.
     #[inline]
     fn whole(self, nanoseconds: i64) -> Option<i64> {
         // Written out so that each division is by a constant.
@@ -126,7 +124,7 @@ impl Unit {
         }
     }
 
-    /// The unit after an escape that carried `nanoseconds`.
+    /// The unit after an escape with `nanoseconds`.
     fn refined(self, nanoseconds: i64) -> Unit {
         let needed = if nanoseconds % 1_000_000 == 0 {
             Unit::Millisecond
@@ -140,7 +138,7 @@ impl Unit {
 }
 
 impl OpenChunk {
-    /// The most samples an open chunk takes.
+    /// The maximum number of samples in an open chunk.
     pub const SAMPLES_MAX: usize = u16::MAX as usize;
 
     /// An empty chunk.
@@ -200,7 +198,7 @@ impl OpenChunk {
         rare.histograms.write(histogram, &mut self.value_bits.bytes);
     }
 
-    /// Records when the counting behind the last sample began.
+    /// Records the start timestamp of the last sample.
     ///
     /// # Panics
     /// On an empty chunk.
@@ -209,12 +207,12 @@ impl OpenChunk {
         self.rare.get_or_insert_default().starts.get_or_insert_default().set(last, start);
     }
 
-    /// Whether it holds as many histograms as a chunk should.
+    /// Whether its histograms are as large as those of a chunk should be.
     pub fn is_heavy(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.decoded_bytes >= HISTOGRAM_CHUNK_BYTES)
     }
 
-    /// Counts the sample and appends its time; true if the value needs no bits.
+    /// Counts the sample and appends its time. Returns true if the value needs no bits.
     #[inline]
     fn push_time_and_equal_value(&mut self, timestamp: i64, value: u64) -> bool {
         assert!(self.len < u16::MAX, "no room in an open chunk of 65535 samples");
@@ -240,10 +238,10 @@ impl OpenChunk {
         equal
     }
 
-    /// Appends an interval that the regular prefix does not explain.
+    /// Appends an interval that differs from that of the regular prefix.
     ///
-    /// This and the two below are kept out of the callers, whose common path needs few
-    /// registers: most samples of most series are on time, and many are equal.
+    /// This and the two functions below are kept out of their callers, whose common path needs few registers: most
+    /// samples of most series are regular, and many are equal.
     #[inline(never)]
     fn push_turn(&mut self, interval: i64) {
         let mut writer = self.time_bits.writer();
@@ -259,7 +257,7 @@ impl OpenChunk {
         self.time_bits.pending = writer.suspend();
     }
 
-    /// Appends a float that the constant prefix does not explain. It is counted already.
+    /// Appends a float that differs from the constant prefix. It has been counted already.
     #[inline(never)]
     fn push_changed_float(&mut self, bits: u64) {
         let starts = self.starts_values();
@@ -274,7 +272,7 @@ impl OpenChunk {
         XorState { previous: self.value, leading: self.leading, significant: self.significant } = state;
     }
 
-    /// Appends an integer that the constant prefix does not explain. It is counted already.
+    /// Appends an integer that differs from the constant prefix. It has been counted already.
     #[inline(never)]
     fn push_changed_int(&mut self, value: i64) {
         let starts = self.starts_values();
@@ -287,7 +285,7 @@ impl OpenChunk {
         self.value = value as u64;
     }
 
-    /// Whether the sample counted last is the first behind the constant prefix.
+    /// Whether the sample counted last is the first after the constant prefix.
     #[inline]
     fn starts_values(&self) -> bool {
         self.constant.wrapping_add(1) == self.len
@@ -298,12 +296,12 @@ impl OpenChunk {
         self.kind
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         usize::from(self.len)
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -318,7 +316,7 @@ impl OpenChunk {
         (self.len > 0).then_some(self.last)
     }
 
-    /// Bytes this chunk holds: itself and its buffers' capacity.
+    /// The memory of this chunk: its size and the capacity of its buffers.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
@@ -334,7 +332,7 @@ impl OpenChunk {
         size_of::<Rare>() + starts + rare.histograms.memory_bytes()
     }
 
-    /// Takes the samples out, leaving an empty chunk of the same kind.
+    /// Takes the samples, leaving an empty chunk of the same kind.
     pub fn freeze(&mut self) -> OpenChunk {
         let empty = OpenChunk::new(self.kind);
         std::mem::replace(self, empty)
@@ -360,7 +358,7 @@ impl OpenChunk {
     /// Appends all samples of a chunk of integers, exactly.
     ///
     /// # Panics
-    /// On a chunk of anything else.
+    /// On a chunk of another kind.
     pub fn decode_ints(&self, timestamps: &mut Vec<i64>, values: &mut Vec<i64>) {
         assert_eq!(self.kind, ChunkKind::Int, "not a chunk of integers");
         self.decode_times(timestamps);
@@ -386,7 +384,7 @@ impl OpenChunk {
         self.rare.as_ref().is_some_and(|rare| rare.starts.is_some())
     }
 
-    /// Appends a start timestamp for each sample, 0 where it is unknown.
+    /// Appends a start timestamp for each sample, 0 if it is unknown.
     pub fn decode_starts(&self, out: &mut Vec<i64>) {
         match self.rare.as_ref().and_then(|rare| rare.starts.as_ref()) {
             Some(starts) => starts.decode(self.len(), out),

@@ -9,33 +9,35 @@ use super::Run;
 use crate::Result;
 use crate::model::Timestamp;
 
-/// Sources of one series' samples. Of two with a sample of the same time that with the larger number wins.
+/// The sources of one series' samples. Of two samples with the same time, that of the source with the larger number
+/// wins.
 pub trait Sources {
-    /// How many there are.
+    /// The number of sources.
     fn count(&self) -> usize;
 
-    /// A time at or before the next piece's first sample and after all that was read; `None` after the last piece.
+    /// A time at or before the first sample of the next piece and after all samples read so far; `None` after the last
+    /// piece.
     ///
     /// # Errors
-    /// What is stored is damaged or cannot be read.
+    /// Stored data is damaged or cannot be read.
     fn next_time(&mut self, source: usize) -> Result<Option<Timestamp>>;
 
     /// Appends the next piece to `run`, which has only earlier samples. A piece may turn out empty.
     ///
     /// # Errors
-    /// As [`Sources::next_time`].
+    /// Same as [`Sources::next_time`].
     fn read(&mut self, source: usize, run: &mut Run) -> Result<()>;
 }
 
-/// Where a source is.
+/// The position of a source.
 #[derive(Debug, Default)]
 enum Front {
     /// After its last piece.
     #[default]
     Ended,
-    /// Before a piece that begins at this time or later.
+    /// Before a piece that begins at or after this time.
     Before(Timestamp),
-    /// Within a piece that was read: at this sample of it.
+    /// In a piece that has been read: at this sample of it.
     Within(Run, usize),
 }
 
@@ -53,15 +55,15 @@ impl Front {
 #[derive(Debug, Default)]
 pub struct PieceMerge {
     fronts: Vec<Front>,
-    /// Most samples that were held at once.
+    /// The maximum number of samples held at once.
     peak: usize,
 }
 
 impl PieceMerge {
-    /// Begins with the first pieces of `sources`.
+    /// Creates it with the first pieces of `sources`.
     ///
     /// # Errors
-    /// As [`Sources::next_time`].
+    /// Same as [`Sources::next_time`].
     pub fn begin(&mut self, sources: &mut impl Sources) -> Result<()> {
         self.fronts.clear();
         for source in 0..sources.count() {
@@ -71,11 +73,11 @@ impl PieceMerge {
         Ok(())
     }
 
-    /// Appends the next samples to `out`, which holds only earlier ones; false when there are none. It may append none
-    /// and answer true.
+    /// Appends the next samples to `out`, which holds only earlier ones. Returns false if there are none left. It may
+    /// return true without appending any.
     ///
     /// # Errors
-    /// As [`Sources::read`].
+    /// Same as [`Sources::read`].
     pub fn next(&mut self, sources: &mut impl Sources, out: &mut Run) -> Result<bool> {
         let times =
             self.fronts.iter().enumerate().filter_map(|(source, front)| Some((front.time()?, source)));
@@ -104,7 +106,7 @@ impl PieceMerge {
         Ok(true)
     }
 
-    /// Merges up to where the first of the pieces ends that lie over that of `source`.
+    /// Merges up to the first end of a piece that overlaps that of `source`.
     fn next_overlapping(&mut self, sources: &mut impl Sources, source: usize, out: &mut Run) -> Result<()> {
         self.enter(sources, source)?;
         let Front::Within(run, _) = &self.fronts[source] else { return Ok(()) };
@@ -135,7 +137,7 @@ impl PieceMerge {
         Ok(())
     }
 
-    /// Reads the piece that a source is before.
+    /// Reads the next piece of a source.
     fn enter(&mut self, sources: &mut impl Sources, source: usize) -> Result<()> {
         if let Front::Before(_) = self.fronts[source] {
             let mut run = Run::default();
@@ -151,7 +153,7 @@ impl PieceMerge {
         self.peak = self.peak.max(out + self.fronts.iter().map(within).sum::<usize>());
     }
 
-    /// The most samples that it and the run that it appended to ever held at once.
+    /// The maximum number of samples that it and the run that it appended to held at once.
     pub fn peak(&self) -> usize {
         self.peak
     }

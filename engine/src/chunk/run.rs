@@ -1,13 +1,13 @@
-//! A run: samples of one series as columns, on their way between head, chunks and views.
+//! A run: samples of one series as columns, the form in which they pass between head, chunks and views.
 //!
-//! Values are floats; an integer that a float cannot hold is also kept exactly, in a list
-//! next to them. Almost every run has none, so that list costs nothing, and everything that
-//! only needs floats can ignore it. The same goes for histograms and start timestamps.
+//! Values are floats. An integer that a float cannot represent is also kept exactly, in a separate list. Almost no run
+//! has any, so that list costs nothing, and code that only needs floats can ignore it. The same is true of histograms
+//! and start timestamps.
 //!
 //! # Invariants
 //! R1. Timestamps ascend strictly.
 //! R2. `exact` ascends by index, and holds every sample whose integer `values` rounds.
-//! R3. `histograms` ascends by index; where it has a sample, `values` has NaN.
+//! R3. `histograms` ascends by index; `values` has NaN at these indexes.
 //! R4. `starts` is empty, or has one start timestamp for each sample, not all of them 0.
 
 mod chunks;
@@ -24,15 +24,15 @@ pub struct Run {
     pub timestamps: Vec<Timestamp>,
     /// One for each timestamp; integers as the nearest float.
     pub values: Vec<f64>,
-    /// Integers that a float cannot hold: index and value.
+    /// Integers that a float cannot represent: index and value.
     pub exact: Vec<(u32, i64)>,
     /// Histograms: index and histogram.
     pub histograms: Vec<(u32, Arc<Histogram>)>,
-    /// When the counting behind a sample began; 0 is unknown. Empty: none is known.
+    /// Start timestamps; 0 is unknown. Empty if none is known.
     pub starts: Vec<Timestamp>,
 }
 
-/// Is asked before samples are decoded: for which run, and how many.
+/// Called before samples are decoded, with the run and their number.
 pub type Admit<'a> = dyn FnMut(&mut Run, usize) -> Result<()> + 'a;
 
 /// A sample in arrival order.
@@ -40,20 +40,21 @@ pub type Admit<'a> = dyn FnMut(&mut Run, usize) -> Result<()> + 'a;
 pub struct Arrival {
     /// Nanoseconds.
     pub timestamp: Timestamp,
-    /// 0 is unknown.
+    /// The start timestamp; 0 is unknown.
     pub start: Timestamp,
-    /// What it holds.
+    /// The value.
     pub value: Value,
 }
 
-/// Whether an integer survives the way into a float and back.
+/// Whether an integer is unchanged after a conversion to a float and back.
 #[inline]
 pub fn is_float_exact(v: i64) -> bool {
-    // Nearly all are small. Else the comparison is made in 128 bits: `i64::MAX as f64` saturates on the way back.
+    // Nearly all are small. Otherwise the comparison is made in 128 bits, because `i64::MAX as f64` saturates on the
+    // way back.
     v.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS || (v as f64) as i128 == i128::from(v)
 }
 
-/// The integer that `v` is, if it is one and an integer chunk keeps its bits.
+/// The integer equal to `v`, if there is one and a chunk of integers preserves the bits of `v`.
 #[inline]
 pub fn as_integer(v: f64) -> Option<i64> {
     // 2^63, the first float beyond the integers.
@@ -63,17 +64,17 @@ pub fn as_integer(v: f64) -> Option<i64> {
 }
 
 impl Run {
-    /// How many samples there are.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.timestamps.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.timestamps.is_empty()
     }
 
-    /// Takes all samples out and keeps the memory.
+    /// Removes all samples, keeping the memory.
     pub fn clear(&mut self) {
         let Run { timestamps, values, exact, histograms, starts } = self;
         timestamps.clear();
@@ -88,8 +89,7 @@ impl Run {
         Some((*self.timestamps.first()?, *self.timestamps.last()?))
     }
 
-    /// Appends one sample; its timestamp must be larger than the last one. A start timestamp
-    /// of 0 is unknown.
+    /// Appends one sample. Its timestamp must be larger than the last one. A start timestamp of 0 is unknown.
     pub fn push(&mut self, timestamp: Timestamp, start: Timestamp, value: &Value) {
         let at = self.values.len() as u32;
         let float = match value {
@@ -110,7 +110,7 @@ impl Run {
         self.values.push(float);
     }
 
-    /// Keeps the start of the sample that is appended next.
+    /// Records the start timestamp of the sample that is appended next.
     fn push_start(&mut self, start: Timestamp) {
         if start != 0 && self.starts.is_empty() {
             self.starts.resize(self.values.len(), 0);
@@ -120,7 +120,7 @@ impl Run {
         }
     }
 
-    /// A run of samples in arrival order: sorted, and of equal timestamps the last stays.
+    /// A run of samples in arrival order: sorted, with the last of each timestamp.
     pub fn from_arrivals(arrivals: &[Arrival]) -> Run {
         let mut order: Vec<usize> = (0..arrivals.len()).collect();
         order.sort_by_key(|&i| arrivals[i].timestamp);
@@ -136,7 +136,7 @@ impl Run {
         run
     }
 
-    /// Bytes of its columns, without the histograms themselves.
+    /// The memory of its columns, without the histograms.
     pub fn memory_bytes(&self) -> usize {
         let columns = self.timestamps.capacity() + self.values.capacity() + self.starts.capacity();
         columns * size_of::<f64>()
@@ -144,7 +144,8 @@ impl Run {
             + self.histograms.capacity() * size_of::<(u32, Arc<Histogram>)>()
     }
 
-    /// Makes room for `more` samples; `admit` gets the bytes that all columns take then, before that.
+    /// Reserves memory for `more` samples. Before that, `admit` is called with the memory that all columns will take,
+    /// bytes.
     ///
     /// # Errors
     /// Those of `admit`.
@@ -178,7 +179,7 @@ impl Run {
         self.values.extend_from_slice(&other.values);
     }
 
-    /// The exact integer of a sample, if a float does not hold it.
+    /// The exact integer of a sample, if a float cannot represent it.
     pub fn exact_at(&self, index: usize) -> Option<i64> {
         let at = self.exact.binary_search_by_key(&(index as u32), |e| e.0).ok()?;
         Some(self.exact[at].1)
@@ -190,12 +191,12 @@ impl Run {
         Some(&self.histograms[at].1)
     }
 
-    /// The start timestamp of a sample; 0 where it is unknown.
+    /// The start timestamp of a sample; 0 if it is unknown.
     pub fn start_at(&self, index: usize) -> Timestamp {
         self.starts.get(index).copied().unwrap_or(0)
     }
 
-    /// What a sample holds; an integer that a float holds is one.
+    /// The value of a sample. An integer that a float represents exactly is returned as a float.
     pub fn value_at(&self, index: usize) -> Value {
         if let Some(histogram) = self.histogram_at(index) {
             return Value::Histogram(histogram.clone());
@@ -203,7 +204,7 @@ impl Run {
         self.exact_at(index).map_or(Value::Float(self.values[index]), Value::Int)
     }
 
-    /// Keeps the samples for which `keep` answers true.
+    /// Keeps the samples for which `keep` returns true.
     pub fn retain(&mut self, keep: impl Fn(Timestamp) -> bool) {
         self.retain_at(|_, timestamp| keep(timestamp));
     }
@@ -224,7 +225,7 @@ impl Run {
 
     /// Shortens the run to `length` samples; does nothing if it is shorter.
     pub fn truncate(&mut self, length: usize) {
-        // After a failed decoding one column may be longer than the others.
+        // After decoding has failed, one column may be longer than the others.
         if length >= self.len() && length >= self.values.len() {
             return;
         }
@@ -262,7 +263,7 @@ impl Run {
         self.values.drain(..inside.start);
     }
 
-    /// The samples at `indexes` as a run of their own.
+    /// A copy of the samples at `indexes`.
     pub fn slice(&self, indexes: std::ops::Range<usize>) -> Run {
         fn within<T: Clone>(list: &[(u32, T)], indexes: &std::ops::Range<usize>) -> Vec<(u32, T)> {
             let low = list.partition_point(|e| (e.0 as usize) < indexes.start);
@@ -279,14 +280,14 @@ impl Run {
         }
     }
 
-    /// Takes the samples from `at` on out.
+    /// Splits off the samples from `at` on.
     pub fn split_off(&mut self, at: usize) -> Run {
         let after = self.slice(at..self.len());
         self.truncate(at);
         after
     }
 
-    /// Takes the first `count` samples out.
+    /// Removes the first `count` samples.
     pub fn drop_first(&mut self, count: usize) {
         if count == self.len() {
             self.clear();
@@ -311,7 +312,7 @@ impl Run {
         self.values.push(from.values[index]);
     }
 
-    /// Merges runs; of equal timestamps the sample of the later run stays.
+    /// Merges runs. Of samples with equal timestamps, that of the later run stays.
     pub fn merge(mut runs: Vec<Run>) -> Run {
         runs.retain(|r| !r.is_empty());
         if runs.len() <= 1 {

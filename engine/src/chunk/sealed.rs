@@ -23,12 +23,12 @@ const UNITS: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 /// The values of a chunk to encode.
 #[derive(Debug, Clone, Copy)]
 pub enum ChunkValues<'a> {
-    /// Makes a [`ChunkKind::Float`] chunk.
+    /// Becomes a [`ChunkKind::Float`] chunk.
     Float(&'a [f64]),
-    /// Makes a [`ChunkKind::Int`] chunk.
+    /// Becomes a [`ChunkKind::Int`] chunk.
     Int(&'a [i64]),
-    /// Makes a [`ChunkKind::Histogram`] chunk. The histograms are valid ones, and take no more
-    /// than [`HISTOGRAM_CHUNK_BYTES`](super::HISTOGRAM_CHUNK_BYTES) in memory, or are one.
+    /// Becomes a [`ChunkKind::Histogram`] chunk. The histograms must be valid, and take at most
+    /// [`HISTOGRAM_CHUNK_BYTES`](super::HISTOGRAM_CHUNK_BYTES) in memory unless there is only one.
     Histogram(&'a [Arc<Histogram>]),
 }
 
@@ -36,9 +36,9 @@ pub enum ChunkValues<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("chunk byte {offset}: {what}")]
 pub struct ChunkError {
-    /// In bytes from the chunk's start; a section's fault has the section's start.
+    /// In bytes from the chunk's start; for a fault of a section, the section's start.
     pub offset: usize,
-    /// What is wrong there.
+    /// The fault.
     pub what: ChunkFault,
 }
 
@@ -46,7 +46,7 @@ pub struct ChunkError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChunkFault {
-    /// Written by a newer build: use a newer one.
+    /// Written by a newer build.
     #[error("format version {0}, this build reads up to {VERSION}")]
     FutureVersion(u8),
     /// The bytes changed, or the chunk belongs to another key.
@@ -63,7 +63,7 @@ pub enum ChunkFault {
     /// More samples than a chunk may hold.
     #[error("{0} samples, a chunk holds at most 65536")]
     Count(u64),
-    /// A timestamp that does not fit an `i64` of nanoseconds.
+    /// A timestamp that does not fit into an `i64` of nanoseconds.
     #[error("timestamp out of range")]
     TimeRange,
     /// Another kind of chunk was read as integers.
@@ -83,7 +83,7 @@ pub enum ChunkFault {
 /// Appends one chunk without start timestamps to `out`.
 ///
 /// # Panics
-/// As [`encode_started`].
+/// Same as [`encode_started`].
 pub fn encode(
     key: &[u8],
     timestamps: &[i64],
@@ -94,13 +94,12 @@ pub fn encode(
     encode_started(key, timestamps, &[], values, level, out);
 }
 
-/// Appends one chunk to `out`; `starts` has a start timestamp for each sample, 0 where it is
-/// unknown, or is empty.
+/// Appends one chunk to `out`. `starts` is empty, or has a start timestamp for each sample, 0 if it is unknown.
 ///
 /// # Panics
-/// Where there is no sample, or more than [`SAMPLES_MAX`], or not one value (and start) for
-/// each timestamp: the caller cuts chunks. Timestamps must ascend strictly (asserted in debug
-/// builds; a chunk that breaks it is refused by its reader).
+/// If there is no sample, or more than [`SAMPLES_MAX`], or not one value (and start) for each timestamp: the caller
+/// cuts chunks. Timestamps must ascend strictly. This is asserted in debug builds; a chunk that violates it is refused
+/// when it is read.
 pub fn encode_started(
     key: &[u8],
     timestamps: &[i64],
@@ -145,7 +144,7 @@ pub fn encode_started(
 
 fn encode_times(timestamps: &[i64], level: CompressionLevel, out: &mut Vec<u8>) {
     let is_regular = timestamps::is_regular(timestamps);
-    // Of a regular column the first two tell what is whole.
+    // For a regular column, the first two determine the unit.
     let telling = if is_regular { &timestamps[..timestamps.len().min(2)] } else { timestamps };
     let number = coarsest_unit(telling);
     let unit = UNITS[number];
@@ -164,9 +163,9 @@ fn encode_times(timestamps: &[i64], level: CompressionLevel, out: &mut Vec<u8>) 
     out.extend_from_slice(&section);
 }
 
-/// The number of the coarsest unit in which every timestamp is whole.
+/// The number of the coarsest unit of which every timestamp is a multiple.
 fn coarsest_unit(timestamps: &[i64]) -> usize {
-    // Here and below the divisors are written out, so that no division is by a variable.
+    // Here and below the divisors are written out, so that every division is by a constant.
     let whole = |unit: fn(i64) -> bool| timestamps.iter().all(|&timestamp| unit(timestamp));
     if whole(|timestamp| timestamp % UNITS[3] == 0) {
         3
@@ -204,7 +203,7 @@ pub struct Scratch {
     ints: Vec<i64>,
 }
 
-/// A stored chunk whose header and checksum are in order.
+/// A stored chunk whose header and checksum have been verified.
 ///
 /// ```
 /// use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
@@ -226,7 +225,7 @@ pub struct Chunk<'a> {
     kind: ChunkKind,
     /// In units.
     frame: Frame,
-    /// Nanoseconds; the frame's ends times this are `i64`s.
+    /// Nanoseconds; the frame's ends times this fit into `i64`.
     unit: i64,
     times: Section<'a>,
     starts: Option<(Form, Section<'a>)>,
@@ -248,10 +247,10 @@ impl Section<'_> {
 }
 
 impl<'a> Chunk<'a> {
-    /// Checks version, checksum and header of the chunk stored under `key`.
+    /// Verifies the version, checksum and header of the chunk stored under `key`.
     ///
     /// # Errors
-    /// What is wrong, and at which byte. Sections are checked as they are decoded.
+    /// The fault and its position. Sections are checked when they are decoded.
     pub fn open(key: &[u8], bytes: &'a [u8]) -> Result<Self, ChunkError> {
         let at = |offset: usize| move |what: ChunkFault| ChunkError { offset, what };
         match bytes.first() {
@@ -274,7 +273,7 @@ impl<'a> Chunk<'a> {
         self.kind
     }
 
-    /// How many samples there are, 1 to [`SAMPLES_MAX`].
+    /// The number of samples, 1 to [`SAMPLES_MAX`].
     pub fn count(&self) -> usize {
         self.frame.count
     }
@@ -292,8 +291,8 @@ impl<'a> Chunk<'a> {
     /// Appends all samples; integers as the nearest floats.
     ///
     /// # Errors
-    /// [`ChunkFault::NotNumbers`] for a chunk of histograms, or what is wrong with a section;
-    /// both columns are then as they were.
+    /// [`ChunkFault::NotNumbers`] for a chunk of histograms, or the fault of a section. Both columns are then
+    /// unchanged.
     pub fn decode(
         &self,
         scratch: &mut Scratch,
@@ -310,8 +309,7 @@ impl<'a> Chunk<'a> {
     /// Appends all samples of a chunk of integers, exactly.
     ///
     /// # Errors
-    /// [`ChunkFault::NotInts`] for any other chunk, or what is wrong with a section; both
-    /// columns are then as they were.
+    /// [`ChunkFault::NotInts`] for any other chunk, or the fault of a section. Both columns are then unchanged.
     pub fn decode_ints(&self, timestamps: &mut Vec<i64>, values: &mut Vec<i64>) -> Result<(), ChunkError> {
         let len = (timestamps.len(), values.len());
         self.decode_times(timestamps).and_then(|()| self.decode_integers(values)).inspect_err(|_| {
@@ -323,8 +321,8 @@ impl<'a> Chunk<'a> {
     /// Appends all samples of a chunk of histograms.
     ///
     /// # Errors
-    /// [`ChunkFault::NotHistograms`] for a chunk of numbers, or what is wrong with a section;
-    /// both columns are then as they were.
+    /// [`ChunkFault::NotHistograms`] for a chunk of numbers, or the fault of a section. Both columns are then
+    /// unchanged.
     pub fn decode_histograms(
         &self,
         timestamps: &mut Vec<i64>,
@@ -346,14 +344,14 @@ impl<'a> Chunk<'a> {
         self.starts.is_some()
     }
 
-    /// Appends a start timestamp for each sample, 0 where it is unknown; `timestamps` are the
-    /// chunk's own, decoded.
+    /// Appends a start timestamp for each sample, 0 if it is unknown. `timestamps` are the decoded timestamps of the
+    /// chunk.
     ///
     /// # Errors
-    /// What is wrong with the section; the column is then as it was.
+    /// The fault of the section. The column is then unchanged.
     ///
     /// # Panics
-    /// Where there are not as many timestamps as samples.
+    /// If the number of timestamps differs from the number of samples.
     pub fn decode_starts(&self, timestamps: &[i64], out: &mut Vec<i64>) -> Result<(), ChunkError> {
         assert_eq!(timestamps.len(), self.frame.count, "the timestamps of another chunk");
         let len = out.len();

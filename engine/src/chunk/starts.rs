@@ -1,11 +1,10 @@
-//! Start timestamps of a chunk's samples: when the counting behind a sample began.
+//! Start timestamps of a chunk's samples: when the counting of a sample's value began.
 //!
-//! Most samples have none, and then they cost nothing. Those that have one follow a rule:
-//! a counter keeps its start until it is reset, a delta begins where the sample before
-//! ended, or a fixed time before its own.
+//! Most samples have none, which costs nothing. Those that have one follow a pattern: a counter keeps its start until
+//! it is reset; a delta begins where the previous sample ended, or a fixed time before its own.
 //!
 //! # Format
-//! A stored chunk with flag bit 4 has a section of them, behind its timestamps':
+//! A stored chunk with flag bit 4 has a section of them, after that of the timestamps:
 //!
 //! | field | bytes | meaning |
 //! |---|---|---|
@@ -13,12 +12,11 @@
 //! | length | varint | bytes of the integers |
 //! | integers | as said | nanoseconds, one for each sample |
 //!
-//! Form 0 stores the start timestamp itself; 1 its difference from the sample's own
-//! timestamp; 2 its difference from the timestamp of the sample before (for the first: from
-//! its own). Differences wrap. The writer keeps the smallest. An unknown start is 0.
+//! Form 0 stores the start timestamp itself; 1 its difference from the sample's timestamp; 2 its difference from the
+//! timestamp of the previous sample (for the first sample, from its own). Differences wrap. The writer chooses the
+//! smallest. An unknown start is 0.
 //!
-//! An open chunk keeps them as runs of equal steps, `varint samples, zigzag varint step`:
-//! in memory only.
+//! An open chunk keeps them, in memory only, as runs of equal steps: `varint samples, zigzag varint step`.
 
 use crate::codec::varint::{self, unzigzag, zigzag};
 use crate::codec::{CodecId, CompressionLevel, Fault, adaptive};
@@ -27,7 +25,7 @@ use crate::codec::{CodecId, CompressionLevel, Fault, adaptive};
 pub(super) const CODEC_MASK: u8 = (1 << FORM_SHIFT) - 1;
 pub(super) const FORM_SHIFT: u32 = 6;
 
-/// What a section's integers are.
+/// The meaning of a section's integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Absolute = 0,
@@ -45,7 +43,7 @@ impl Form {
         }
     }
 
-    /// What the start of sample `i` is counted from.
+    /// The timestamp from which the start of sample `i` is counted.
     fn origin(self, timestamps: &[i64], i: usize) -> i64 {
         match self {
             Form::Absolute => 0,
@@ -67,7 +65,7 @@ pub(super) fn encode(timestamps: &[i64], starts: &[i64], level: CompressionLevel
         let codec = adaptive::encode_ints(&ints, level, &mut section);
         (form, codec, section)
     });
-    // Of equals the first: the array is in order of simplicity.
+    // If sizes are equal, the first: the array is in order of simplicity.
     if let Some((form, codec, section)) = encoded.iter().min_by_key(|(_, _, section)| section.len()) {
         out.push((*form as u8) << FORM_SHIFT | codec.to_byte());
         varint::write(out, section.len() as u64);
@@ -98,7 +96,7 @@ pub(super) fn decode(
 pub(super) struct OpenStarts {
     /// Runs that have ended.
     runs: Vec<u8>,
-    /// Samples covered.
+    /// The number of samples covered.
     len: usize,
     last: i64,
     /// The run in progress.
@@ -107,7 +105,7 @@ pub(super) struct OpenStarts {
 }
 
 impl OpenStarts {
-    /// Says the start of sample `index`; those between the ones known have none.
+    /// Sets the start of sample `index`. Samples between this and the previous one have none.
     pub(super) fn set(&mut self, index: usize, start: i64) {
         while self.len < index {
             self.push(0);
@@ -147,7 +145,7 @@ impl OpenStarts {
         out.resize(end, 0);
     }
 
-    /// Bytes it holds beside itself.
+    /// The heap memory, bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.runs.capacity()
     }

@@ -1,5 +1,5 @@
-//! Merging the indexes of generations, record by record and pair by pair: memory does not
-//! grow with the number of series.
+//! Merges the indexes of generations, record by record and pair by pair, so that memory does not grow with the number
+//! of series.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -57,7 +57,7 @@ impl<'a> SeriesMerge<'a> {
     }
 }
 
-/// Writes the postings of all generations but for the ids in `gone`.
+/// Writes the postings of all generations, except for the ids in `gone`.
 pub(super) fn merge_postings(
     kv: &dyn Kv,
     generations: &[Arc<Generation>],
@@ -71,7 +71,7 @@ pub(super) fn merge_postings(
     while let Some(pair) = merge.next_pair()? {
         if pair.name != name {
             name.clone_from(&pair.name);
-            // Its key comes before those of the values.
+            // Its key sorts before those of the values.
             if let Some(having) = having(&readers, &name)? {
                 write(writer, &name, "", having - gone)?;
             }
@@ -86,7 +86,7 @@ fn write(writer: &mut GenerationWriter<'_, '_>, name: &str, value: &str, ids: Ro
     if ids.is_empty() { Ok(()) } else { writer.add_postings(name, value, &ids) }
 }
 
-/// The series that have a label; none where no generation found that worth keeping.
+/// The series that have a label; `None` if no generation has such postings.
 fn having(readers: &[GenerationReader<'_>], name: &str) -> Result<Option<RoaringTreemap>> {
     let (mut all, mut is_kept, work) = (PostingsUnion::default(), false, Work::unbounded());
     for reader in readers {

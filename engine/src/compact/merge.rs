@@ -1,12 +1,11 @@
-//! Merging partitions: all generations of each become one.
+//! Merging partitions: all generations of a partition become one.
 //!
-//! Series are the same iff their labels are. A label set can have several ids (after a
-//! restart); its samples are written under the smallest, and every id keeps its series
-//! record, because a flush that is under way may still write chunks under any of them.
-//! What is written is read back and compared before it replaces anything.
+//! Series are identified by their labels. A label set can have several ids (after a restart). Its samples are written
+//! under the smallest, and every id keeps its series record, because a flush in progress may still write chunks under
+//! any of them. The output is read back and compared before it replaces anything.
 //!
-//! Small partitions are merged together: their generations share tables, and one commit puts them in. A database with
-//! very many of them would otherwise have as many tables, and the store an fsync for each.
+//! Small partitions are merged together: their generations share tables, and one commit adds all of them. Otherwise a
+//! database with very many small partitions would have as many tables, and an fsync of the store for each.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +29,7 @@ use crate::store::keys::Prefix;
 use crate::store::versions::{Edit, IndexChange, Now};
 use crate::{Error, Result};
 
-/// One in this many parts of the memory for merges is for the events of one instant.
+/// The events of one instant may take the memory for merges divided by this.
 const EVENT_PARTS: u64 = 4;
 
 /// The input of the merge of one partition.
@@ -38,7 +37,7 @@ struct Inputs {
     partition: PartitionId,
     generations: Vec<Arc<Generation>>,
     tombstones: Vec<Arc<Tombstone>>,
-    /// The newest delete that this merge carries out.
+    /// The newest delete that this merge applies.
     deletes_applied: u64,
     cut: u64,
 }
@@ -54,7 +53,7 @@ impl Inputs {
     }
 }
 
-/// What came out, with a checksum over all samples for the read-back.
+/// The output, with a checksum over all samples for the read-back.
 struct Output {
     prefix: Prefix,
     record: GenerationRecord,
@@ -95,7 +94,7 @@ impl<'c> Compactor<'c> {
 
     /// Writes the replacements of the partitions' generations.
     fn prepare(&self, partitions: &[PartitionId]) -> Result<Vec<(Inputs, Outcome)>> {
-        // Announced before the inputs are chosen: the samples that a flush adds from here on are recorded.
+        // Announced before the inputs are chosen, so that the samples that flushes add from here on are recorded.
         fail_point!("merge.begun");
         let catalogue = self.versions.begin_merge(partitions);
         let kv = self.versions.kv();
@@ -171,7 +170,7 @@ impl<'c> Compactor<'c> {
         Ok(output)
     }
 
-    /// Reads the new generation back and compares.
+    /// Reads the new generation back and compares it with what was written.
     fn check_merged(&self, output: &Output) -> Result<()> {
         let generation = self.versions.generation(output.prefix, output.record);
         self.versions.reading_back(Some(generation.clone()));
@@ -227,12 +226,12 @@ impl<'c> Compactor<'c> {
     }
 }
 
-/// What a merge does besides its edit.
+/// The effects of a merge besides its edit.
 #[derive(Default)]
 struct Swap {
     /// Partitions to merge again.
     again: Vec<PartitionId>,
-    /// Outputs that are of no use.
+    /// Outputs that are not used.
     in_vain: Vec<Prefix>,
     /// Inputs whose keys can be removed.
     replaced: Vec<Arc<Generation>>,
@@ -259,7 +258,7 @@ impl Swap {
                     self.replaced.extend(inputs.generations.iter().cloned());
                     edit.remove.extend(inputs.generations);
                     if !output.emptied.is_empty() {
-                        // A flush under way may count on records that are gone now: it starts over.
+                        // A flush in progress may rely on records that are gone now: it starts over.
                         index.removed.push((inputs.partition, output.emptied));
                     }
                 }
@@ -278,7 +277,8 @@ impl Outcome {
     }
 }
 
-/// A merge of what is readable in a partition would put it before what is set aside, and drop series records.
+/// A merge of the readable part of a partition would change its order relative to what is set aside, and drop series
+/// records.
 fn refuse_damaged(catalogue: &Catalogue, partition: PartitionId) -> Result<()> {
     let (first, last) = catalogue.layout().bounds(partition);
     match catalogue.damage_in(TimeRange::inclusive(first, last)).next() {
@@ -291,7 +291,7 @@ fn refuse_damaged(catalogue: &Catalogue, partition: PartitionId) -> Result<()> {
     }
 }
 
-/// Writes series after series.
+/// Writes the samples of one series after another.
 #[derive(Default)]
 struct GroupMerge {
     merge: PieceMerge,
@@ -300,7 +300,7 @@ struct GroupMerge {
 }
 
 impl GroupMerge {
-    /// Writes the samples of one series; their fingerprint, if there are any.
+    /// Writes the samples of one series. Returns their fingerprint, if there are any.
     fn write(
         &mut self,
         mut sources: GroupSources<'_, '_>,

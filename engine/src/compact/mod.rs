@@ -1,4 +1,4 @@
-//! The compactor: background work on what is stored.
+//! The compactor: background work on stored data.
 //!
 //! Terms: a partition is *closed* when the newest sample is one partition width past its end, so few samples are still
 //! expected; *merging* it combines all its generations into one with full chunks, and applies deletes; *expiring* drops
@@ -21,22 +21,22 @@ use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;
 use crate::store::versions::{CommitContext, Versions};
 
-/// An open partition is merged when it has this many generations, so that queries do not
-/// look into ever more of them.
+/// An open partition is merged when it has this many generations, so that queries do not have to read ever more of
+/// them.
 pub(crate) const GENERATIONS_MAX: usize = 12;
 
 /// Maximum number of partitions that are merged together, and maximum bytes of their chunks.
 pub(crate) const TOGETHER_MAX: usize = 512;
 const TOGETHER_BYTES_MAX: u64 = 8 << 20;
 
-/// What work on the store needs of an open database.
+/// What work on the store needs from an open database.
 pub(crate) struct Compactor<'c> {
     pub versions: &'c Versions,
     pub context: &'c dyn CommitContext,
     pub counts: &'c MergeCounts,
     /// Maximum samples of a chunk.
     pub chunk_samples: usize,
-    /// Memory for a merge, beyond what its inputs and its output need for one series.
+    /// Memory for a merge, in addition to its inputs and its output for one series.
     pub work_bytes_max: u64,
 }
 
@@ -63,8 +63,8 @@ impl MergeCounts {
     }
 }
 
-/// The next partitions from `from` on to merge together, one or several small ones, at the time `now`. `has_memory`
-/// says whether there is memory to merge some.
+/// The next partitions from `from` on to merge together at the time `now`: one, or several small ones. `has_memory`
+/// says whether there is memory for some merge.
 pub(crate) fn next_merges(
     catalogue: &Catalogue,
     now: Timestamp,
@@ -84,8 +84,8 @@ pub(crate) fn next_merges(
     }
 }
 
-/// The next partitions from `from` on in which a delete up to the sequence `until` is to be carried out, closed or not,
-/// as [`next_merges`].
+/// Like [`next_merges`], for the partitions to which a delete up to the sequence `until` must be applied, closed or
+/// not.
 pub(crate) fn next_cleanings(catalogue: &Catalogue, from: PartitionId, until: u64) -> Vec<PartitionId> {
     together(with_deletes(catalogue, from, until).filter(|partition| partition.aside.is_empty()))
 }

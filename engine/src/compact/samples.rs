@@ -1,5 +1,5 @@
-//! The samples of one series in all inputs of a merge, a piece at a time; and a checksum of them that does not depend on
-//! how they are cut.
+//! The samples of one series in all inputs of a merge, piece by piece, and a checksum of them that does not depend on
+//! the boundaries of the pieces.
 
 use std::sync::Arc;
 
@@ -11,14 +11,15 @@ use crate::model::{SeriesId, Timestamp};
 use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
 
-/// What inputs have of one series, but for what was deleted: a source for each generation and id, the older ones first.
+/// The samples of one series in the inputs, without deleted ones: a source for each generation and id, older ones
+/// first.
 pub(super) struct GroupSources<'m, 'kv> {
     generations: &'m [Arc<Generation>],
     /// Deletes of this series.
     hiding: Vec<&'m Tombstone>,
     ids: &'m [u64],
     cursors: &'m mut ChunkCursors<'kv>,
-    /// From where on each source was not read yet; nothing where it has ended.
+    /// For each source, the time from which it has not been read yet; `None` if it is exhausted.
     rest: Vec<Option<Timestamp>>,
 }
 
@@ -83,7 +84,7 @@ pub(super) fn for_each_chunk(
     Ok(())
 }
 
-/// Depends on every bit of every sample of a series, and on nothing else.
+/// A checksum that depends on every bit of every sample of a series, and on nothing else.
 #[derive(Default)]
 pub(super) struct Fingerprint {
     hasher: crc32fast::Hasher,
@@ -92,13 +93,13 @@ pub(super) struct Fingerprint {
     histograms: HistogramWriter,
 }
 
-/// What follows a sample's time and value.
+/// Marks the kind of data that follows a sample's time and value.
 const EXACT: u8 = 1;
 const HISTOGRAM: u8 = 2;
 const START: u8 = 3;
 
 impl Fingerprint {
-    /// Takes in the samples of `run` from `from` on.
+    /// Adds the samples of `run` from `from` on.
     pub(super) fn add(&mut self, run: &Run, from: usize) {
         let bytes = &mut self.bytes;
         bytes.clear();
@@ -126,12 +127,12 @@ impl Fingerprint {
         self.samples += (run.len() - from) as u64;
     }
 
-    /// How many samples it took in.
+    /// The number of samples added.
     pub(super) fn samples(&self) -> u64 {
         self.samples
     }
 
-    /// The checksum of the series `id`; begins with another one.
+    /// Returns the checksum of the series `id` and starts a new one.
     pub(super) fn take(&mut self, id: u64) -> u64 {
         let hasher = std::mem::take(&mut self.hasher);
         let samples = std::mem::take(&mut self.samples);

@@ -1,4 +1,4 @@
-//! Deletes that match nothing in a partition: it need not be rewritten for them.
+//! Deletes that match nothing in a partition, so that it need not be rewritten for them.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Batches: what callers hand in, and its form once series are known.
+//! Batches: the data that callers pass, and its form once series are known.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -32,22 +32,22 @@ pub struct Batch {
     pub(crate) tenant: Option<Tenant>,
 }
 
-/// Who gave a sample its time.
+/// The origin of a sample's timestamp.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Stamp {
     /// The writer.
     #[default]
     Given,
-    /// The clock of this machine, when the sample came.
+    /// This machine's clock, at the arrival of the sample.
     Clock,
 }
 
-/// The newest timestamps of a batch, [`Timestamp::MIN`] without any.
+/// The newest timestamps of a batch; [`Timestamp::MIN`] if there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Newest {
-    /// Of those that writers gave.
+    /// Of timestamps set by writers.
     pub given: Timestamp,
-    /// The same, of timestamps that this machine's clock gave.
+    /// Of timestamps set by this machine's clock.
     pub stamped: Timestamp,
 }
 
@@ -71,9 +71,9 @@ impl Newest {
 /// The series of a sample in a [`Batch`].
 #[derive(Debug, Clone)]
 pub(crate) enum SeriesKey {
-    /// Still to be looked up.
+    /// Not looked up yet.
     Labels(Labels),
-    /// Known.
+    /// Looked up.
     Handle(SeriesHandle),
 }
 
@@ -102,8 +102,8 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds a sample; `timestamp` is in nanoseconds. Of two samples of one series with one
-    /// timestamp the later one wins.
+    /// Adds a sample; `timestamp` is in nanoseconds. Of two samples of a series with the same timestamp, the later one
+    /// wins.
     pub fn push(&mut self, labels: &Labels, timestamp: Timestamp, value: Value) {
         self.push_started(labels, timestamp, 0, value);
     }
@@ -120,7 +120,7 @@ impl Batch {
         self.samples.push(BatchSample { series, timestamp, start_timestamp, value });
     }
 
-    /// Adds a sample of a series whose handle is known: the shortest way in.
+    /// Adds a sample of a series whose handle is known. This is the fastest way to write.
     pub fn push_to(&mut self, series: &SeriesHandle, timestamp: Timestamp, value: Value) {
         let series = SeriesKey::Handle(series.clone());
         self.samples.push(BatchSample { series, timestamp, start_timestamp: 0, value });
@@ -131,13 +131,13 @@ impl Batch {
         self.events.push(Event { labels: labels.clone(), timestamp, text: text.to_owned() });
     }
 
-    /// Adds what a metric family is. A family keeps its newest eight distinct descriptions.
+    /// Adds the description of a metric family. A family keeps its newest eight distinct descriptions.
     pub fn push_metadata(&mut self, family: &str, metadata: Metadata) {
         self.metadata.push((family.to_owned(), metadata));
     }
 
-    /// Adds an exemplar of a series. A series keeps its newest 128, and all of them share a
-    /// 64th of the memory setting; the oldest go first.
+    /// Adds an exemplar of a series. A series keeps its newest 128. All exemplars together share a 64th of the memory
+    /// setting; the oldest are removed first.
     pub fn push_exemplar(&mut self, series: &Labels, exemplar: Exemplar) {
         self.exemplars.push((series.clone(), exemplar));
     }
@@ -154,7 +154,7 @@ impl Batch {
         self.stamp == Stamp::Clock
     }
 
-    /// Makes this a batch of a tenant: every series gets its label, and the descriptions become the tenant's own.
+    /// Returns this batch as one of a tenant: every series gets its label, and the descriptions belong to the tenant.
     ///
     /// # Errors
     /// [`Error::Invalid`] if a series belongs to another tenant.
@@ -167,7 +167,7 @@ impl Batch {
         for BatchSample { series, .. } in &mut batch.samples {
             match series {
                 SeriesKey::Labels(labels) => *labels = claim(labels)?,
-                // A handle without the label is of a series of another tenant or of none.
+                // A handle whose series lacks the label belongs to another tenant or to none.
                 SeriesKey::Handle(handle) => tenant
                     .check(handle.labels())
                     .map_err(|foreign| Error::Invalid(format!("series {}: {foreign}", handle.labels())))?,
@@ -182,7 +182,8 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Bytes of its string fields, histograms, exemplars and metadata: at most what [`ResolvedBatch::text_bytes`] will be.
+    /// The size of its string fields, histograms, exemplars and metadata, bytes: an upper bound of
+    /// [`ResolvedBatch::text_bytes`].
     pub(crate) fn text_bytes(&self) -> u64 {
         let events = self.events.iter().map(Event::memory_bytes).sum::<u64>();
         let histograms = self.samples.iter().map(|sample| sample.value.heap_bytes()).sum::<usize>();
@@ -194,12 +195,12 @@ impl Batch {
         events + (histograms + metadata.sum::<usize>() + exemplars.sum::<usize>()) as u64
     }
 
-    /// How many samples, events, descriptions and exemplars it holds.
+    /// The number of samples, events, descriptions and exemplars.
     pub fn len(&self) -> usize {
         self.samples.len() + self.events.len() + self.metadata.len() + self.exemplars.len()
     }
 
-    /// Whether it holds nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -215,10 +216,10 @@ impl Batch {
     }
 }
 
-/// Series that are written together again and again: the fields of one line.
+/// Series that are repeatedly written together: the fields of one line.
 pub type SeriesGroup = Arc<[Arc<HeadSeries>]>;
 
-/// Whose the values of a [`Row`] are.
+/// The series of the values of a [`Row`].
 #[derive(Debug, Clone)]
 pub enum RowTarget {
     /// One series.
@@ -228,13 +229,13 @@ pub enum RowTarget {
 }
 
 impl From<&SeriesGroup> for RowTarget {
-    /// The series of a group, from the first on.
+    /// The series of a group, starting with the first.
     fn from(group: &SeriesGroup) -> RowTarget {
         RowTarget::Group(group.clone(), 0)
     }
 }
 
-/// Values of one instant.
+/// The values of one instant.
 #[derive(Debug, Clone)]
 pub struct Row {
     target: RowTarget,
@@ -254,8 +255,8 @@ pub(crate) struct Granted {
 /// Bytes of a sample in a batch and in a record of the log: two varints and eight bytes.
 pub(crate) const SAMPLE_BYTES: u64 =
     (size_of::<Row>() + size_of::<Value>() + size_of::<(usize, Timestamp)>()) as u64 + 24;
-/// Bytes of a batch beside its samples and texts: its own, its place among those that wait for the log, the list of the
-/// series that it defines, the frame of its record, and what the allocator adds to each of its parts.
+/// Bytes of a batch besides its samples and texts: its size, its entry in the queue for the log, the list of the series
+/// that it defines, the frame of its record, and the allocator's overhead for each part.
 pub(crate) const BATCH_BYTES: u64 = size_of::<ResolvedBatch>() as u64 + 256;
 /// Approximate size of a description or an exemplar, without its texts.
 const NOTE_BYTES: usize = 128;
@@ -287,24 +288,24 @@ pub struct ResolvedBatch {
     hold: Option<Hold>,
     rows: Vec<Row>,
     values: Vec<Value>,
-    /// Start timestamps that are known: index into `values`, ascending. Lines have none.
+    /// The known start timestamps: index into `values`, ascending. Lines have none.
     starts: Vec<(usize, Timestamp)>,
     /// String fields.
     pub events: Vec<Event>,
     /// Bytes of events, histograms, exemplars and metadata.
     text_bytes: u64,
-    /// Who gives what is pushed from now on its time.
+    /// The origin of the timestamps of what is pushed from now on.
     pub(crate) stamp: Stamp,
     newest: Newest,
     /// The smallest timestamp, [`Timestamp::MAX`] if there is none.
     oldest: Timestamp,
-    /// Descriptions of metric families that are new.
+    /// New descriptions of metric families.
     pub metadata: Vec<(String, Metadata)>,
     /// Exemplars, each with its series.
     pub exemplars: Vec<(Labels, Exemplar)>,
-    /// Names of databases that are new.
+    /// Names of new databases.
     pub databases: Vec<String>,
-    /// Names of databases that are dropped.
+    /// Names of dropped databases.
     pub dropped: Vec<String>,
 }
 
@@ -330,7 +331,7 @@ impl Default for ResolvedBatch {
 }
 
 impl ResolvedBatch {
-    /// Adds one sample; a start timestamp of 0 is unknown.
+    /// Adds one sample. A start timestamp of 0 is unknown.
     #[inline]
     pub fn push(
         &mut self,
@@ -348,8 +349,7 @@ impl ResolvedBatch {
         self.values.push(value);
     }
 
-    /// Adds a value to the row begun last, or begins a row, for the series of `group` at
-    /// `index`.
+    /// Adds a value for the series of `group` at `index` to the last row, or begins a row.
     pub fn push_of_group(&mut self, group: &SeriesGroup, index: u32, timestamp: Timestamp, value: Value) {
         self.values.push(value);
         self.note(timestamp, self.stamp);
@@ -365,17 +365,17 @@ impl ResolvedBatch {
         self.rows.push(Row { target: RowTarget::Group(group.clone(), index), timestamp, count: 1 });
     }
 
-    /// How many samples it holds.
+    /// The number of samples.
     pub fn samples(&self) -> usize {
         self.values.len()
     }
 
-    /// Bytes of its string fields, histograms, exemplars and metadata.
+    /// The size of its string fields, histograms, exemplars and metadata, bytes.
     pub(crate) fn text_bytes(&self) -> u64 {
         self.text_bytes
     }
 
-    /// Counts bytes of anything other than samples.
+    /// Counts bytes of data other than samples.
     pub(crate) fn add_text_bytes(&mut self, bytes: usize) {
         self.text_bytes += bytes as u64;
     }
@@ -416,7 +416,7 @@ impl ResolvedBatch {
             + self.starts.capacity() * size_of::<(usize, Timestamp)>()
     }
 
-    /// Returns the memory of an empty batch.
+    /// Returns the memory of the batch, which must be empty.
     pub(crate) fn release(&mut self) {
         debug_assert!(self.is_empty());
         *self = ResolvedBatch { stamp: self.stamp, ..ResolvedBatch::default() };
@@ -429,7 +429,7 @@ impl ResolvedBatch {
         self.events.push(event);
     }
 
-    /// Whether it holds nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
             && self.events.is_empty()
@@ -458,7 +458,7 @@ impl ResolvedBatch {
         self.newest
     }
 
-    /// Smallest timestamp of samples and events, [`Timestamp::MAX`] if there is none.
+    /// Smallest timestamp of samples and events; [`Timestamp::MAX`] if there is none.
     pub(crate) fn oldest(&self) -> Timestamp {
         self.oldest
     }
@@ -474,8 +474,8 @@ impl ResolvedBatch {
         self.oldest = self.oldest.min(timestamp);
     }
 
-    /// Begins a row for the first series of `target`, one for each value that `fill` adds; takes all back if it gives
-    /// no timestamp, which comes with who gave it. Tells whether there is a row.
+    /// Begins a row of the values that `fill` adds, starting with the first series of `target`. `fill` returns the
+    /// timestamp and its origin; if it returns none, the row is removed. Returns whether there is a row.
     #[inline]
     pub(crate) fn fill_row(
         &mut self,
@@ -525,7 +525,7 @@ impl ResolvedBatch {
         }
     }
 
-    /// Replaces series that left the head since they were resolved; returns those that it took for them.
+    /// Replaces series that left the head after they were resolved. Returns the replacements.
     pub fn revive(&mut self, head: &Head) -> Vec<Arc<HeadSeries>> {
         let (mut any_dead, mut revived) = (false, Vec::new());
         self.visit(|series, _, _, _| any_dead |= series.is_dead());

@@ -1,16 +1,17 @@
 //! The databases that were created by name.
 //!
-//! A database is a value of the label `db` and needs no creating. Clients of InfluxDB create one all the same, look for
-//! it in the list, and write nothing where they miss it: so the names that were created are kept, samples or not.
+//! A database is a value of the label `db` and need not be created. However, clients of InfluxDB create databases, look
+//! for them in the list, and write nothing if they do not find them. So the created names are kept, with or without
+//! samples.
 
 use std::collections::BTreeSet;
 
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-/// Longest name, bytes.
+/// Maximum length of a name, bytes.
 pub const NAME_BYTES_MAX: usize = 256;
-/// Most names; further ones are refused.
+/// Maximum number of names; further ones are refused.
 pub const NAMES_MAX: usize = 10_000;
 
 /// The names of all databases that were created.
@@ -22,15 +23,15 @@ pub struct HeadDatabases {
 #[derive(Debug, Default)]
 struct Names {
     all: BTreeSet<String>,
-    /// Names that the store lacks, and such that it has and should not.
+    /// Names to be added to or removed from the store.
     dirty: BTreeSet<String>,
 }
 
 impl HeadDatabases {
-    /// Whether a name is new. One that is known costs no log record.
+    /// Whether a name is new. A known name costs no log record.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a name that is empty, has a NUL or is too long; [`Error::Limit`] where there are
+    /// [`Error::Invalid`] if the name is empty, contains a NUL or is too long; [`Error::Limit`] if there are
     /// [`NAMES_MAX`] already.
     pub fn is_new(&self, name: &str) -> Result<bool> {
         if name.is_empty() || name.contains('\0') || name.len() > NAME_BYTES_MAX {
@@ -51,7 +52,7 @@ impl HeadDatabases {
         Ok(true)
     }
 
-    /// Adds a name; one that is known stays.
+    /// Adds a name, unless it is known.
     pub fn insert(&self, name: &str) {
         let mut names = self.inner.lock();
         if names.all.insert(name.to_owned()) {
@@ -59,12 +60,12 @@ impl HeadDatabases {
         }
     }
 
-    /// Whether a name is there.
+    /// Whether a name is known.
     pub fn contains(&self, name: &str) -> bool {
         self.inner.lock().all.contains(name)
     }
 
-    /// Takes a name away.
+    /// Removes a name.
     pub fn remove(&self, name: &str) {
         let mut names = self.inner.lock();
         if names.all.remove(name) {
@@ -72,7 +73,7 @@ impl HeadDatabases {
         }
     }
 
-    /// Takes over a name that the store has.
+    /// Adds a name that the store contains.
     pub fn adopt(&self, name: &str) {
         self.inner.lock().all.insert(name.to_owned());
     }
@@ -82,8 +83,8 @@ impl HeadDatabases {
         self.inner.lock().all.iter().cloned().collect()
     }
 
-    /// The names that a flush has to write, and whether they are there or were taken away. They count as written;
-    /// [`HeadDatabases::mark_dirty`] takes that back.
+    /// The names that a flush must write, and whether each was added or removed. They count as written;
+    /// [`HeadDatabases::mark_dirty`] undoes that.
     pub fn take_dirty(&self) -> Vec<(String, bool)> {
         let mut names = self.inner.lock();
         let dirty = std::mem::take(&mut names.dirty);
@@ -96,7 +97,7 @@ impl HeadDatabases {
             .collect()
     }
 
-    /// Says that names did not reach the store.
+    /// Marks names that did not reach the store.
     pub fn mark_dirty(&self, names: impl IntoIterator<Item = String>) {
         self.inner.lock().dirty.extend(names);
     }

@@ -9,7 +9,7 @@ use crate::sync::Mutex;
 /// A string field: text at an instant, with the labels of its series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The labels, `__name__` (measurement and field) among them.
+    /// The labels, including `__name__` (measurement and field).
     pub labels: Labels,
     /// Nanoseconds.
     pub timestamp: Timestamp,
@@ -18,7 +18,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Its share of memory, bytes.
+    /// Its memory, bytes.
     pub fn memory_bytes(&self) -> u64 {
         (std::mem::size_of::<Written>() + self.labels.as_bytes().len() + self.text.len()) as u64
     }
@@ -39,7 +39,7 @@ pub struct Written {
 /// Consecutive events. Readers hold them while the head continues.
 pub type Segment = Arc<Vec<Written>>;
 
-/// Events in arrival order: what a flush works on, and what came since.
+/// Events in arrival order: those that a flush is writing, and later ones.
 #[derive(Debug, Default)]
 pub struct HeadEvents {
     inner: Mutex<Lists>,
@@ -115,12 +115,12 @@ impl HeadEvents {
         frozen
     }
 
-    /// Forgets what a flush has written.
+    /// Removes the events that a flush has written.
     pub fn drop_flushed(&self) {
         self.inner.lock().frozen = Vec::new();
     }
 
-    /// Removes events that have not been set apart for a flush; returns their bytes.
+    /// Removes events that are not frozen for a flush. Returns their bytes.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> u64 {
         let goes = |e: &Event| range.contains(e.timestamp) && meets_all(matchers, &e.labels);
         let mut bytes = 0;
@@ -138,7 +138,7 @@ impl HeadEvents {
         bytes
     }
 
-    /// All current events in arrival order, shared and not copied.
+    /// All current events in arrival order; they are shared, not copied.
     pub fn snapshot(&self) -> Vec<Segment> {
         let mut lists = self.inner.lock();
         lists.close();

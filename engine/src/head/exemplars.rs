@@ -1,9 +1,9 @@
-//! Exemplars: the newest ones of each series, within a bound of memory.
+//! Exemplars: the newest of each series, within a memory limit.
 //!
-//! All of them are in memory; a flush writes the series that changed. What goes first is
-//! what is oldest by its own timestamp: in one series beyond [`PER_SERIES_MAX`], of all
-//! series beyond the bound of bytes. Which ones a series keeps does not depend on the order
-//! of arrival, so replaying the log over what the store has brings back the same.
+//! All of them are in memory; a flush writes the series that changed. The exemplars with the oldest timestamps are
+//! removed first: of one series beyond [`PER_SERIES_MAX`], and of all series beyond the memory limit. Which ones a
+//! series keeps does not depend on the order of arrival, so replaying the log over the contents of the store restores
+//! the same.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem::size_of;
@@ -16,9 +16,9 @@ use crate::model::matcher::{meets_all, meets_any};
 use crate::model::{Exemplar, Labels, Matcher, TimeRange, Timestamp};
 use crate::sync::Mutex;
 
-/// Most exemplars of one series.
+/// Maximum number of exemplars of one series.
 pub const PER_SERIES_MAX: usize = 128;
-/// Series that are looked at between two looks at whether to stop.
+/// The number of series visited between two checks whether to stop.
 const SERIES_PER_CHECK: usize = 1024;
 /// Fixed cost of a series that has exemplars, bytes.
 const SERIES_BYTES: u64 = 200;
@@ -35,14 +35,14 @@ pub struct HeadExemplars {
 
 #[derive(Debug, Default)]
 struct Lists {
-    // Label sets come from the network: the hash is keyed.
+    // Label sets come from the network, so the hash is keyed.
     slots: HashMap<Labels, u64, RandomState>,
     series: HashMap<u64, SeriesExemplars, RandomState>,
     /// The first timestamp of each series and its slot.
     oldest: BTreeSet<(Timestamp, u64)>,
     next_slot: u64,
     bytes: u64,
-    /// Series that the store does not have as they are here.
+    /// Series whose exemplars differ from those in the store.
     dirty: HashSet<Labels, RandomState>,
 }
 
@@ -55,12 +55,12 @@ fn bytes_of_series(labels: &Labels) -> u64 {
 }
 
 impl HeadExemplars {
-    /// No exemplars, of at most `bytes_max` bytes.
+    /// Creates it without exemplars, for at most `bytes_max` bytes.
     pub fn new(bytes_max: u64) -> Self {
         HeadExemplars { bytes_max, inner: Mutex::default() }
     }
 
-    /// Adds an exemplar; one with the same time and labels takes a new value.
+    /// Adds an exemplar. One with the same time and labels gets the new value.
     pub fn insert(&self, series: &Labels, exemplar: &Exemplar) {
         let mut lists = self.inner.lock();
         lists.insert(series, exemplar);
@@ -68,14 +68,14 @@ impl HeadExemplars {
         lists.shrink(self.bytes_max);
     }
 
-    /// Takes over what the store has.
+    /// Adds exemplars that the store contains.
     pub fn adopt(&self, series: &Labels, exemplars: &[Exemplar]) {
         let mut lists = self.inner.lock();
         exemplars.iter().for_each(|exemplar| lists.insert(series, exemplar));
         lists.shrink(self.bytes_max);
     }
 
-    /// Removes the exemplars in `range` of the series that meet all matchers.
+    /// Removes the exemplars in `range` of the series that match all matchers.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) {
         let mut lists = self.inner.lock();
         let found: Vec<u64> = lists
@@ -89,7 +89,7 @@ impl HeadExemplars {
         }
     }
 
-    /// Removes what is at or before `horizon`.
+    /// Removes the exemplars at or before `horizon`.
     pub fn expire(&self, horizon: Timestamp) {
         let mut lists = self.inner.lock();
         while let Some(&(_, slot)) = lists.oldest.first().filter(|(first, _)| *first <= horizon) {
@@ -97,12 +97,11 @@ impl HeadExemplars {
         }
     }
 
-    /// Copies of the exemplars in `range` of the series that meet all matchers of any
-    /// selector, ascending by labels; series without one are left out.
-    /// What is returned stays taken from `work`.
+    /// Copies of the exemplars in `range` of the series that match all matchers of any selector, ascending by labels.
+    /// Series without exemplars are omitted. The memory of the result stays taken from `work`.
     ///
     /// # Errors
-    /// `work` may not hold it, or is over.
+    /// `work` has no memory left for it, or was stopped.
     pub fn select(
         &self,
         selectors: &[Vec<Matcher>],
@@ -127,8 +126,8 @@ impl HeadExemplars {
         Ok(found)
     }
 
-    /// The series that a flush has to write, as they are now: an empty list is to be
-    /// removed. They count as written; [`HeadExemplars::mark_dirty`] takes that back.
+    /// The series that a flush must write, in their current state; one with an empty list must be removed. They count
+    /// as written; [`HeadExemplars::mark_dirty`] undoes that.
     pub fn take_dirty(&self) -> Vec<SeriesExemplars> {
         let mut lists = self.inner.lock();
         let dirty = std::mem::take(&mut lists.dirty);
@@ -138,12 +137,12 @@ impl HeadExemplars {
         dirty.into_iter().map(|labels| (labels.clone(), current(&labels).unwrap_or_default())).collect()
     }
 
-    /// Says that series did not reach the store.
+    /// Marks series that did not reach the store.
     pub fn mark_dirty(&self, series: impl IntoIterator<Item = Labels>) {
         self.inner.lock().dirty.extend(series);
     }
 
-    /// Bytes that exemplars take.
+    /// The memory of all exemplars, bytes.
     pub fn bytes(&self) -> u64 {
         self.inner.lock().bytes
     }
@@ -182,8 +181,7 @@ impl Lists {
         slot
     }
 
-    /// Puts a series whose list changed at its place among the oldest; takes it out when
-    /// its list is empty.
+    /// Updates the position of a series whose list changed, and removes the series if its list is empty.
     fn reindex(&mut self, slot: u64, first_before: Option<Timestamp>) {
         let Some((labels, list)) = self.series.get(&slot) else { return };
         let first = list.first().map(|e| e.timestamp);

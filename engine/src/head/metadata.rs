@@ -18,15 +18,15 @@ use crate::{Error, Result};
 
 /// Maximum descriptions of one family by one tenant, or by writers without a tenant; a further one replaces the oldest.
 pub const ENTRIES_MAX: usize = 8;
-/// Longest family name, bytes.
+/// Maximum length of a family name, bytes.
 pub const NAME_BYTES_MAX: usize = 1024;
-/// Longest help text, bytes.
+/// Maximum length of a help text, bytes.
 pub const HELP_BYTES_MAX: usize = 8192;
-/// Longest unit, bytes.
+/// Maximum length of a unit, bytes.
 pub const UNIT_BYTES_MAX: usize = 256;
-/// Most bytes of all descriptions together; beyond it new ones are refused.
+/// Maximum size of all descriptions together, bytes; beyond it new ones are refused.
 pub const TOTAL_BYTES_MAX: u64 = 32 << 20;
-/// Families that are copied between two looks at whether to stop.
+/// The number of families copied between two checks whether to stop.
 const FAMILIES_PER_CHECK: usize = 1024;
 /// Cost of a description without its texts, bytes.
 const ENTRY_BYTES: u64 = 120;
@@ -49,7 +49,7 @@ struct Book {
     /// By the name of the family, or the tenant's key.
     families: BTreeMap<String, Vec<Metadata>>,
     bytes: u64,
-    /// Families that the store does not have as they are here.
+    /// Families whose descriptions differ from those in the store.
     dirty: BTreeSet<String>,
 }
 
@@ -79,7 +79,7 @@ fn check_text(family: &str, what: &str, text: &str, limit: usize) -> Result<()> 
 }
 
 impl HeadMetadata {
-    /// No descriptions, of at most `bytes_max` bytes and [`TOTAL_BYTES_MAX`].
+    /// Creates it without descriptions, for at most `bytes_max` bytes, and at most [`TOTAL_BYTES_MAX`].
     pub fn new(bytes_max: u64) -> Self {
         HeadMetadata { bytes_max: bytes_max.min(TOTAL_BYTES_MAX), inner: Mutex::default() }
     }
@@ -126,7 +126,7 @@ impl HeadMetadata {
         }
     }
 
-    /// Takes over what the store has.
+    /// Adds descriptions that the store contains.
     pub fn adopt(&self, key: &str, entries: &[Metadata]) {
         let mut book = self.inner.lock();
         for metadata in entries {
@@ -134,8 +134,8 @@ impl HeadMetadata {
         }
     }
 
-    /// What a tenant may see of one family: the descriptions written without a tenant, then its own; each oldest first.
-    /// The memory of the result stays taken from `work`.
+    /// The descriptions of one family that a tenant may see: those written without a tenant, then its own, each oldest
+    /// first. The memory of the result stays taken from `work`.
     ///
     /// # Errors
     /// `work` has no memory for it.
@@ -195,15 +195,15 @@ impl HeadMetadata {
         Ok(found)
     }
 
-    /// The families that a flush has to write, as they are now. They count as written;
-    /// [`HeadMetadata::mark_dirty`] takes that back.
+    /// The families that a flush must write, in their current state. They count as written;
+    /// [`HeadMetadata::mark_dirty`] undoes that.
     pub fn take_dirty(&self) -> Vec<(String, Vec<Metadata>)> {
         let mut book = self.inner.lock();
         let dirty = std::mem::take(&mut book.dirty);
         dirty.into_iter().filter_map(|f| book.families.get(&f).cloned().map(|entries| (f, entries))).collect()
     }
 
-    /// Says that families did not reach the store.
+    /// Marks families that did not reach the store.
     pub fn mark_dirty(&self, families: impl IntoIterator<Item = String>) {
         self.inner.lock().dirty.extend(families);
     }

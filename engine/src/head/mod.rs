@@ -62,16 +62,16 @@ use crate::sync::RwLock;
 /// resident memory each after a start, 124 of them labels and 127 samples: so 190.
 const SERIES_BYTES: u64 = 240;
 
-/// Pages of series that are looked at for idle ones before writers get their turn.
+/// The number of pages of series that are searched for idle ones before writers may continue.
 const PAGES_PER_LOCK: usize = 64;
 
-/// Series that are looked up by their ids at once.
+/// The number of series that are looked up by id at once.
 const SERIES_PER_PAGE: usize = 1024;
 
 /// Number of series that are removed before readers get the lock.
 const TAKEN_BACK_PER_LOCK: usize = 64;
 
-/// What the series of a label set takes of the memory for series.
+/// The part of the memory for series that the series of a label set takes.
 pub(crate) fn bytes_of(labels: &Labels) -> u64 {
     SERIES_BYTES + labels.as_bytes().len() as u64
 }
@@ -80,7 +80,7 @@ pub(crate) fn bytes_of(labels: &Labels) -> u64 {
 #[derive(Debug)]
 pub struct Head {
     registry: RwLock<Registry>,
-    // Label sets come from the network: the hash is keyed.
+    // Label sets come from the network, so the hash is keyed.
     hasher: RandomState,
     next_id: AtomicU64,
     sample_bytes: AtomicU64,
@@ -90,7 +90,7 @@ pub struct Head {
     pub kept: Kept,
     /// String fields not yet in the store.
     pub events: HeadEvents,
-    /// What metrics are.
+    /// Descriptions of metrics.
     pub metadata: HeadMetadata,
     /// Observations attached to series.
     pub exemplars: HeadExemplars,
@@ -101,8 +101,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// An empty head that assigns ids from `next_id` on and keeps up to `note_bytes` of exemplars and metadata. The
-    /// value of the label `tenant_label` is the tenant of a series.
+    /// Creates an empty head that assigns ids from `next_id` on and keeps up to `note_bytes` of exemplars and metadata.
+    /// The tenant of a series is the value of the label `tenant_label`.
     pub fn new(next_id: u64, note_bytes: u64, tenant_label: &str) -> Self {
         Head {
             registry: RwLock::default(),
@@ -124,7 +124,7 @@ impl Head {
         self.next_id.load(Ordering::Acquire)
     }
 
-    /// The hash by which a label set is looked up.
+    /// The hash used to look up a label set.
     #[inline]
     fn hash(&self, labels: &Labels) -> u32 {
         self.hasher.hash_one(labels.as_bytes()) as u32
@@ -166,7 +166,7 @@ impl Head {
         Ok((series, true))
     }
 
-    /// Takes out those of `series` that were never written to; returns how many. The caller keeps appends out.
+    /// Removes those of `series` that were never written to. Returns their number. The caller excludes appends.
     pub fn take_back(&self, series: &[Arc<HeadSeries>]) -> usize {
         // Usually there are none, so no reader waits for this.
         let unused: Vec<_> = series.iter().filter(|series| series.is_unused()).collect();
@@ -194,7 +194,7 @@ impl Head {
         self.registry.read().find_id(id).cloned()
     }
 
-    /// The series of a label set; a new one if the head has none.
+    /// The series of a label set, creating it if necessary.
     pub fn find_or_create(&self, labels: &Labels) -> Arc<HeadSeries> {
         let admit = |_| {
             self.tenants.add(labels);
@@ -203,9 +203,9 @@ impl Head {
         self.find_or_admit(labels, admit).expect("all are admitted").0
     }
 
-    /// A series that the WAL defines with its id, and whether it is new. The id is taken over
-    /// unless the head has the label set under another one. A new series cannot be selected
-    /// before its postings are added to what [`Head::take_postings`] gave.
+    /// Defines a series with the id given in the WAL. Returns the series, and whether it is new. The id is adopted
+    /// unless the head has the label set under another one. A new series cannot be selected until its postings are
+    /// added to those returned by [`Head::take_postings`].
     pub fn define(&self, id: SeriesId, labels: &Labels) -> (Arc<HeadSeries>, bool) {
         self.next_id.fetch_max(id.0.saturating_add(1), Ordering::AcqRel);
         let hash = self.hash(labels);
@@ -227,7 +227,7 @@ impl Head {
         std::mem::take(&mut self.registry.write().postings)
     }
 
-    /// Puts the postings back.
+    /// Returns the postings to the head.
     pub fn set_postings(&self, postings: HeadPostings) {
         self.registry.write().postings = postings;
     }
@@ -266,7 +266,7 @@ impl Head {
     /// The series that meet all matchers, ascending by id.
     ///
     /// # Errors
-    /// `work` is over.
+    /// `work` was stopped.
     pub fn select(&self, matchers: &[Matcher], work: &Work) -> Result<Vec<Arc<HeadSeries>>> {
         let mut ids = self.select_ids(matchers, work)?.into_iter();
         let (mut found, mut page) = (Vec::new(), Vec::new());
@@ -279,13 +279,13 @@ impl Head {
     /// The ids of the series that meet all matchers.
     ///
     /// # Errors
-    /// `work` is over.
+    /// `work` was stopped.
     pub fn select_ids(&self, matchers: &[Matcher], work: &Work) -> Result<RoaringTreemap> {
         select(&HeadIndex(&self.registry), matchers, work)
     }
 
-    /// Makes `page` the series of the next ids, as many as are looked up at once; false when no id was left. A series that
-    /// has left the head meanwhile is not there.
+    /// Replaces `page` by the series of the next ids, as many as are looked up at once. Returns false if no ids were
+    /// left. Series that have left the head in the meantime are omitted.
     pub fn next_page(&self, ids: &mut impl Iterator<Item = u64>, page: &mut Vec<Arc<HeadSeries>>) -> bool {
         page.clear();
         let registry = self.registry.read();
@@ -297,12 +297,12 @@ impl Head {
         any
     }
 
-    /// How many series have `name="value"`.
+    /// The number of series that have `name="value"`.
     pub fn series_count_of(&self, name: &str, value: &str) -> u64 {
         self.registry.read().postings.postings_len(name, value)
     }
 
-    /// The first label whose name has `values_max` values or more, and not this one.
+    /// The first label whose name has at least `values_max` values that do not include this one.
     pub fn first_new_value<'l>(&self, labels: &'l Labels, values_max: u64) -> Option<(&'l str, &'l str)> {
         let registry = self.registry.read();
         labels.iter().find(|(name, value)| {
@@ -311,7 +311,7 @@ impl Head {
         })
     }
 
-    /// How many series the head has.
+    /// The number of series in the head.
     pub fn series_count(&self) -> usize {
         self.registry.read().len()
     }
@@ -323,8 +323,8 @@ impl Head {
         names
     }
 
-    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with how many series it has;
-    /// returns where to continue, if there are more.
+    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with the number of its series.
+    /// Returns where to continue, if there are more.
     pub fn counts(
         &self,
         name: &str,
@@ -335,8 +335,8 @@ impl Head {
         self.registry.read().postings.counts(name, from, most, page)
     }
 
-    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with
-    /// its series; returns where to continue, if there are more.
+    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with its series. Returns where to
+    /// continue, if there are more.
     pub fn page(
         &self,
         name: &str,
@@ -347,13 +347,13 @@ impl Head {
         self.registry.read().postings.page(name, from, most, page)
     }
 
-    /// Counts memory that samples took.
+    /// Counts memory taken by samples.
     pub fn add_sample_bytes(&self, bytes: u64) {
         self.sample_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Subtracts memory that samples released: never more than was counted before, or appends would wait for room that
-    /// exists.
+    /// Subtracts memory released by samples. It must never exceed what was counted, or appends would wait although
+    /// there is memory.
     pub fn sub_sample_bytes(&self, bytes: u64) {
         let before = self.sample_bytes.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "{bytes} bytes released of {before}");

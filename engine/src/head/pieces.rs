@@ -1,4 +1,4 @@
-//! What a series has that is not in the store, as sources of a merge by pieces.
+//! The unflushed samples of a series, as sources of a piecewise merge.
 
 use crate::Result;
 use crate::chunk::pieces::Sources;
@@ -7,7 +7,7 @@ use crate::chunk::{OpenChunk, Run};
 use crate::head::seen::Seen;
 use crate::model::{TimeRange, Timestamp};
 
-/// Late samples that are one piece.
+/// The number of late samples in a piece.
 const PIECE: usize = 1024;
 
 /// The visible samples that arrived in order, and those that arrived late; late ones win.
@@ -15,7 +15,7 @@ pub(super) struct InOrderAndLate<'a, I: Iterator<Item = (u32, &'a OpenChunk)>> {
     chunks: std::iter::Peekable<I>,
     seen: &'a Seen,
     late: &'a [Arrival],
-    /// Which late samples are left, the earliest last; of each time the one that came last.
+    /// The late samples that are left, the earliest last; of each timestamp, the one that arrived last.
     order: Vec<u32>,
 }
 

@@ -1,7 +1,7 @@
-//! The head's own postings: label pair to series ids, in memory.
+//! The head's postings: label pair to series ids, in memory.
 //!
-//! Series come and go all the time and queries come now and then, so values are kept in the
-//! order in which they came, and put in order when a query asks for it.
+//! Series come and go constantly and queries are comparatively rare, so values are kept in the order of arrival, and
+//! sorted when a query needs it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,9 +31,9 @@ pub struct HeadPostings {
 /// The values of one name, as indexes of pairs.
 #[derive(Debug, Default)]
 struct Terms {
-    /// In the order in which they came.
+    /// In order of arrival.
     arrived: Vec<u32>,
-    /// How many of `arrived` [`HeadPostings::remove`] left without ids.
+    /// The number of values in `arrived` that [`HeadPostings::remove`] left without ids.
     empties: usize,
     /// The part of them that a query has sorted.
     ordered: Mutex<Ordered>,
@@ -60,7 +60,7 @@ impl Ordered {
 }
 
 impl HeadPostings {
-    /// Adds a series that is not there yet; quickest where its id is the largest.
+    /// Adds a series that is not present yet; fastest if its id is the largest.
     pub fn insert(&mut self, id: SeriesId, labels: &Labels) {
         self.all.insert(id.0);
         for pair in labels.encoded_pairs() {
@@ -83,7 +83,7 @@ impl HeadPostings {
         }
     }
 
-    /// A pair gets an id: it no longer counts as one without.
+    /// Updates the counts for a pair without ids that gets one.
     #[cold]
     fn fill(&mut self, pair: &[u8]) {
         let Some(at) = self.pairs.find_encoded(pair) else { return };
@@ -96,8 +96,8 @@ impl HeadPostings {
         }
     }
 
-    /// Takes a series out, and with it the values and names that no other series has. Of a series that came last this
-    /// leaves nothing behind; of others a value may take its room until [`HeadPostings::sweep`].
+    /// Removes a series, and the values and names that no other series has. Nothing remains of the series added last;
+    /// of others a value may occupy memory until [`HeadPostings::sweep`].
     pub fn remove(&mut self, id: SeriesId, labels: &Labels) {
         self.all.remove(id.0);
         for pair in labels.encoded_pairs() {
@@ -117,7 +117,7 @@ impl HeadPostings {
         }
     }
 
-    /// Forgets the value that arrived last, which has gone from the table.
+    /// Removes the value that arrived last and is no longer in the table.
     fn drop_term(&mut self, at: u32, name: &str) {
         let Some(terms) = self.names.get_mut(name) else { return };
         terms.empties = terms.empties.saturating_sub(1);
@@ -130,13 +130,13 @@ impl HeadPostings {
         }
     }
 
-    /// Whether [`HeadPostings::remove`] left more than a few values without ids, so that a sweep is worth its while.
+    /// Whether [`HeadPostings::remove`] left so many values without ids that a sweep is worthwhile.
     pub fn is_littered(&self) -> bool {
         self.empties > 1024 && self.empties > self.pairs.indexes().len() / 8
     }
 
-    /// Takes ids out of up to `pairs_max` pairs from `place` on; returns where to continue, if
-    /// there are more. Pairs without ids stay until [`HeadPostings::sweep`].
+    /// Removes the ids in `dead` from up to `pairs_max` pairs from `place` on. Returns where to continue, if there are
+    /// more. Pairs without ids stay until [`HeadPostings::sweep`].
     pub fn forget(&mut self, dead: &RoaringTreemap, place: usize, pairs_max: usize) -> Option<usize> {
         if place == 0 {
             self.all.remove_all(dead);
@@ -146,7 +146,7 @@ impl HeadPostings {
         (next < self.pairs.indexes().len()).then_some(next)
     }
 
-    /// Drops what has no ids. Values stay in the order in which a query had put them.
+    /// Removes pairs without ids. Values that a query has sorted stay sorted.
     pub fn sweep(&mut self) {
         self.empties = 0;
         let moved = self.pairs.sweep();
@@ -173,13 +173,13 @@ impl HeadPostings {
         self.pairs.find(name, value).map(IdList::to_bitmap).unwrap_or_default()
     }
 
-    /// How many ids have `name="value"`.
+    /// The number of ids with `name="value"`.
     pub fn postings_len(&self, name: &str, value: &str) -> u64 {
         self.pairs.find(name, value).map_or(0, IdList::len)
     }
 
-    /// Leads `walk` through the values of `name` that are not before `from`, past at most
-    /// `looks_max` of them; returns where to continue, if there are more.
+    /// Runs `walk` over the values of `name` from `from` on, past at most `looks_max` of them. Returns where to
+    /// continue, if there are more.
     pub fn walk(
         &self,
         name: &str,
@@ -199,7 +199,7 @@ impl HeadPostings {
                 Step::Leave => {}
                 Step::Seek => {
                     let target = walk.target().as_bytes();
-                    // It is mostly near.
+                    // It is usually near.
                     let near = ordered[next..].iter().take(NEAR).take_while(|at| value(at) < target).count();
                     next += near;
                     if near == NEAR {
@@ -218,8 +218,8 @@ impl HeadPostings {
         with_values.map(|(name, _)| &**name)
     }
 
-    /// Appends to `page` up to `most` values of `name` that are not before `from`, in order, each with how many ids it
-    /// has, unless it has none any more; returns where to continue, if there are more.
+    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with the number of its ids.
+    /// Values without ids are skipped. Returns where to continue, if there are more.
     pub fn counts(
         &self,
         name: &str,
@@ -239,8 +239,8 @@ impl HeadPostings {
         rest.next().map(|at| self.pairs.term(*at).0.to_vec())
     }
 
-    /// Appends to `page` up to `most` values of `name` that are not before `from`, in order,
-    /// each with its ids; returns where to continue, if there are more.
+    /// Appends to `page` up to `most` values of `name` from `from` on, in order, each with its ids. Returns where to
+    /// continue, if there are more.
     pub fn page(
         &self,
         name: &str,
@@ -258,7 +258,7 @@ impl HeadPostings {
         rest.next().map(|at| self.pairs.term(*at).0.to_vec())
     }
 
-    /// How many values `name` has.
+    /// The number of values of `name`.
     pub fn value_count(&self, name: &str) -> usize {
         self.names.get(name).map_or(0, |terms| terms.arrived.len().saturating_sub(terms.empties))
     }

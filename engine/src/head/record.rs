@@ -1,4 +1,4 @@
-//! What a batch looks like in the WAL.
+//! The form of a batch in the WAL.
 //!
 //! # Format
 //! Payloads by record kind; varints are LEB128, "signed" ones zigzag. The WAL's own frame
@@ -26,10 +26,9 @@
 //! 6 databases varint names, then for each: varint length, the name of a database that was created
 //! 7 dropped   the same of databases whose names were taken away again
 //! ```
-//! Id, time and start before the first sample are 0; differences wrap. One scrape or one line
-//! is mostly "next id, same time", so a small integer costs two bytes; what one process counts
-//! mostly began at one time, so a start costs one more. Builds before histograms and start
-//! timestamps refuse a record that has them.
+//! Id, time and start before the first sample are 0; differences wrap. The samples of one scrape or one line are mostly
+//! "next id, same time", so a small integer costs two bytes. The counters of one process mostly began at the same time,
+//! so a start costs one more. Builds from before histograms and start timestamps refuse a record that has them.
 
 use std::sync::Arc;
 
@@ -110,7 +109,7 @@ impl SampleEncoder {
                 header |= FORM_INT;
                 varint::write(out, zigzag(*v));
             }
-            // Beyond 2^48 the varint is no shorter than the float.
+            // Beyond 2^48 the varint is not shorter than the float.
             Value::Float(v) => match as_integer(*v).filter(|i| i.unsigned_abs() < 1 << 48) {
                 Some(integer) => {
                     header |= FORM_INTEGRAL_FLOAT;
@@ -189,8 +188,9 @@ impl<'a> RecordReader<'a> {
         self.position == self.bytes.len()
     }
 
-    /// Reads a samples payload: each definition goes to `define`, each sample to `sample` as
-    /// id, timestamp, start timestamp (0 is unknown) and value. `None` if it is malformed; what was handed out before stays handed out.
+    /// Reads a samples payload. Calls `define` with each definition, and `sample` with the id, timestamp, start
+    /// timestamp (0 is unknown) and value of each sample. `None` if the payload is malformed; the calls made before
+    /// then remain in effect.
     pub fn samples(
         mut self,
         mut define: impl FnMut(u64, Labels),

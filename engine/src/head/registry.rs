@@ -1,8 +1,8 @@
-//! The registry: which series the head has, by labels and by id.
+//! The registry: the series in the head, by labels and by id.
 //!
-//! Each label set is kept once, in its series. The table by labels holds pointers alone and
-//! takes the hash that the series remembers; ids are given out in ascending order, so the
-//! table by id is pages of neighbours, which go when all of a page's series have gone.
+//! Each label set is stored once, in its series. The table by labels contains only pointers and uses the hash stored in
+//! the series. Ids are assigned in ascending order, so the table by id consists of pages of neighbours. A page is freed
+//! when all of its series have left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,18 +43,18 @@ impl Registry {
         self.pages.get(&(id / PAGE_SERIES))?.slots[(id % PAGE_SERIES) as usize].as_ref()
     }
 
-    /// How many series there are.
+    /// The number of series.
     pub fn len(&self) -> usize {
         self.by_labels.len()
     }
 
-    /// Adds a series; neither its labels nor its id are there yet.
+    /// Adds a series whose labels and id are not present yet.
     pub fn insert(&mut self, series: Arc<HeadSeries>) {
         self.postings.insert(series.id, &series.labels);
         self.insert_unposted(series);
     }
 
-    /// Adds a series whose postings the caller will see to.
+    /// Adds a series without its postings, which the caller adds.
     pub fn insert_unposted(&mut self, series: Arc<HeadSeries>) {
         let id = series.id;
         self.by_labels.insert_unique(spread(series.hash), series.clone(), |series| spread(series.hash));
@@ -63,9 +63,8 @@ impl Registry {
         page.slots[(id.0 % PAGE_SERIES) as usize] = Some(series);
     }
 
-    /// Looks at up to `pages_max` pages of series from `page` on and takes those out that
-    /// `evict` agrees to. They go to `dead`, ascending by id, and their postings stay; returns
-    /// where to continue, if there are more.
+    /// Visits up to `pages_max` pages of series from `page` on and removes those for which `evict` returns true. They
+    /// are appended to `dead`, ascending by id; their postings stay. Returns where to continue, if there are more.
     pub fn evict(
         &mut self,
         page: u64,
@@ -99,7 +98,7 @@ impl Registry {
         next
     }
 
-    /// Takes out a series that has left; its postings too.
+    /// Removes a series that has left, and its postings.
     pub fn remove(&mut self, series: &HeadSeries) {
         let is_it = |other: &Arc<HeadSeries>| std::ptr::eq(&raw const **other, series);
         if let Ok(entry) = self.by_labels.find_entry(spread(series.hash), is_it) {
@@ -117,7 +116,7 @@ impl Registry {
         }
     }
 
-    /// Gives back room that series left behind, and the pairs that have none.
+    /// Releases memory left behind by removed series, and pairs without series.
     pub fn sweep(&mut self) {
         self.postings.sweep();
         if self.by_labels.capacity() / 4 > self.by_labels.len() {
@@ -137,7 +136,7 @@ impl Page {
     }
 }
 
-/// The table looks at the lowest bits of a hash and at its seven highest.
+/// The table uses the lowest bits of a hash and its seven highest.
 #[inline]
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)

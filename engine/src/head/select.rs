@@ -1,9 +1,9 @@
-//! The head's postings as [`crate::index`] searches them.
+//! The head's postings in the form that [`crate::index`] searches.
 //!
 //! # Concurrency
-//! The registry's lock is taken for a stretch at a time, never for a whole walk: new series
-//! wait for it. A series that comes or goes meanwhile may be found or not; one that was there
-//! before and holds samples stays.
+//! The registry's lock is taken for a short part of a walk at a time, never for all of it, because new series wait for
+//! it. A series that is created or removed during the walk may or may not be found. One that existed before and holds
+//! samples is always found.
 
 use roaring::RoaringTreemap;
 
@@ -14,7 +14,7 @@ use crate::index::{PostingsSource, PostingsUnion, TermWalk};
 use crate::model::Labels;
 use crate::sync::RwLock;
 
-/// Values or series that are looked at before the lock is given back.
+/// The number of values or series visited before the lock is released.
 pub(super) const LOOKS_PER_LOCK: usize = 4096;
 
 /// A registry as a source of postings.

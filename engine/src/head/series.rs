@@ -28,20 +28,19 @@ use crate::head::seen::{Marks, Place, Seen};
 use crate::model::{Labels, Layout, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 use crate::sync::Mutex;
 
-/// A span of the head's life between two flushes.
+/// An epoch: the period between two flushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Epoch {
     /// Counts flushes, from 1.
     pub number: u32,
-    /// The WAL sequence at which it began: every sample of the epochs before is at or
-    /// below it.
+    /// The WAL sequence at which it began: every sample of earlier epochs is at or below it.
     pub cut: u64,
 }
 
 /// Samples of one series and one epoch that are not in the store.
 ///
-/// Of a million series most have at most an open chunk, so that and what is rarer are each
-/// behind a pointer.
+/// Most of a million series have at most an open chunk, so the open chunk and the rarer parts are each behind a
+/// pointer.
 #[derive(Debug, Default, Clone)]
 pub struct EpochSamples {
     open: Option<Box<OpenChunk>>,
@@ -56,7 +55,7 @@ struct Overflow {
     late: Vec<Arrival>,
     /// Samples in the closed chunks.
     closed_samples: u32,
-    /// Samples before these that a copy left out.
+    /// The number of samples before these that a copy left out.
     skipped: u32,
 }
 
@@ -70,7 +69,7 @@ pub struct Frozen {
 }
 
 impl EpochSamples {
-    /// Whether there is nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.open.is_none() && self.overflow.is_none()
     }
@@ -83,13 +82,13 @@ impl EpochSamples {
         self.overflow.as_ref().map_or(&[], |rest| &rest.late)
     }
 
-    /// What is rarer than an open chunk, and by how many bytes memory grew to hold it.
+    /// The rarer parts, created if necessary, and the increase of memory in bytes.
     fn rest_mut(&mut self) -> (&mut Overflow, usize) {
         let grown = if self.overflow.is_none() { size_of::<Overflow>() } else { 0 };
         (self.overflow.get_or_insert_default(), grown)
     }
 
-    /// The sum of what appends said that memory grew by.
+    /// The sum of the increases of memory that appends returned.
     fn memory_bytes(&self) -> usize {
         let rest = if self.overflow.is_some() { size_of::<Overflow>() } else { 0 };
         let chunks = self.chunks().map(OpenChunk::memory_bytes).sum::<usize>();
@@ -135,7 +134,7 @@ impl EpochSamples {
         run
     }
 
-    /// Puts what [`EpochSamples::to_run`] returns in the place of what `run` holds.
+    /// Replaces the samples in `run` by those that [`EpochSamples::to_run`] returns.
     pub fn read_into(&self, range: TimeRange, seen: &Seen, run: &mut Run) {
         run.clear();
         for (first, chunk) in self.numbered_chunks().filter(|(_, c)| touches(c, range)) {
@@ -149,8 +148,8 @@ impl EpochSamples {
         }
     }
 
-    /// Appends what [`EpochSamples::to_run`] returns to `run` piece by piece, and calls `visit` after each, which may take
-    /// samples out.
+    /// Appends the samples that [`EpochSamples::to_run`] returns to `run` piece by piece, and calls `visit` after each
+    /// piece, which may remove samples.
     ///
     /// # Errors
     /// Those of `visit`.
@@ -177,7 +176,7 @@ impl EpochSamples {
         Ok(())
     }
 
-    /// How many samples [`EpochSamples::to_run`] returns at most.
+    /// The maximum number of samples that [`EpochSamples::to_run`] returns.
     pub fn count(&self, range: TimeRange) -> usize {
         let chunks = self.chunks().filter(|c| touches(c, range)).map(OpenChunk::len).sum::<usize>();
         chunks + self.late().len()
@@ -198,7 +197,7 @@ impl EpochSamples {
         partitions.into_iter().for_each(visit);
     }
 
-    /// Whether anything may be in `range`.
+    /// Whether there may be samples in `range`.
     pub fn touches(&self, range: TimeRange) -> bool {
         self.chunks().any(|chunk| touches(chunk, range))
             || self.late().iter().any(|sample| range.contains(sample.timestamp))
@@ -213,7 +212,7 @@ impl EpochSamples {
     }
 }
 
-/// Memory that a late sample takes.
+/// The memory of a late sample, bytes.
 fn late_bytes(value: &Value) -> usize {
     size_of::<Arrival>() + value.heap_bytes()
 }
@@ -225,13 +224,13 @@ fn touches(chunk: &OpenChunk, range: TimeRange) -> bool {
 /// What the lock of a series guards.
 #[derive(Debug, Default)]
 struct SeriesData {
-    /// No sample after this instant fits the open chunk's partition.
+    /// No sample after this instant fits into the open chunk's partition.
     open_until: Timestamp,
     active: EpochSamples,
     frozen: Option<Arc<Frozen>>,
     /// The turn of the last append.
     turn: u32,
-    /// Flushes in a row that found nothing of this series.
+    /// The number of consecutive flushes that found no samples of this series.
     idle_flushes: u8,
 }
 
@@ -242,15 +241,15 @@ pub struct HeadSeries {
     pub id: SeriesId,
     /// Its identity.
     pub labels: Labels,
-    /// The hash of its labels, as the registry has it.
+    /// The hash of its labels that the registry uses.
     pub hash: u32,
     is_dead: AtomicBool,
-    /// The epoch in which the WAL last defined this series' id; 0 is never. The commit lock guards it.
+    /// The epoch in which the WAL last defined this series' id; 0 if never. The commit lock guards it.
     defined_epoch: AtomicU32,
     data: Mutex<SeriesData>,
 }
 
-// With the counts of its `Arc` it takes 112 bytes, a size class of allocators.
+// With the counts of its `Arc` it takes 112 bytes, which is a size class of allocators.
 const _: () = assert!(size_of::<HeadSeries>() <= 96);
 
 /// How the head cuts chunks.
@@ -275,7 +274,7 @@ impl HeadSeries {
         }
     }
 
-    /// Whether it left the head; a caller that still holds it must look its labels up again.
+    /// Whether it has left the head, in which case a caller that still holds it must look up its labels again.
     #[inline]
     pub fn is_dead(&self) -> bool {
         self.is_dead.load(Ordering::Acquire)
@@ -314,7 +313,7 @@ impl HeadSeries {
         is_unused
     }
 
-    /// Notes that a flush came by that found nothing of this series.
+    /// Counts a flush that found no samples of this series.
     pub fn note_idle(&self) {
         let mut data = self.data.lock();
         if data.active.is_empty() && data.frozen.is_none() {
@@ -354,8 +353,8 @@ impl HeadSeries {
         marked + data.append_slowly(policy, timestamp, start, value)
     }
 
-    /// Whether the WAL must define this series in `epoch` before it is used; asks once. The caller holds the
-    /// commit lock.
+    /// Whether the WAL must define this series in `epoch` before it is used. Returns true once per epoch. The caller
+    /// holds the commit lock.
     #[inline]
     pub fn needs_definition(&self, epoch: Epoch) -> bool {
         let needs = self.defined_epoch.load(Ordering::Relaxed) != epoch.number;
@@ -365,12 +364,12 @@ impl HeadSeries {
         needs
     }
 
-    /// Takes a definition back that did not reach the WAL. The caller holds the commit lock.
+    /// Undoes a definition that did not reach the WAL. The caller holds the commit lock.
     pub fn forget_definition(&self) {
         self.defined_epoch.store(0, Ordering::Relaxed);
     }
 
-    /// Freezes everything before an epoch for a flush; returns whether there is anything.
+    /// Freezes the samples from before an epoch for a flush. Returns whether there are any.
     pub fn freeze(&self, epoch: EpochStart) -> bool {
         let mut data = self.data.lock();
         data.end_epoch(epoch);
@@ -378,12 +377,12 @@ impl HeadSeries {
         data.frozen.is_some()
     }
 
-    /// What a flush has to write, until [`HeadSeries::drop_flushed`].
+    /// The samples that a flush must write, until [`HeadSeries::drop_flushed`].
     pub fn frozen(&self) -> Option<Arc<Frozen>> {
         self.data.lock().frozen.clone()
     }
 
-    /// Forgets what a flush has written.
+    /// Removes the samples that a flush has written.
     pub fn drop_flushed(&self) {
         let frozen = self.data.lock().frozen.take();
         drop(frozen);
@@ -398,8 +397,8 @@ impl HeadSeries {
             || data.frozen.as_ref().is_some_and(|frozen| frozen.touches(range, pin, deletes))
     }
 
-    /// Chunks with samples in `range`, and samples there, by the share of each chunk's span
-    /// that `share_of` gives.
+    /// The numbers of chunks with samples in `range` and of the samples there, estimated with `share_of`, which returns
+    /// the fraction of a chunk's span that is in the range.
     pub fn estimate(&self, range: TimeRange, share_of: impl Fn(i64, i64, TimeRange) -> f64) -> (u64, f64) {
         let data = self.data.lock();
         let (mut chunks, mut samples) = (0, 0.0);
@@ -439,7 +438,7 @@ impl HeadSeries {
 
 #[cfg(test)]
 impl HeadSeries {
-    /// What appends and deletes have said that its samples take.
+    /// The memory of its samples, as counted by appends and deletes, bytes.
     pub fn memory_bytes(&self) -> usize {
         let data = self.data.lock();
         data.active.memory_bytes() + data.frozen.as_deref().map_or(0, |frozen| frozen.data.memory_bytes())
@@ -513,7 +512,7 @@ impl SeriesData {
     }
 }
 
-/// An integer that a float holds goes with the floats, unless an integer chunk is open.
+/// An integer that a float represents exactly is stored as a float, unless a chunk of integers is open.
 fn kind_for(value: &Value, open: Option<ChunkKind>) -> ChunkKind {
     let int_is_open = open == Some(ChunkKind::Int);
     match value {

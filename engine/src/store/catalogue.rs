@@ -42,10 +42,10 @@ use crate::{Error, Result};
 /// Version of the catalogue's records.
 pub const CATALOGUE_VERSION: u32 = 1;
 
-/// What the whole database has one of.
+/// Data that exists once per database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Root {
-    /// Names the database in its WAL segments.
+    /// Identifies the database in its WAL segments.
     pub database_id: u64,
     /// Width of a partition, fixed at creation.
     pub partition_width_ns: i64,
@@ -55,7 +55,8 @@ pub struct Root {
     pub next_generation: u64,
     /// No id at or above this one was ever written to the store.
     pub next_series: u64,
-    /// Newest timestamp ever flushed of those that counted (`engine/retention/`); `i64::MIN` before the first flush.
+    /// Newest timestamp ever flushed among those that count (`engine/retention/`); `i64::MIN` before the first
+    /// flush.
     pub newest: Timestamp,
 }
 
@@ -66,29 +67,29 @@ struct TombstoneRecord {
     end: i64,
 }
 
-/// A deletion that is not yet carried out physically everywhere.
+/// A delete that has not been applied physically everywhere yet.
 #[derive(Debug, Clone)]
 pub struct Tombstone {
     /// WAL sequence of the delete.
     pub seq: u64,
-    /// The series it is about.
+    /// The series that it deletes from.
     pub matchers: Vec<Matcher>,
-    /// The span it is about.
+    /// The time range that it deletes.
     pub range: TimeRange,
 }
 
 impl Tombstone {
-    /// Whether it is about this series.
+    /// Whether it deletes samples of this series.
     pub fn matches(&self, labels: &Labels) -> bool {
         meets_all(&self.matchers, labels)
     }
 
-    /// Whether it hides something of `generation` (C2), as far as bounds tell.
+    /// Whether it may hide samples of `generation` (C2), judged by the bounds of the record.
     pub fn concerns(&self, record: &GenerationRecord) -> bool {
         self.seq > record.applied() && self.range.overlaps(record.first, record.last)
     }
 
-    /// The form it has in the catalogue and in the WAL.
+    /// Its encoding in the catalogue and in the WAL.
     ///
     /// # Errors
     /// The matchers are larger than a record may be.
@@ -101,7 +102,7 @@ impl Tombstone {
         )
     }
 
-    /// Reads [`Tombstone::encode`]'s form.
+    /// Decodes the result of [`Tombstone::encode`].
     ///
     /// # Errors
     /// [`Error::Corrupt`].
@@ -154,7 +155,7 @@ impl Entry for Arc<Tombstone> {
 /// parts. A clone is free.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    /// What there is one of.
+    /// The data that exists once per database.
     pub root: Root,
     /// The stored generations.
     pub generations: Generations,

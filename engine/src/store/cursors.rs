@@ -1,9 +1,8 @@
 //! Reading the chunks of many series: cursors that continue from their position.
 //!
-//! A generation's chunks are ordered by series id. A reader that asks for series in that
-//! order finds each next one where the cursor stopped, so it pays a step and no search;
-//! series that nobody asked for are stepped over as long as they are few. Any other order
-//! is read as well, by a search for each series.
+//! A generation's chunks are ordered by series id. A reader that requests series in that order finds the next one where
+//! the cursor stopped, so it pays a step instead of a search. Series that were not requested are stepped over if they
+//! are few. Any other order works too, with a search for each series.
 
 use crate::chunk::run::Admit;
 use crate::chunk::{Run, Scratch};
@@ -13,21 +12,20 @@ use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Cursor, Family, Kv};
 use crate::{Error, Result};
 
-/// Cursors kept: generations that one reader goes through side by side. Each pins a block
-/// or two of the store.
+/// The maximum number of cursors, one for each generation that a reader reads concurrently. Each pins a block or two of
+/// the store.
 const CURSORS_MAX: usize = 32;
-/// Keys that are stepped over before a search is cheaper.
+/// The number of keys that are stepped over before a search is cheaper.
 const STEPS_MAX: usize = 12;
-/// The same where the ids say that many series lie between: but there may be no chunks of
-/// them.
+/// The same if the ids suggest that there are many series in between. There may be no chunks of them.
 const STEPS_FAR: usize = 1;
 
-/// Reads the chunks of generations that were in the store before it was made.
+/// Reads the chunks of generations that were in the store before it was created.
 pub struct ChunkCursors<'a> {
     kv: &'a dyn Kv,
     is_scan: bool,
     open: Vec<ChunkCursor<'a>>,
-    /// The one to give up when there are too many.
+    /// The one to replace when there are too many.
     oldest: usize,
     scratch: Scratch,
 }
@@ -35,24 +33,24 @@ pub struct ChunkCursors<'a> {
 /// A cursor in one generation.
 struct ChunkCursor<'a> {
     prefix: Prefix,
-    /// The cursor is at the first chunk of this series from this time on, or at what follows.
+    /// The cursor is at the first chunk of this series at or after this time, or at the key that follows.
     position: Option<(SeriesId, Timestamp)>,
     cursor: Box<dyn Cursor + 'a>,
 }
 
 impl<'a> ChunkCursors<'a> {
-    /// No cursor yet.
+    /// Creates it without cursors.
     pub fn new(kv: &'a dyn Kv) -> Self {
         ChunkCursors { kv, is_scan: false, open: Vec::new(), oldest: 0, scratch: Scratch::default() }
     }
 
-    /// The same for one pass over whole generations, which stays out of the store's cache.
+    /// The same for one pass over whole generations, which bypasses the store's cache.
     pub fn scanning(kv: &'a dyn Kv) -> Self {
         ChunkCursors { is_scan: true, ..ChunkCursors::new(kv) }
     }
 
-    /// Appends to `run` the samples of series `id` in the chunks of `generation` that touch
-    /// `range`; all of them must be later than the run. Returns how many chunks were looked at.
+    /// Appends to `run` the samples of series `id` in the chunks of `generation` that overlap `range`. All of them must
+    /// be later than those of the run. Returns the number of chunks visited.
     ///
     /// # Errors
     /// A chunk is damaged, or the store could not be read.
@@ -66,7 +64,7 @@ impl<'a> ChunkCursors<'a> {
         self.read_admitted(generation, id, range, run, &mut |_, _| Ok(()))
     }
 
-    /// As [`ChunkCursors::read`]; `admit` is asked before each chunk is decoded.
+    /// Same as [`ChunkCursors::read`]; `admit` is called before each chunk is decoded.
     ///
     /// # Errors
     /// Also those of `admit`.
@@ -102,7 +100,7 @@ impl<'a> ChunkCursors<'a> {
         Ok(chunks)
     }
 
-    /// The time at which the first chunk of series `id` in `generation` begins that begins at `from` or later.
+    /// The start of the first chunk of series `id` in `generation` that begins at `from` or later.
     ///
     /// # Errors
     /// The store could not be read.
@@ -120,11 +118,11 @@ impl<'a> ChunkCursors<'a> {
         Ok(entry.and_then(|(key, _)| keys::decode_chunk(key)).map(|(_, first)| first))
     }
 
-    /// Appends the chunk that [`ChunkCursors::next_time`] found to `run`, which has only earlier samples. Returns from where on
-    /// to ask for the next one; `None` if there can be none.
+    /// Appends the chunk found by [`ChunkCursors::next_time`] to `run`, which has only earlier samples. Returns the
+    /// time from which to look for the next one; `None` if there can be none.
     ///
     /// # Errors
-    /// As [`ChunkCursors::read`].
+    /// Same as [`ChunkCursors::read`].
     pub fn read_next(
         &mut self,
         generation: &Generation,
@@ -167,7 +165,7 @@ impl<'a> ChunkCursors<'a> {
     }
 }
 
-/// Notes a damaged chunk; other errors are those of the reader.
+/// Reports a damaged chunk; other errors come from the reader.
 fn note(cursor: &dyn Cursor, error: &Error) {
     if error.is_damage() {
         cursor.note_damage(error);
@@ -175,8 +173,8 @@ fn note(cursor: &dyn Cursor, error: &Error) {
 }
 
 impl ChunkCursor<'_> {
-    /// Stands on the first chunk of `id` from `from` on, whose key would be `wanted`, or on what follows where it has
-    /// none. After an error the next one is searched for.
+    /// Moves to the first chunk of `id` at or after `from`, whose key would be `wanted`, or to the key that follows if
+    /// there is none. After an error, the next chunk is found by a search.
     fn stand(&mut self, id: SeriesId, from: Timestamp, wanted: &[u8]) -> Result<()> {
         if let Some((passed, _)) = self.position.take().filter(|position| *position <= (id, from)) {
             let is_near = id.0 - passed.0 <= STEPS_MAX as u64;

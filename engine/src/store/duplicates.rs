@@ -1,9 +1,8 @@
 //! Label sets that have several ids.
 //!
-//! A series gets a new id when it comes back after a restart or after a time of silence, so
-//! ids alone would take it for two. Every series record is read and its labels hashed, twice,
-//! each time under a random key of its own: that any two of ten million label sets meet in all
-//! 128 bits has a chance of 2^-82. To bound the memory of that, a pass looks at a span of
+//! A series gets a new id when it returns after a restart or after a period without samples, so ids alone would count
+//! it twice. Every series record is read, and its labels are hashed twice, each time with a random key. The probability
+//! that any two of ten million label sets agree in all 128 bits is 2^-82. To bound the memory, a pass covers a range of
 //! hashes, and there are as many passes as needed.
 
 use std::collections::hash_map::Entry;
@@ -21,18 +20,18 @@ use crate::store::kv::Kv;
 
 /// Default number of label sets that one pass distinguishes: about 64 MiB.
 const PASS_MAX: usize = if cfg!(test) { 50 } else { 1_500_000 };
-/// The least of them, so that there are not too many passes.
+/// The minimum, so that there are not too many passes.
 const PASS_MIN: usize = if cfg!(test) { 10 } else { 20_000 };
-/// Memory of a label set in a pass, bytes: its slot, and the free ones of a table that has just grown.
+/// The memory of a label set in a pass, bytes: its slot, and its part of the free slots of a table that has just grown.
 const SET_BYTES: u64 = 44;
 
-/// Two hashes of a label set; passes go by the first.
+/// Two hashes of a label set; the first decides the pass.
 type Hashes = (u64, u64);
 
 /// Label sets and their ids.
 #[derive(Debug, Default)]
 pub struct DuplicateScan {
-    /// Different label sets.
+    /// The number of different label sets.
     pub series: u64,
     /// For label sets with several ids: the smallest, and all of them, ascending.
     pub groups: BTreeMap<u64, Vec<u64>>,
@@ -42,7 +41,7 @@ impl DuplicateScan {
     /// Counts the label sets of generations, and of `others`.
     ///
     /// # Errors
-    /// Those of `go_on`, which is asked from time to time; or the store could not be read.
+    /// Those of `go_on`, which is called periodically; or the store could not be read.
     pub fn take(
         kv: &dyn Kv,
         generations: &[Arc<Generation>],
@@ -52,10 +51,10 @@ impl DuplicateScan {
         Self::take_within(u64::MAX, kv, generations, others, go_on)
     }
 
-    /// [`DuplicateScan::take`] whose passes hold about `bytes`.
+    /// Same as [`DuplicateScan::take`], with passes of about `bytes`.
     ///
     /// # Errors
-    /// As [`DuplicateScan::take`].
+    /// Same as [`DuplicateScan::take`].
     pub fn take_within(
         bytes: u64,
         kv: &dyn Kv,
@@ -101,11 +100,11 @@ impl DuplicateScan {
     }
 }
 
-/// One span of hashes.
+/// One range of hashes.
 struct Pass {
     from: u64,
     to: u64,
-    /// Label sets that it may hold.
+    /// The maximum number of label sets in it.
     sets_max: usize,
     smallest: HashMap<Hashes, u64, RandomState>,
 }
@@ -128,7 +127,7 @@ impl Pass {
             Entry::Occupied(_) => {}
         }
         if self.smallest.len() > self.sets_max {
-            // What is left out now comes in a later pass, with all its ids.
+            // What is left out now is covered by a later pass, with all its ids.
             self.to = self.from + (self.to - self.from) / 2;
             let to = self.to;
             self.smallest.retain(|(first, _), id| {

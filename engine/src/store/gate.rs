@@ -1,8 +1,9 @@
-//! The gate before the store of an open database: counts the calls that use it, so that closing waits for them.
+//! The gate in front of the store of an open database: it counts the calls that use the store, so that closing waits
+//! for them.
 //!
-//! Handles and views may outlive [`Gate::close`]. Whatever uses the store holds a [`Call`] meanwhile; after closing no
-//! call begins. When the last one has ended, the store is closed and what the gate guards (the directory's lock) is
-//! released.
+//! Handles and views may outlive [`Gate::close`]. Code that uses the store holds a [`Call`] while it does so. After
+//! closing, no call begins. When the last one has ended, the store is closed, and what the gate guards (the directory's
+//! lock) is released.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::process::Process;
 use crate::store::kv::Kv;
 use crate::{Error, Result};
 
-/// What is released after the store is closed.
+/// Released after the store is closed.
 pub type Guarded = Box<dyn Any + Send>;
 
 /// The store, and the calls that use it.
@@ -30,19 +31,19 @@ pub struct Gate {
 struct State {
     is_closed: bool,
     is_released: bool,
-    /// The threads of the calls under way.
+    /// The threads of the calls in progress.
     calls: Vec<ThreadId>,
     guarded: Option<Guarded>,
 }
 
-/// A call under way. The store stays open until it is dropped.
+/// A call in progress. The store stays open until it is dropped.
 pub struct Call<'g> {
     gate: &'g Gate,
     thread: ThreadId,
 }
 
 impl Gate {
-    /// An open gate.
+    /// Creates an open gate.
     pub fn new(process: Process, kv: Arc<dyn Kv>, guarded: Option<Guarded>) -> Self {
         let state = State { is_closed: false, is_released: false, calls: Vec::new(), guarded };
         Gate { process, kv, state: Mutex::new(state), ended: Condvar::new() }
@@ -98,7 +99,7 @@ impl Gate {
         }
     }
 
-    /// Keeps its lock, as another thread may at the moment of a fork.
+    /// Keeps the gate's lock held, as another thread may do at the moment of a fork.
     #[cfg(test)]
     pub fn hold(&self) -> impl Sized + '_ {
         self.state.lock()

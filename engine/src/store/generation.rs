@@ -1,7 +1,7 @@
 //! Writing a generation, and finding series and chunks in one.
 //!
-//! A writer is fed series in ascending order of id, then finished; what it wrote becomes
-//! visible when its tables are taken in and its record is committed to the catalogue.
+//! Series are added to a writer in ascending order of id, then the writer is finished. The result becomes visible when
+//! its tables are ingested and its record is committed to the catalogue.
 
 use std::ops::{ControlFlow, Range};
 
@@ -22,9 +22,9 @@ use crate::{Error, Result};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
-/// Records that are read between two looks at whether to stop.
+/// The number of records read between two checks whether to stop.
 const RECORDS_PER_CHECK: u64 = 1024;
-/// A label of more values than this has postings of its own: of the series that have it at all.
+/// A label with more values than this also has postings of all series that have the label.
 const VALUES_MIN: usize = 64;
 /// A table larger than this is closed when its partition ends.
 const TABLE_BYTES_SPLIT: u64 = 1 << 20;
@@ -38,7 +38,7 @@ pub struct TableSet<'a> {
 }
 
 impl<'a> TableSet<'a> {
-    /// No table yet.
+    /// Creates a set without tables.
     pub fn new(kv: &'a dyn Kv, family: Family) -> Self {
         TableSet { kv, family, current: None, done: Vec::new() }
     }
@@ -71,7 +71,7 @@ impl<'a> TableSet<'a> {
     /// Makes everything written durable in the store.
     ///
     /// # Errors
-    /// The store refused.
+    /// The store refused them.
     pub fn ingest(mut self) -> Result<()> {
         self.close_table()?;
         self.kv.ingest(self.family, self.done)
@@ -86,7 +86,7 @@ pub struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// No table yet.
+    /// Creates a set without tables.
     pub fn new(kv: &'a dyn Kv) -> Self {
         let set = |family| TableSet::new(kv, family);
         Tables { chunks: set(Family::Chunks), index: set(Family::Index), events: set(Family::Events) }
@@ -95,8 +95,7 @@ impl<'a> Tables<'a> {
     /// Makes everything written durable in the store.
     ///
     /// # Errors
-    /// The store refused; what was taken in before stays invisible, since no catalogue
-    /// record names it.
+    /// The store refused them. Tables ingested before stay invisible, since no catalogue record names them.
     pub fn ingest(self) -> Result<()> {
         self.index.ingest()?;
         fail_point!("ingest.index");
@@ -118,7 +117,7 @@ pub struct GenerationWriter<'t, 'a> {
 }
 
 impl<'t, 'a> GenerationWriter<'t, 'a> {
-    /// Starts a generation under `prefix`, which nothing was ever written under.
+    /// Starts a generation under `prefix`, which must never have been used.
     pub fn new(tables: &'t mut Tables<'a>, prefix: Prefix, cut: u64, sealing: Sealing) -> Self {
         let record = GenerationRecord {
             cut,
@@ -156,8 +155,8 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         Ok(())
     }
 
-    /// Writes a series' record; its postings come through [`GenerationWriter::add_postings`]
-    /// when all records are written. Ids must ascend.
+    /// Writes a series' record. Its postings are added with [`GenerationWriter::add_postings`] after all records are
+    /// written. Ids must ascend.
     ///
     /// # Errors
     /// The table could not be written.
@@ -167,8 +166,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         Ok(())
     }
 
-    /// Writes the postings of a pair; with an empty value those of the label. Pairs must
-    /// ascend.
+    /// Writes the postings of a pair, or, if the value is empty, those of the label. Pairs must ascend.
     ///
     /// # Errors
     /// The table could not be written.
@@ -178,8 +176,8 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         self.tables.index.put(&self.prefix.postings(name, value), &self.buffer)
     }
 
-    /// Writes those chunks of a series that samples which follow cannot change; the rest stays in `run`. Ids must ascend,
-    /// and the times of a series.
+    /// Writes those chunks of a series that later samples cannot change; the rest stays in `run`. Ids must ascend, and
+    /// so must the times of a series.
     ///
     /// # Errors
     /// The table could not be written.
@@ -188,7 +186,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         if run.len() < least { Ok(()) } else { self.write_chunks(id, run, least) }
     }
 
-    /// Writes all samples of a series that are left in `run`.
+    /// Writes all samples of a series that remain in `run`.
     ///
     /// # Errors
     /// The table could not be written.
@@ -196,7 +194,7 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         self.write_chunks(id, run, 1)
     }
 
-    /// Writes chunks as long as there are `least` samples.
+    /// Writes chunks until fewer than `least` samples are left.
     fn write_chunks(&mut self, id: SeriesId, run: &mut Run, least: usize) -> Result<()> {
         let mut start = 0;
         while run.len() - start >= least {
@@ -241,12 +239,12 @@ impl<'t, 'a> GenerationWriter<'t, 'a> {
         self.record.last = self.record.last.max(last);
     }
 
-    /// Writes the postings and the times, and hands back the record for the catalogue.
+    /// Writes the postings and the times, and returns the record for the catalogue.
     ///
     /// # Errors
     /// The table could not be written.
     pub fn finish(mut self) -> Result<(Prefix, GenerationRecord)> {
-        // Keys are in the order of names and values.
+        // Keys are ordered by name and value.
         let postings = std::mem::take(&mut self.postings);
         let sorted = postings.sorted();
         for of_name in sorted.chunk_by(|&a, &b| postings.get(a).name == postings.get(b).name) {
@@ -283,7 +281,7 @@ fn encode_event(labels: &Labels, text: &str) -> Vec<u8> {
     out
 }
 
-/// Reads one generation. Cheap to make.
+/// Reads one generation. Cheap to create.
 pub struct GenerationReader<'a> {
     kv: &'a dyn Kv,
     /// Which generation.
@@ -296,14 +294,14 @@ impl<'a> GenerationReader<'a> {
         GenerationReader { kv, generation }
     }
 
-    /// The error of a damaged value, which is noted.
+    /// The error of a damaged value, which is also reported to the store.
     fn damaged(&self, key: &[u8], what: &str) -> Error {
         let error = damaged(key, what);
         self.kv.note_damage(key, &error);
         error
     }
 
-    /// The labels of series that are asked for by ascending ids.
+    /// The labels of series that are requested by ascending id.
     pub fn labels_by_id(&self) -> LabelsById<'a> {
         LabelsById::new(self.kv, self.generation.prefix)
     }
@@ -328,7 +326,7 @@ impl<'a> GenerationReader<'a> {
         StoredSeries::new(self.kv.scan(Family::Index), self.generation.prefix)
     }
 
-    /// When series had samples, if the generation says so.
+    /// When series had samples, if the generation has that record.
     ///
     /// # Errors
     /// The record is damaged, or the store could not be read.
@@ -338,7 +336,7 @@ impl<'a> GenerationReader<'a> {
         Times::decode(record).ok_or_else(|| self.damaged(&key, "times of series"))
     }
 
-    /// Calls `visit` with each label name, in order, until it breaks off.
+    /// Calls `visit` with each label name, in order, until it breaks.
     ///
     /// # Errors
     /// Those of `visit`, or the store could not be read.
@@ -352,7 +350,7 @@ impl<'a> GenerationReader<'a> {
             }
             let decoded = keys::decode_postings(key);
             let (name, _) = decoded.ok_or_else(|| damaged_at(&*cursor, "key of postings"))?;
-            // The values of a name are one range: hop over it.
+            // The values of a name are one range: skip it.
             let next = keys::successor(&self.generation.prefix.postings_of_name(&name));
             if visit(&name)?.is_break() {
                 break;
@@ -362,7 +360,7 @@ impl<'a> GenerationReader<'a> {
         Ok(())
     }
 
-    /// Calls `visit` with each value of label `name` and how many series it has, in order, until it breaks off.
+    /// Calls `visit` with each value of label `name` and the number of series that have it, in order, until it breaks.
     ///
     /// # Errors
     /// Those of `visit`, or the store could not be read.
@@ -386,7 +384,7 @@ impl<'a> GenerationReader<'a> {
         Ok(())
     }
 
-    /// All label pairs with their encoded postings, in their order.
+    /// All label pairs with their encoded postings, in order.
     ///
     /// # Errors
     /// The store could not be read.
@@ -449,7 +447,7 @@ impl PostingsSource for GenerationReader<'_> {
             };
             found.push((key, bytes));
         }
-        // The short ones first: few ids are looked up in a long one without decoding it.
+        // Short ones first: a few ids are looked up in a long one without decoding it.
         found.sort_by_key(|(_, bytes)| bytes.len());
         let mut kept: Option<RoaringTreemap> = None;
         for (key, bytes) in &found {

@@ -1,4 +1,4 @@
-//! Walking a generation: its series records, its label pairs, one label's values, its events.
+//! Iterators over a generation: its series records, its label pairs, one label's values, its events.
 
 use crate::index::merge::{Pair, PairIds, PairSource};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
@@ -7,9 +7,9 @@ use crate::store::kv::{Cursor, Family, Kv};
 use crate::store::records::{damaged, decode_event, decode_labels};
 use crate::{Error, Result};
 
-/// Records that are stepped over before a search is cheaper.
+/// The number of records that are stepped over before a search is cheaper.
 const STEPS_MAX: u64 = 6;
-/// So many values are passed one by one before the way is looked up.
+/// The number of values that are stepped over before a search is made.
 const NEAR: usize = 8;
 
 /// The series records of a generation, ascending by id.
@@ -19,13 +19,13 @@ pub struct StoredSeries<'a> {
 }
 
 impl<'a> StoredSeries<'a> {
-    /// The records below `prefix`.
+    /// Iterates over the records below `prefix`.
     pub(super) fn new(mut cursor: Box<dyn Cursor + 'a>, prefix: Prefix) -> Result<Self> {
         cursor.seek(&prefix.series(SeriesId(0)))?;
         Ok(StoredSeries { cursor, prefix })
     }
 
-    /// The next one.
+    /// The next record.
     ///
     /// # Errors
     /// It is damaged, or the store could not be read.
@@ -47,7 +47,7 @@ impl<'a> StoredSeries<'a> {
 pub struct LabelsById<'a> {
     kv: &'a dyn Kv,
     prefix: Prefix,
-    /// At the record of the id that was asked for last; none before the first.
+    /// At the record of the id requested last; `None` before the first.
     at: Option<(u64, Box<dyn Cursor + 'a>)>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> LabelsById<'a> {
         LabelsById { kv, prefix, at: None }
     }
 
-    /// The labels of `id`, which is larger than the one before.
+    /// The labels of `id`, which must be larger than the previous one.
     ///
     /// # Errors
     /// The record is missing or damaged, or the store could not be read.
@@ -66,7 +66,7 @@ impl<'a> LabelsById<'a> {
         let before = self.at.as_ref().map(|(before, _)| *before);
         let (last, cursor) = self.at.get_or_insert_with(|| (id.0, kv.cursor(Family::Index)));
         *last = id.0;
-        // There is a record for most ids between two.
+        // Most ids in between have a record.
         if before.is_some_and(|before| before < id.0 && id.0 - before <= STEPS_MAX) {
             cursor.advance()?;
             while cursor.entry().is_some_and(|(at, _)| at < &key[..]) {
@@ -103,7 +103,7 @@ pub struct StoredPairs<'a> {
 }
 
 impl<'a> StoredPairs<'a> {
-    /// The pairs whose keys begin with `within`.
+    /// Iterates over the pairs whose keys begin with `within`.
     pub(super) fn new(mut cursor: Box<dyn Cursor + 'a>, within: Vec<u8>) -> Result<Self> {
         cursor.seek(&within)?;
         Ok(StoredPairs { cursor, within })
@@ -128,14 +128,14 @@ impl PairSource for StoredPairs<'_> {
 
 /// The events of a generation in a range, ascending in time.
 pub struct StoredEvents<'a> {
-    /// None where there are no events.
+    /// `None` if there are no events.
     cursor: Option<Box<dyn Cursor + 'a>>,
     prefix: Prefix,
     range: TimeRange,
 }
 
 impl<'a> StoredEvents<'a> {
-    /// The events below `prefix`.
+    /// Iterates over the events below `prefix`.
     pub(super) fn new(
         mut cursor: Option<Box<dyn Cursor + 'a>>,
         prefix: Prefix,
@@ -147,7 +147,7 @@ impl<'a> StoredEvents<'a> {
         Ok(StoredEvents { cursor, prefix, range })
     }
 
-    /// The next one.
+    /// The next event.
     ///
     /// # Errors
     /// It is damaged, or the store could not be read.
@@ -173,21 +173,21 @@ pub(super) fn damaged_at(cursor: &dyn Cursor, what: &str) -> Error {
 
 /// A value of a label.
 pub(super) struct Term<'c> {
-    /// The value; empty where the postings are those of the label.
+    /// The value; empty if the postings are those of the label.
     pub value: &'c [u8],
-    /// Encoded.
+    /// In encoded form.
     pub postings: &'c [u8],
 }
 
 /// The values of one label, in order.
 pub(super) struct Terms<'a> {
     cursor: Box<dyn Cursor + 'a>,
-    /// What their keys begin with.
+    /// The common beginning of their keys.
     within: Vec<u8>,
 }
 
 impl<'a> Terms<'a> {
-    /// The values whose keys begin with `within`.
+    /// Iterates over the values whose keys begin with `within`.
     pub fn new(cursor: Box<dyn Cursor + 'a>, within: Vec<u8>) -> Self {
         Terms { cursor, within }
     }
@@ -203,18 +203,18 @@ impl<'a> Terms<'a> {
         damaged_at(&*self.cursor, what)
     }
 
-    /// Goes to the next value.
+    /// Moves to the next value.
     pub fn advance(&mut self) -> Result<()> {
         self.cursor.advance()
     }
 
-    /// Stands on the first value at or after `value`.
+    /// Moves to the first value at or after `value`.
     pub fn seek(&mut self, value: &str) -> Result<()> {
         let key = [&self.within, value.as_bytes()].concat();
         self.cursor.seek(&key)
     }
 
-    /// The same from a value that is before it; mostly it is near.
+    /// The same, for a `value` after the current one; usually it is near.
     pub fn skip_to(&mut self, value: &str) -> Result<()> {
         for _ in 0..NEAR {
             self.cursor.advance()?;

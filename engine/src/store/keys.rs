@@ -1,8 +1,8 @@
 //! Keys: how bulk data is laid out in the store.
 //!
 //! # Format
-//! All numbers big-endian; signed ones with the sign bit flipped, so that byte order is
-//! number order.
+//! All numbers are big-endian. Signed ones have the sign bit flipped, so that the order of bytes is the order of
+//! numbers.
 //!
 //! ```text
 //! prefix    = class u8 | resolution u8 | partition i32 | generation u64     (14 bytes)
@@ -12,23 +12,22 @@
 //! times     = prefix | 0x03
 //! event     = prefix | timestamp i64 | ordinal u32
 //! ```
-//! An escaped name has each 0x00 written as 0x00 0xff and ends with 0x00 0x01, so that all
-//! values of one name are one range and names sort before their extensions. No label has an
-//! empty value: postings with one name the series that have such a label at all. Labels with
-//! few values go without, as do generations of older versions.
+//! In an escaped name each 0x00 is written as 0x00 0xff, and the name ends with 0x00 0x01, so that all values of one
+//! name form a range and names sort before their extensions. No label has an empty value: postings with an empty value
+//! list all series that have the label. Labels with few values have no such postings, nor do generations of older
+//! versions.
 //!
-//! A *generation* is what one flush or one merge wrote into one partition; its prefix is
-//! fresh, so its keys are one range that nothing else touches, and dropping a partition or
-//! replacing a generation is dropping ranges. Which generations count is the catalogue's
-//! to say.
+//! A *generation* is the output of one flush or merge for one partition. Its prefix is new, so its keys form a range
+//! that contains nothing else, and dropping a partition or replacing a generation means dropping ranges. The catalogue
+//! records which generations are current.
 //!
 //! # Invariants
-//! K1. Within one generation a series' chunks do not overlap in time.
-//! K2. Of two generations of one partition the one with the larger cut wins.
+//! K1. Within one generation, the chunks of a series do not overlap in time.
+//! K2. Of two generations of one partition, the one with the larger cut wins.
 
 use crate::model::{PartitionId, SeriesId, TierId, Timestamp};
 
-/// Where one generation's keys lie.
+/// The prefix of one generation's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix {
     /// The partition.
@@ -90,7 +89,7 @@ impl Prefix {
         out
     }
 
-    /// The key of the record of when series had samples (`times`).
+    /// The key of the record that says when series had samples (`times`).
     pub fn times(&self) -> [u8; PREFIX_BYTES + 1] {
         let mut out = [KIND_TIMES; PREFIX_BYTES + 1];
         out[..PREFIX_BYTES].copy_from_slice(&self.encode());
@@ -104,7 +103,7 @@ impl Prefix {
         out
     }
 
-    /// What the keys of all postings of `name` begin with.
+    /// The common beginning of the keys of all postings of `name`.
     pub fn postings_of_name(&self, name: &str) -> Vec<u8> {
         let mut out = self.all_postings();
         for &byte in name.as_bytes() {
@@ -117,7 +116,7 @@ impl Prefix {
         out
     }
 
-    /// What the keys of all postings begin with.
+    /// The common beginning of the keys of all postings.
     pub fn all_postings(&self) -> Vec<u8> {
         let mut out = self.encode().to_vec();
         out.push(KIND_POSTINGS);
@@ -189,7 +188,7 @@ pub fn successor(prefix: &[u8]) -> Vec<u8> {
         }
         end.pop();
     }
-    // All bytes are 0xff: nothing sorts after a longer run of them than any key has.
+    // All bytes are 0xff: a sequence of them that is longer than any key sorts after all keys.
     vec![0xff; prefix.len() + 64]
 }
 

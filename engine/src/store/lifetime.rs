@@ -1,4 +1,4 @@
-//! Generations in use: what each must hold, and the keys of those that have left the catalogue.
+//! Generations in use: the expected contents of each, and the keys of those that have left the catalogue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::model::Timestamp;
 use crate::store::keys::Prefix;
 use crate::sync::{Condvar, Mutex};
 
-/// What one generation must hold.
+/// The expected contents of one generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
 pub struct GenerationRecord {
     /// Every sample in it has a WAL sequence at or below this one.
@@ -59,12 +59,12 @@ struct ObsoletePrefixes {
     bytes: u64,
     /// Generations that have left the catalogue and are still being read.
     held: u64,
-    /// How many of them there were that no longer are.
+    /// The number of those that are no longer read.
     released: u64,
 }
 
 impl Obsolete {
-    /// Takes out all prefixes whose ranges can be removed now.
+    /// Returns all prefixes whose ranges can be removed now, and forgets them.
     pub fn take(&self) -> Vec<Prefix> {
         let mut inner = self.inner.lock();
         inner.bytes = 0;
@@ -81,7 +81,7 @@ impl Obsolete {
         self.inner.lock().held
     }
 
-    /// Waits at most until `end` for the next generation that is no longer read; not if none is.
+    /// Waits until a generation is released, at most until `end`. Does not wait if none is being read.
     pub fn wait_for_release(&self, end: Instant) {
         let mut inner = self.inner.lock();
         let before = inner.released;
@@ -97,25 +97,25 @@ impl Obsolete {
         self.inner.lock().prefixes.is_empty()
     }
 
-    /// Bytes of chunk values of the generations that have come since the last [`Obsolete::take`]: what came back by
-    /// [`Obsolete::add`] could not be removed, and does not make another try more urgent.
+    /// Bytes of chunk values of the generations added since the last [`Obsolete::take`]. Those returned with
+    /// [`Obsolete::add`] could not be removed, and do not make another attempt more urgent.
     pub fn bytes(&self) -> u64 {
         self.inner.lock().bytes
     }
 }
 
-/// A generation that views hold on to. When it has left the catalogue and the last view
-/// lets go, its prefix becomes obsolete.
+/// A generation that views may hold. When it has left the catalogue and the last view releases it, its prefix becomes
+/// obsolete.
 #[derive(Debug)]
 pub struct Generation {
-    /// Where its keys lie.
+    /// The prefix of its keys.
     pub prefix: Prefix,
-    /// What it holds.
+    /// Its expected contents.
     pub record: GenerationRecord,
     keys: Arc<Keys>,
 }
 
-/// The keys of a generation: needed while a reader has it, under this record or another.
+/// The keys of a generation: needed while a reader holds it, under this record or another.
 #[derive(Debug)]
 struct Keys {
     prefix: Prefix,
@@ -136,12 +136,12 @@ impl Generation {
         Arc::new(Generation { prefix, record, keys: Arc::new(keys) })
     }
 
-    /// The same keys under another record.
+    /// The same keys with another record.
     pub(crate) fn with_record(&self, record: GenerationRecord) -> Arc<Self> {
         Arc::new(Generation { prefix: self.prefix, record, keys: self.keys.clone() })
     }
 
-    /// Says that it has left the catalogue.
+    /// Marks it as having left the catalogue.
     pub fn mark_obsolete(&self) {
         let mut inner = self.keys.obsolete.inner.lock();
         if !self.keys.is_obsolete.swap(true, Ordering::AcqRel) {

@@ -1,8 +1,8 @@
 //! The store: chunks, index and catalogue in an ordered key-value store.
 //!
-//! Words: a *generation* is what one flush or merge wrote into one partition; the
-//! *catalogue* says which generations count. `kv` is the seam to the library; `rocks` is
-//! the only file that names RocksDB, `memory` the same seam over maps.
+//! Terms: a *generation* is the output of one flush or merge for one partition; the *catalogue* records which
+//! generations are current. `kv` is the interface to the library; `rocks` is the only file that names RocksDB, and
+//! `memory` implements the same interface with maps.
 
 pub mod blocks;
 pub mod catalogue;

@@ -1,19 +1,19 @@
-//! When the series of a generation had samples, recorded for stretches of ids.
+//! When the series of a generation had samples, recorded for stretches of 256 consecutive ids.
 //!
-//! Ids are given in the order in which series appear, so those of short-lived series that
-//! were alive at one time are neighbours. A question about a minute leaves out the stretches
-//! that have nothing of it before it reads a label set or looks for a chunk.
+//! Ids are assigned in the order in which series appear, so short-lived series that were alive at the same time have
+//! neighbouring ids. A query over a minute skips the stretches without samples in it, before it reads a label set or looks
+//! for a chunk.
 //!
 //! # Format
-//! One record a generation, see `keys`. Numbers are little-endian.
+//! One record per generation, see `keys`. Numbers are little-endian.
 //! ```text
-//! 0   1   version, 1; a record of any other version is as good as none
+//! 0   1   version, 1; a record of any other version is ignored
 //! 1   8   number of the first stretch u64: its ids divided by 256
 //! 9   8   base i64: the earliest timestamp in seconds, rounded down
 //! 17  12  for each stretch that has chunks, ascending:
-//!         its number u32, less that of the first;
+//!         its number u32, minus that of the first;
 //!         its first timestamp u32 in seconds after the base, rounded down;
-//!         its last one, rounded up, or 2^32 - 1 where that is too little
+//!         its last one, rounded up, or 2^32 - 1 if that overflows
 //! -4  4   CRC-32 of all before, u32
 //! ```
 //! A generation whose ids are too far apart has no record, nor has one of an older build.
@@ -27,7 +27,7 @@ const HEAD_BYTES: usize = 17;
 const ENTRY_BYTES: usize = 12;
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// The stretch that an id is in.
+/// The stretch that contains an id.
 pub fn stretch_of(id: SeriesId) -> u64 {
     id.0 >> SHIFT
 }
@@ -39,7 +39,7 @@ pub struct TimesWriter {
 }
 
 impl TimesWriter {
-    /// Takes in a chunk of series `id`. Ids must not descend.
+    /// Adds a chunk of series `id`. Ids must not descend.
     pub fn add(&mut self, id: SeriesId, first: Timestamp, last: Timestamp) {
         match self.stretches.last_mut() {
             Some(known) if known.0 == stretch_of(id) => {
@@ -70,7 +70,7 @@ impl TimesWriter {
     }
 }
 
-/// A record that was read.
+/// A decoded record.
 #[derive(Debug)]
 pub struct Times {
     start: u64,
@@ -79,7 +79,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Reads a record. `None` if it is damaged; then `Some(None)` if it is of no use here.
+    /// Decodes a record. `None` if it is damaged; `Some(None)` if it is valid but cannot be used.
     pub fn decode(record: Vec<u8>) -> Option<Option<Self>> {
         let (body, crc) = record.split_last_chunk::<4>()?;
         if crc32fast::hash(body) != u32::from_le_bytes(*crc) {

@@ -1,7 +1,7 @@
-//! Small records: bincode inside an envelope that can be checked.
+//! Small records: bincode inside an envelope with a checksum.
 //!
-//! bincode has no checksum and no version, and without a limit a few hostile bytes make it
-//! allocate without bound, so it is used nowhere but here.
+//! bincode has no checksum and no version, and without a limit a few hostile bytes make it allocate without bound, so
+//! it is used only here.
 //!
 //! # Format
 //! ```text
@@ -10,8 +10,7 @@
 //! 8  4  CRC-32 of bytes 4..8 and 12.., u32 little-endian
 //! 12 …  bincode 2, standard configuration, at most RECORD_BYTES_MAX
 //! ```
-//! A record is valid iff the magic and the checksum fit, the version is known, and bincode
-//! uses up all bytes.
+//! A record is valid if and only if the magic and the checksum match, the version is known, and bincode uses all bytes.
 
 use bincode::{Decode, Encode};
 

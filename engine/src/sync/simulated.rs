@@ -1,34 +1,34 @@
-//! Locks with the face of `parking_lot`'s. Where a simulation runs the thread, taking one is a point of `turns.rs`, and
-//! waiting for one gives the turn to another thread.
+//! Locks with the interface of `parking_lot`. If a simulation runs the thread, taking a lock is a point of `turns.rs`,
+//! and waiting for one passes the turn to another thread.
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use super::turns;
 
-/// As `parking_lot::Mutex`.
+/// Like `parking_lot::Mutex`.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T: ?Sized>(parking_lot::Mutex<T>);
 
-/// As `parking_lot::MutexGuard`.
+/// Like `parking_lot::MutexGuard`.
 #[derive(Debug)]
 pub(crate) struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    /// None while the lock is given away.
+    /// `None` while the lock is released during a wait.
     held: Option<parking_lot::MutexGuard<'a, T>>,
 }
 
-/// The address that stands for a lock or a condition.
+/// The address that identifies a lock or a condition.
 fn place<T: ?Sized>(of: &T) -> usize {
     std::ptr::from_ref(of).cast::<()>() as usize
 }
 
-/// Whether this thread waits by giving its turn away. A thread that unwinds gives none.
+/// Whether this thread waits by passing its turn. A thread that unwinds does not.
 fn takes_turns() -> bool {
     turns::is_seated() && !std::thread::panicking()
 }
 
-/// Takes a lock: `attempt` without waiting, `block` where no simulation runs the thread.
+/// Takes a lock: `attempt` does not wait; `block` is used if no simulation runs the thread.
 fn take<G>(place: usize, attempt: impl Fn() -> Option<G>, block: impl Fn() -> G) -> G {
     if !takes_turns() {
         return block();
@@ -120,11 +120,11 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     }
 }
 
-/// As `parking_lot::Condvar`. In a simulation, time is over only where no other thread can run.
+/// Like `parking_lot::Condvar`. In a simulation, a timeout expires only when no other thread can run.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(parking_lot::Condvar);
 
-/// As `parking_lot::WaitTimeoutResult`.
+/// Like `parking_lot::WaitTimeoutResult`.
 pub(crate) struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
@@ -175,7 +175,7 @@ impl Condvar {
     }
 }
 
-/// As `parking_lot::RwLock`.
+/// Like `parking_lot::RwLock`.
 #[derive(Debug, Default)]
 pub(crate) struct RwLock<T: ?Sized>(parking_lot::RwLock<T>);
 

@@ -1,10 +1,10 @@
 //! Threads that take turns: only one of them runs at a time, and a seed decides which.
 //!
-//! A thread hands over at *points* alone: where it takes a lock, waits, or calls the simulated disk or store. So a seed
-//! stands for one interleaving, always the same. A crash stops all threads at the point that they have reached: each
-//! unwinds, and the disk and the store take no change from it any more.
+//! The running thread changes only at *points*: where a thread takes a lock, waits, or calls the simulated disk or
+//! store. So a seed stands for one interleaving, which is always the same. A crash stops all threads at the points that
+//! they have reached: each unwinds, and the disk and the store accept no further changes from it.
 //!
-//! A thread that is in no simulation passes all points.
+//! A thread that is not part of a simulation runs through all points.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Random numbers that are the same in each run: splitmix64.
+/// Random numbers that are the same in each run (splitmix64).
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(pub u64);
 
@@ -27,17 +27,17 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `limit`, which is not zero.
+    /// A number below `limit`, which must not be zero.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.roll() % limit
     }
 
-    /// True once in `times`.
+    /// True once in `times` on average.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    /// Dice of their own, which later rolls of these do not change.
+    /// Separate dice, which are not affected by later rolls of these.
     pub fn split(&mut self) -> Dice {
         Dice(self.roll())
     }
@@ -46,20 +46,20 @@ impl Dice {
 /// How the next thread is chosen.
 #[derive(Debug, Clone)]
 pub(crate) enum Choice {
-    /// At one point in so many, any thread.
+    /// Any thread, at one in this many points.
     Any { once_in: u64 },
-    /// The ready thread of the highest priority, which at one point in so many becomes the lowest.
+    /// The ready thread with the highest priority, which becomes the lowest at one in this many points.
     Priorities { once_in: u64 },
-    /// A thread runs until it waits or leaves, but for these points and who runs from there on; `first` begins.
+    /// A thread runs until it waits or ends, except that at these points the given thread takes over; `first` begins.
     Preempt { first: usize, at: Vec<(u64, usize)> },
 }
 
-/// What ended the threads.
+/// How a simulation ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// Each did its work.
+    /// All threads finished their work.
     Done,
-    /// The crash that was asked for.
+    /// The requested crash.
     Crashed,
     /// A thread panicked, or all waited for each other.
     Failed(String),
@@ -73,7 +73,7 @@ enum Seat {
         place: usize,
         is_timed: bool,
     },
-    /// As [`Seat::Ready`], because time is over.
+    /// Same as [`Seat::Ready`], because the timeout has expired.
     TimedOut,
     Left,
 }
@@ -109,10 +109,10 @@ thread_local! {
     static LISTENER: RefCell<Option<Listener>> = const { RefCell::new(None) };
 }
 
-/// Is called with the numbers of the first and the last record that a thread appended to the log.
+/// Called with the numbers of the first and the last record that a thread appended to the log.
 pub(crate) type Listener = Box<dyn FnMut(u64, u64)>;
 
-/// Work of one thread.
+/// The work of one thread.
 pub(crate) type Task<'w> = Box<dyn FnOnce() + Send + 'w>;
 
 fn seat() -> Option<(Arc<Turns>, usize)> {
@@ -124,26 +124,26 @@ pub(crate) fn is_seated() -> bool {
     SEAT.with_borrow(Option::is_some)
 }
 
-/// A place where another thread may run.
+/// A point where another thread may run.
 pub(crate) fn point() {
     if let Some((turns, number)) = seat() {
         turns.point(number);
     }
 }
 
-/// Waits until the lock or the condition at `place` changes; false if time was over before.
+/// Waits until the lock or the condition at `place` changes. Returns false if the timeout expired first.
 pub(crate) fn wait(place: usize, is_timed: bool) -> bool {
     seat().is_none_or(|(turns, number)| turns.wait(number, place, is_timed))
 }
 
-/// Makes those ready that wait for the lock or the condition at `place`.
+/// Makes the threads ready that wait for the lock or the condition at `place`.
 pub(crate) fn wake(place: usize) {
     if let Some((turns, _)) = seat() {
         turns.wake(place);
     }
 }
 
-/// Sets what is called with the numbers of records that this thread appends to a log.
+/// Sets the listener that is called with the numbers of records that this thread appends to a log.
 pub(crate) fn listen(listener: Option<Listener>) {
     LISTENER.set(listener);
 }
@@ -158,7 +158,7 @@ pub(crate) fn logged(first: u64, last: u64) {
 }
 
 impl Turns {
-    /// Runs each task on a thread of its own, until all are done or `crash_at` points have passed. Returns a hash of all
+    /// Runs each task on a separate thread, until all are done or `crash_at` points have passed. Returns a hash of all
     /// turns and the number of points.
     pub fn run(dice: Dice, choice: Choice, crash_at: Option<u64>, tasks: Vec<Task<'_>>) -> (Ended, u64, u64) {
         let mut dice = dice;
@@ -277,7 +277,7 @@ impl Turns {
         self.give(&mut state, number, next.unwrap_or(number));
     }
 
-    /// Gives the turn to `next` and waits until it is back.
+    /// Passes the turn to `next` and waits until it comes back.
     fn give(&self, state: &mut parking_lot::MutexGuard<'_, State>, number: usize, next: usize) {
         if next == number {
             return;
@@ -316,7 +316,7 @@ impl Turns {
         }
     }
 
-    /// Gives the turn to another thread, because this one has left.
+    /// Passes the turn to another thread, because this one has ended.
     fn pass_on(&self, state: &mut State, number: usize) {
         if state.seats.iter().all(|seat| *seat == Seat::Left) {
             return;
@@ -357,7 +357,7 @@ impl State {
         self.ready().into_iter().max_by_key(|number| self.priorities[*number])
     }
 
-    /// Whose turn it is after a thread that cannot continue. Time passes only where no thread is ready.
+    /// The next thread after one that cannot continue. Timeouts expire only if no thread is ready.
     fn next_turn(&mut self) -> Option<usize> {
         let next = match self.choice {
             Choice::Any { .. } => self.any_ready(),

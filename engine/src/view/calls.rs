@@ -1,16 +1,16 @@
-//! The calls of a view: while one is under way, the store stays open.
+//! The calls of a view: while one is in progress, the store stays open.
 //!
-//! A view without a call keeps no cursor, so that closing the database frees its files although views remain.
+//! A view without a call keeps no cursor, so closing the database frees its files even if views remain.
 
 use crate::Result;
 use crate::store::gate::Call;
 use crate::view::View;
 
-/// The calls of one view that are under way.
+/// The calls of one view that are in progress.
 #[derive(Default)]
 pub(super) struct Calls<'e> {
     count: usize,
-    /// That of the first of them; the others need none.
+    /// The call of the first of them; the others need none.
     call: Option<Call<'e>>,
 }
 
@@ -21,9 +21,9 @@ impl<'e> View<'e> {
     /// Begins a call.
     ///
     /// # Errors
-    /// [`Error::Closed`](crate::Error::Closed), unless another call of this view is under way.
+    /// [`Error::Closed`](crate::Error::Closed), unless another call of this view is in progress.
     pub(super) fn enter(&self) -> Result<Entered<'_, 'e>> {
-        // In a forked child not even this lock may ever be free.
+        // In a forked child even this lock may never become free.
         self.gate.check_process()?;
         let mut calls = self.calls.lock();
         if calls.call.is_none() {
@@ -33,13 +33,13 @@ impl<'e> View<'e> {
         Ok(Entered(self))
     }
 
-    /// Makes the view's life one call, for a caller that reads several times and drops it soon: closing the database
-    /// waits for it.
+    /// Keeps one call open for the lifetime of the view, for a caller that reads several times and drops the view soon.
+    /// Closing the database waits for it.
     #[must_use]
     pub fn as_one_call(self) -> Self {
         let mut calls = self.calls.lock();
         if calls.call.is_none() {
-            // If the database is closed, every read says so.
+            // If the database is closed, every read returns that error.
             calls.call = self.gate.enter().ok();
         }
         calls.count += usize::from(calls.call.is_some());
@@ -54,7 +54,7 @@ impl Drop for Entered<'_, '_> {
         let mut calls = view.calls.lock();
         calls.count -= 1;
         if calls.count == 0 {
-            // Cursors go first.
+            // Cursors are dropped first.
             view.cursors.lock().clear();
             calls.call = None;
         }
@@ -63,7 +63,7 @@ impl Drop for Entered<'_, '_> {
 
 #[cfg(test)]
 impl View<'_> {
-    /// Keeps its lock, as another thread may at the moment of a fork.
+    /// Keeps the lock held, as another thread may do at the moment of a fork.
     pub(crate) fn hold(&self) -> impl Sized + '_ {
         self.calls.lock()
     }

@@ -1,9 +1,9 @@
-//! Which names and labels have most series.
+//! The metric names and labels with the most series.
 //!
-//! The postings of head and generations are merged in the order of their pairs, one pair at
-//! a time, so that memory follows the number of generations and the length of the lists, not
-//! the number of pairs. Ids stand for series; where a label set got several, after a restart
-//! or a time of silence, all but its smallest are left out (`store/duplicates.rs`).
+//! The postings of head and generations are merged in the order of their pairs, one pair at a time, so memory depends
+//! on the number of generations and the length of the lists, not on the number of pairs. Each id counts as a series. If
+//! a label set has several, after a restart or a period without samples, all but the smallest are left out
+//! (`store/duplicates.rs`).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -22,35 +22,35 @@ use crate::store::duplicates::DuplicateScan;
 use crate::store::generation::GenerationReader;
 use crate::view::View;
 
-/// Pairs between two looks at whether to stop.
+/// The number of pairs between two checks whether to stop.
 const PAIRS_PER_LOOK: u64 = 1024;
 
-/// How many series there are, and which names and labels have most.
+/// The number of series, and the names and labels with the most series.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cardinality {
-    /// Series.
+    /// The number of series.
     pub series: u64,
-    /// Label names.
+    /// The number of label names.
     pub label_names: u64,
-    /// Different pairs of a label name and a value.
+    /// The number of different pairs of a label name and a value.
     pub label_pairs: u64,
-    /// Metric names by series, most first.
+    /// Metric names by number of series, in descending order.
     pub series_by_metric: Vec<(String, u64)>,
-    /// Label names by different values.
+    /// Label names by number of different values.
     pub values_by_label: Vec<(String, u64)>,
-    /// Label names by bytes of their values, those of a value counted for each of its series.
+    /// Label names by total size of their values, bytes; each value counts once for each of its series.
     pub bytes_by_label: Vec<(String, u64)>,
-    /// Pairs, as `name=value`, by series.
+    /// Pairs, as `name=value`, by number of series.
     pub series_by_pair: Vec<(String, u64)>,
 }
 
 impl View<'_> {
-    /// The number of series: without a range in the head, which has the series with unflushed or recent samples; with a
-    /// range also in every partition that overlaps it. Lists have at most `top` entries. For a tenant, only its own
-    /// series count.
+    /// Cardinality statistics. Without a range, they cover the series in the head, which are those with unflushed or
+    /// recent samples; with a range, also those in every partition that overlaps it. Lists have at most `top` entries.
+    /// For a tenant, only its own series count.
     ///
     /// # Errors
-    /// What [`View::work`] refuses, or the store could not be read.
+    /// The errors of [`View::work`], or the store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
         let _call = self.enter()?;
         self.without_damage(|| self.cardinality_once(range, top))
@@ -64,7 +64,7 @@ impl View<'_> {
         };
         let own = self.tenant.as_ref().map(|_| self.own_ids(&generations)).transpose()?;
         let scan = match generations.is_empty() {
-            // The head has each label set once.
+            // The head has each label set only once.
             true => DuplicateScan { series: self.head.series_count() as u64, ..DuplicateScan::default() },
             false => {
                 let taken = Taken::of(&self.work);
@@ -108,7 +108,7 @@ impl View<'_> {
         Ok(own)
     }
 
-    /// Takes what a pass over label sets may hold: if that is little, there are more passes.
+    /// Takes the memory of a pass over label sets. If it is small, there are more passes.
     fn scan_bytes(&self, taken: &Taken) -> Result<u64> {
         let mut bytes = CENSUS_BYTES;
         while let Err(denied) = taken.more(bytes) {
@@ -121,19 +121,19 @@ impl View<'_> {
     }
 }
 
-/// What a pass over label sets holds at most, and at least, bytes.
+/// The maximum and minimum memory of a pass over label sets, bytes.
 const CENSUS_BYTES: usize = 64 << 20;
 const CENSUS_BYTES_MIN: usize = 1 << 20;
 
-/// Values of the head that are copied at once.
+/// The number of values of the head that are copied at once.
 const PAGE: usize = 1024;
 
-/// The head's pairs; its lock is taken for a page at a time.
+/// The head's pairs. Its lock is taken for one page at a time.
 struct HeadPairs<'a> {
     head: &'a Head,
     names: std::vec::IntoIter<String>,
     name: String,
-    /// Where the next page begins; none at the end of a name.
+    /// The start of the next page; `None` at the end of a name.
     from: Option<Vec<u8>>,
     page: VecDeque<(String, IdList)>,
 }
@@ -187,7 +187,7 @@ impl Largest {
         }
     }
 
-    /// Largest first, equal ones by name.
+    /// In descending order; equal ones by name.
     fn finish(self) -> Vec<(String, u64)> {
         let sorted = self.heap.into_sorted_vec();
         sorted.into_iter().map(|Reverse((count, Reverse(name)))| (name, count)).collect()
@@ -208,7 +208,7 @@ impl Counted {
         Ok(Counted { name, value, series: pair.count(duplicates)? })
     }
 
-    /// The same, among the series `own`.
+    /// The same for the series in `own`.
     fn among(own: &RoaringTreemap, pair: MergedPair, duplicates: &RoaringTreemap) -> Result<Self> {
         let (name, value) = (pair.name.clone(), pair.value.clone());
         let ids = pair.union()? & own;
@@ -244,7 +244,7 @@ impl Tally {
     }
 
     fn pair(&mut self, Counted { name, value, series }: Counted) {
-        // Series that are counted under another id, have left the head meanwhile, or are not wanted.
+        // All of its series are counted under another id, have left the head in the meantime, or are not wanted.
         if series == 0 {
             return;
         }

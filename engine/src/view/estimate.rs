@@ -1,8 +1,7 @@
-//! What reading a selection would cost, from the index and the catalogue alone.
+//! Estimates the cost of reading a selection from the index and the catalogue alone.
 //!
-//! The catalogue knows how many series, chunks and samples a generation has, the index how
-//! many of its series are selected; both are taken to be spread evenly. The head is asked
-//! series by series. No chunk is touched.
+//! The catalogue has the number of series, chunks and samples of each generation, and the index the number of selected
+//! series. Both are assumed to be distributed evenly. The head is counted series by series. No chunk is read.
 
 use roaring::RoaringTreemap;
 
@@ -12,22 +11,22 @@ use crate::model::{Matcher, PartitionId, TimeRange};
 use crate::store::catalogue::GenerationRecord;
 use crate::store::generation::GenerationReader;
 
-/// What a read would touch, roughly.
+/// An estimate of the data that a read would touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadEstimate {
-    /// Series.
+    /// The number of series.
     pub series: u64,
-    /// Chunks, those in memory included.
+    /// The number of chunks, including those in memory.
     pub chunks: u64,
-    /// Samples in the range.
+    /// The number of samples in the range.
     pub samples: u64,
 }
 
 impl View<'_> {
-    /// What reading the series that meet all matchers in `range` would touch.
+    /// An estimate for reading the series that match all matchers in `range`.
     ///
     /// # Errors
-    /// [`View::work`] is over, or the store could not be read.
+    /// [`View::work`] was stopped, or the store could not be read.
     pub fn estimate(&self, matchers: &[Matcher], range: TimeRange) -> Result<ReadEstimate> {
         let _call = self.enter()?;
         self.without_damage(|| self.estimate_once(matchers, range))
@@ -81,16 +80,16 @@ impl View<'_> {
     }
 }
 
-/// Chunks and samples of all of a generation's series in `range`.
+/// The chunks and samples in `range` of all series of a generation.
 fn of_generation(record: &GenerationRecord, series: u64, range: TimeRange) -> (f64, f64) {
     let share = share(record.first, record.last, range);
     let (chunks, series) = (record.chunks as f64, series.max(1) as f64);
-    // A range that begins and ends inside chunks touches one more of each series.
+    // A range that begins and ends inside chunks touches one more chunk of each series.
     let touched = (chunks * share + series.min(chunks)).min(chunks);
     (touched, record.samples as f64 * share)
 }
 
-/// The part of `first..=last` that is in `range`.
+/// The fraction of `first..=last` that is in `range`.
 fn share(first: i64, last: i64, range: TimeRange) -> f64 {
     let from = first.max(range.start);
     let to = last.min(range.end);

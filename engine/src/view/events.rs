@@ -1,8 +1,8 @@
-//! Events in order of time, one after the other.
+//! Events in order of time, one at a time.
 //!
-//! Partitions do not overlap, so one partition's generations are merged at a time, with what the head has up to the
-//! partition's end. All events of one instant are put together, so that of two with the same labels the later written
-//! one is seen; nothing else is held.
+//! Partitions do not overlap, so the generations of one partition are merged at a time, together with the events of the
+//! head up to the partition's end. All events of one instant are collected, so that of two with the same labels the one
+//! written later is visible. Nothing else is held in memory.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -19,10 +19,10 @@ use crate::store::generation::GenerationReader;
 use crate::store::iterators::StoredEvents;
 use crate::store::keys::Prefix;
 
-/// Events that are looked at between two looks at whether to stop.
+/// The number of events visited between two checks whether to stop.
 const EVENTS_PER_CHECK: usize = 256;
 
-/// The events of one generation that match.
+/// The matching events of one generation.
 struct Side<'a, 'q, 'e> {
     events: StoredEvents<'a>,
     hiding: Vec<&'q Tombstone>,
@@ -34,7 +34,7 @@ struct Side<'a, 'q, 'e> {
 }
 
 impl Side<'_, '_, '_> {
-    /// Goes to the next event. A side that is damaged ends if the view leaves out damage.
+    /// Moves to the next event. A side with damage ends if the view leaves out damage.
     fn advance(&mut self) -> Result<()> {
         let moved = self.next_wanted();
         moved.or_else(|error| {
@@ -61,10 +61,10 @@ impl Side<'_, '_, '_> {
     }
 }
 
-/// The events of the head that match, the earliest first, of one time in arrival order.
+/// The matching events of the head, ascending by time; those with equal times in arrival order.
 struct HeadSide {
     segments: Vec<Segment>,
-    /// Time, and the place of segment and event.
+    /// The time, and the indexes of the segment and of the event.
     heap: BinaryHeap<Reverse<(Timestamp, u32, u32)>>,
     _taken: Taken,
 }
@@ -100,7 +100,7 @@ impl HeadSide {
         Ok(HeadSide { segments, heap: places.into(), _taken: taken })
     }
 
-    /// The time of the next one, if it is no later than `until`.
+    /// The time of the next event, if it is at or before `until`.
     fn time(&self, until: Timestamp) -> Option<Timestamp> {
         self.heap.peek().map(|Reverse(place)| place.0).filter(|time| *time <= until)
     }
@@ -113,11 +113,12 @@ impl HeadSide {
 }
 
 impl View<'_> {
-    /// The first `limit` events in `range` whose labels meet all matchers of any of `selectors`, ascending in time, then
-    /// by labels. Of two with the same labels and time the later written one is returned. They stay taken from the work.
+    /// The first `limit` events in `range` whose labels match all matchers of any of `selectors`, ascending by time,
+    /// then by labels. Of two with the same labels and time, the one written later is returned. The memory of the
+    /// result stays taken from the work.
     ///
     /// # Errors
-    /// What [`View::work`] refuses, or the store could not be read.
+    /// The errors of [`View::work`], or the store could not be read.
     pub fn events(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
         let (mut found, taken) = (Vec::new(), Taken::of(&self.work));
         if limit > 0 {
@@ -132,10 +133,10 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// Calls `visit` with the same events, in the same order, until it answers false.
+    /// Calls `visit` with the same events, in the same order, until it returns false.
     ///
     /// # Errors
-    /// Those of `visit`, what [`View::work`] refuses, or the store could not be read.
+    /// Those of `visit`, the errors of [`View::work`], or the store could not be read.
     pub fn each_event(
         &self,
         selectors: &[Vec<Matcher>],
@@ -184,7 +185,8 @@ impl View<'_> {
     /// The events of the head, in arrival order; some of them may also be in the store.
     fn head_events(&self) -> Result<Vec<Segment>> {
         let mut segments = self.head.events.snapshot();
-        // Read after the others: a flush that ends meanwhile moves events from there to here. Some may be in both.
+        // Read after the others: a flush that ends in the meantime moves events from there to here. Some may be in
+        // both.
         let mut all = self.head.kept.events();
         all.append(&mut segments);
         self.pin.check()?;
@@ -206,7 +208,7 @@ impl View<'_> {
             let times = sides.iter().filter_map(|side| side.next.as_ref().map(|event| event.timestamp));
             let Some(time) = times.chain(head.time(end)).min() else { return Ok(true) };
             let mut bytes = 0;
-            // The later written comes later, and takes the place of the other.
+            // The one written later comes later, and replaces the other.
             for side in &mut *sides {
                 while let Some(event) = side.next.take_if(|event| event.timestamp == time) {
                     bytes += event.memory_bytes() as usize;

@@ -67,7 +67,7 @@ pub(super) struct Gaps {
     left_out: Option<Mutex<BTreeMap<Prefix, Damage>>>,
     /// Reads are refused even if the caller could leave something out.
     refuses: bool,
-    /// Generations that were set aside after the view was made.
+    /// Generations that were set aside after the view was created.
     lost: Mutex<BTreeMap<Prefix, Damage>>,
     has_lost: AtomicBool,
 }
@@ -114,14 +114,14 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Whether a generation was set aside after the view was made.
+    /// Whether a generation was set aside after the view was created.
     #[inline]
     pub(super) fn is_lost(&self, prefix: Prefix) -> bool {
         self.gaps.has_lost.load(Ordering::Relaxed) && self.gaps.lost.lock().contains_key(&prefix)
     }
 
-    /// Whether `error` is damage because of which a generation of the view was set aside meanwhile, and the view leaves
-    /// it out from now on.
+    /// Whether `error` is damage for which a generation of the view has been set aside, and the view leaves that
+    /// generation out from now on.
     pub(super) fn learns_from(&self, error: &Error) -> bool {
         if self.gaps.left_out.is_none() || !error.is_damage() {
             return false;
@@ -137,7 +137,7 @@ impl View<'_> {
         lost.len() > before
     }
 
-    /// Runs `read`, again without the damage that it meets.
+    /// Runs `read`, and repeats it without the damage that it meets.
     pub(super) fn without_damage<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
         loop {
             match read() {
@@ -150,9 +150,9 @@ impl View<'_> {
     /// Whether a read continues without a generation that could not be read.
     ///
     /// # Errors
-    /// It does not: `error`.
+    /// `error`, if it does not.
     pub(super) fn gives_up(&self, prefix: Prefix, range: TimeRange, error: Error) -> Result<()> {
-        // Another reader of the view may have learned of it.
+        // Another reader of the view may have noticed it already.
         let _ = self.learns_from(&error);
         if !error.is_damage() || !self.is_lost(prefix) {
             return Err(error);
@@ -160,11 +160,11 @@ impl View<'_> {
         self.note_gaps(&self.catalogue, range)
     }
 
-    /// The generations whose index may name a series with samples in `range`. A series is
-    /// indexed once in a partition, by whichever of its generations came first.
+    /// The generations whose index may contain a series with samples in `range`. A series is indexed once in a
+    /// partition, by the first of its generations.
     ///
     /// # Errors
-    /// As [`View::note_gaps`].
+    /// Same as [`View::note_gaps`].
     pub(super) fn indexing<'c>(
         &self,
         catalogue: &'c Catalogue,

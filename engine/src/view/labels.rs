@@ -1,4 +1,4 @@
-//! Label names and values: what the store can offer a person who is typing.
+//! Label names and values, as needed for completion while a query is typed.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -9,12 +9,12 @@ use crate::model::{Matcher, TimeRange};
 use crate::store::generation::GenerationReader;
 use crate::view::View;
 
-/// Values that are copied out of the head at once.
+/// The number of values that are copied from the head at once.
 const PAGE: usize = 1024;
 /// Bytes of an entry of a sorted map without its text: its part of a node that is two thirds full.
 const ENTRY_BYTES: usize = 56;
 
-/// The smallest texts of all that come, each with a number.
+/// The smallest of the added texts, each with a number.
 struct Smallest {
     limit: usize,
     texts: BTreeMap<String, u64>,
@@ -22,8 +22,8 @@ struct Smallest {
 }
 
 impl Smallest {
-    /// Adds a text; `count` makes its number of the one that was there. False where it is beyond the limit: so is any
-    /// later one then.
+    /// Adds a text. If it is already present, `count` updates its number. Returns false if the text is beyond the
+    /// limit; later ones are then too.
     fn add(&mut self, text: &str, count: impl FnOnce(u64) -> u64) -> Result<bool> {
         if let Some(known) = self.texts.get_mut(text) {
             *known = count(*known);
@@ -56,12 +56,12 @@ impl Smallest {
 }
 
 impl View<'_> {
-    /// The first `limit` label names of the series that meet all matchers of any of `selectors` and may have samples in
-    /// `range`, sorted. Where a selector is empty the head's series count whatever their times. What is returned stays
-    /// taken from the work.
+    /// The first `limit` label names of the series that match all matchers of any of `selectors` and may have samples
+    /// in `range`, sorted. If a selector is empty, the head's series count regardless of their times. The memory of the
+    /// result stays taken from the work.
     ///
     /// # Errors
-    /// What [`View::work`] refuses, or the store could not be read.
+    /// The errors of [`View::work`], or the store could not be read.
     pub fn label_names(
         &self,
         selectors: &[Vec<Matcher>],
@@ -110,7 +110,7 @@ impl View<'_> {
     /// a series may have several after a restart.
     ///
     /// # Errors
-    /// As [`View::label_names`].
+    /// Same as [`View::label_names`].
     pub fn label_values(
         &self,
         name: &str,

@@ -1,17 +1,18 @@
 //! A view: one consistent read of head and store.
 //!
 //! # Consistency
-//! A view is pinned to one record of the log (`head/isolation/pins.rs`): it shows all batches and deletes up to that record,
-//! whole, and nothing later, whenever and however often it is read. So it includes everything that was acknowledged
-//! before it was made. Its catalogue is taken together with the pin. Samples that the catalogue lacks come from the
-//! head, which keeps them until the view is dropped, even if a flush moves them into the store meanwhile
-//! (`head/isolation/kept.rs`).
+//! A view is pinned to one record of the log (`head/isolation/pins.rs`). It shows all batches and deletes up to that
+//! record completely, and nothing later, no matter when and how often it is read. So it includes everything that was
+//! acknowledged before it was created. Its catalogue is taken together with the pin. Samples that the catalogue lacks
+//! come from the head, which keeps them until the view is dropped, even if a flush moves them into the store in the
+//! meantime (`head/isolation/kept.rs`).
 //!
 //! Exemplars and metadata are not part of a view.
 //!
 //! # Damage
-//! A read of a time range in which a generation is set aside is refused, or leaves it out and reports it (`gaps.rs`). So
-//! does a read that meets damage: the generation is then set aside at once (`store/kv/guard.rs`).
+//! A read of a time range in which a generation is set aside is refused, or leaves the generation out and reports it
+//! (`gaps.rs`). The same is true of a read that meets damage: the generation is set aside at once
+//! (`store/kv/guard.rs`).
 //!
 //! # Closing
 //! A view may outlive the closing of its database: its calls then return [`Error::Closed`] (`calls.rs`).
@@ -78,7 +79,7 @@ use crate::store::kv::Kv;
 use crate::store::versions::Versions;
 use crate::{Error, Result};
 
-/// Series that are copied or added between two looks at whether to stop.
+/// The number of series copied or added between two checks whether to stop.
 const SERIES_PER_CHECK: usize = 256;
 
 /// A consistent read of everything. Create one for each query and drop it soon: during its lifetime, memory keeps the
@@ -88,7 +89,7 @@ pub struct View<'e> {
     kv: &'e dyn Kv,
     gate: &'e Gate,
     catalogue: Arc<Catalogue>,
-    /// The current catalogue, which shows what was set aside meanwhile.
+    /// The current catalogue, which shows what has been set aside since.
     latest: &'e Versions,
     pin: Pin<'e>,
     pinned: Mutex<Pinned>,
@@ -102,11 +103,11 @@ pub struct View<'e> {
     calls: Mutex<Calls<'e>>,
 }
 
-/// What earlier selections of this view have taken.
+/// The data taken by earlier selections of this view.
 #[derive(Default)]
 struct Pinned {
     copies: HashMap<u64, (TimeRange, Arc<HeadCopy>), RandomState>,
-    /// Series that the head had nothing of, in which range.
+    /// Series without data in the head, and the range for which that is known.
     nothing: Vec<(TimeRange, RoaringTreemap)>,
 }
 
@@ -116,18 +117,18 @@ impl Pinned {
     }
 }
 
-/// What the head has of a series.
+/// The head's data of a series.
 #[derive(Clone)]
 enum HeadPart {
-    /// Nothing in the range.
+    /// None in the range.
     Nothing,
-    /// This.
+    /// A copy.
     Copied(Arc<HeadCopy>),
-    /// Something that is copied when it is read.
+    /// To be copied when it is read.
     Waiting(Arc<HeadSeries>),
 }
 
-/// A series of the head that is selected, and what the head has of it.
+/// A selected series of the head, and the head's data of it.
 type Captured = (Arc<HeadSeries>, HeadPart);
 
 /// The head's part of a selection, ascending by ids.
@@ -137,7 +138,7 @@ pub(crate) struct Heads {
 }
 
 impl<'e> View<'e> {
-    /// A view of the parts of an open database after its last change.
+    /// Creates a view of the parts of an open database after its last change.
     pub(crate) fn new(head: &'e Head, gate: &'e Gate, latest: &'e Versions) -> Self {
         let (pin, catalogue) = head.pins.pin(|| {
             let catalogue = latest.current_owned();
@@ -208,26 +209,25 @@ impl<'e> View<'e> {
         self.pin.seq
     }
 
-    /// What it asks.
+    /// The work that it checks.
     pub fn work(&self) -> &Work {
         &self.work
     }
 
-    /// Bytes that this view keeps until it is dropped: copies of open chunks in the head, and
-    /// what was selected.
+    /// The memory that this view keeps until it is dropped: copies of open chunks in the head, and selections.
     pub fn kept_bytes(&self) -> u64 {
         self.kept.bytes()
     }
 
-    /// Chunks of the store and of the head that were read so far.
+    /// The number of chunks of the store and of the head read so far.
     pub fn chunks_read(&self) -> u64 {
         self.chunks_read.load(Ordering::Relaxed)
     }
 
-    /// The series that meet all matchers and may have samples in `range`, sorted by labels.
+    /// The series that match all matchers and may have samples in `range`, sorted by labels.
     ///
     /// # Errors
-    /// As [`View::select_unsorted`].
+    /// Same as [`View::select_unsorted`].
     pub fn select(
         &self,
         matchers: &[Matcher],
@@ -285,8 +285,8 @@ impl<'e> View<'e> {
         found.finish()
     }
 
-    /// Adds the series of a generation. Long-lived ones are mostly known from the head, or
-    /// from a later partition: only of the others labels are read.
+    /// Adds the series of a generation. Long-lived ones are usually known from the head or from a later partition, so
+    /// labels are read only for the others.
     fn add_stored(
         &self,
         found: &mut Selection<'_>,
@@ -343,7 +343,7 @@ impl<'e> View<'e> {
                         part
                     }
                 };
-                // The head has each label set once, so an excess is detected before all are copied.
+                // The head has each label set once, so a number over the limit is detected before all are copied.
                 holding += usize::from(!matches!(part, HeadPart::Nothing));
                 if holding > series_max {
                     return Err(Error::Limit(format!("more than {series_max} series match")));
@@ -357,14 +357,14 @@ impl<'e> View<'e> {
         Ok(heads)
     }
 
-    /// An empty list with room for `count` series.
+    /// An empty list with capacity for `count` series.
     fn heads(&self, count: usize) -> Result<Heads> {
         let taken = Taken::of(&self.work);
         taken.more(count * size_of::<Captured>())?;
         Ok(Heads { list: Vec::with_capacity(count), _taken: taken })
     }
 
-    /// A copy of what the head has of a series in `range`; its bytes are taken as `kept`, before it is made.
+    /// A copy of the head's data of a series in `range`. Its memory is taken as `kept` before the copy is made.
     fn copy(&self, series: &HeadSeries, range: TimeRange, kept: &Taken) -> Result<HeadPart> {
         let mut most = 0;
         let deletes = self.deletes_of(&series.labels);
@@ -372,7 +372,7 @@ impl<'e> View<'e> {
             most = bytes;
             Ok(kept.more(bytes)?)
         })?;
-        // Read after the series: a flush that ends meanwhile moves samples from there to here.
+        // Read after the series: a flush that ends in the meantime moves samples from there to here.
         let mut copy = copy.unwrap_or_default();
         self.head.kept.of_series(series.id, &self.pin, |frozen| {
             copy.add_frozen(frozen, range, &self.pin, &deletes);
@@ -383,7 +383,7 @@ impl<'e> View<'e> {
         }
         let bytes = copy.memory_bytes();
         kept.more(bytes.saturating_sub(most))?;
-        // The counts of the `Arc` are in neither.
+        // Neither includes the counts of the `Arc`.
         kept.less(most.saturating_sub(bytes));
         Ok(HeadPart::Copied(Arc::new(copy)))
     }
@@ -395,8 +395,8 @@ impl<'e> View<'e> {
         unflushed.filter(|t| t.matches(labels)).map(|t| (t.seq, t.range)).collect()
     }
 
-    /// Whether the head has samples in `range` of one of its series, now or when the view was made, that no single
-    /// delete hides completely.
+    /// Whether the head has samples in `range` of one of its series, now or when the view was created, that are not
+    /// completely hidden by a single delete.
     fn head_touches(&self, series: &HeadSeries, range: TimeRange) -> bool {
         let deletes = self.deletes_of(&series.labels);
         let mut touches = series.touches(range, &self.pin, &deletes);
@@ -425,5 +425,5 @@ fn covers(outer: TimeRange, inner: TimeRange) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
 
-/// One id that a label set has in one partition.
+/// One of a label set's ids, and its partition.
 type PartitionSeries = (PartitionId, SeriesId);

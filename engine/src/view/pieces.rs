@@ -10,18 +10,18 @@ use crate::store::catalogue::Generation;
 use crate::view::{HeadPart, PartitionSeries, SeriesReader, ViewSeries};
 use crate::{Error, Result};
 
-/// Samples that are read at once, counted before overlapping parts are merged.
+/// The number of samples that are read at once, counted before overlapping parts are merged.
 const PIECE_SAMPLES: usize = 1 << 16;
-/// Chunks that begin in one piece of a longer partition.
+/// The number of chunks that begin in one piece of a longer partition.
 const PIECE_CHUNKS: usize = 64;
-/// Late samples that count as a chunk.
+/// The number of late samples that count as a chunk.
 const LATE_SAMPLES: usize = 1024;
-/// Pieces end with a millisecond: some protocols keep only one sample of each.
+/// Pieces end at the end of a millisecond, because some protocols keep only one sample of each.
 const MILLISECOND: i64 = 1_000_000;
 
-/// What is left to read of one series.
+/// The rest of one series that is still to be read.
 pub(super) struct Rest {
-    /// The next one is the last.
+    /// The last element is the next range.
     ranges: Vec<(TimeRange, Extent)>,
 }
 
@@ -34,12 +34,12 @@ enum Extent {
 }
 
 impl Rest {
-    /// All of `range`.
+    /// Creates it with all of `range`.
     pub fn of(range: TimeRange) -> Self {
         Rest { ranges: vec![(range, Extent::All)] }
     }
 
-    /// Makes `run` the samples of the next piece that has any, and returns its range.
+    /// Replaces `run` by the samples of the next piece that has any, and returns its range.
     pub fn next(
         &mut self,
         reader: &mut SeriesReader<'_, '_>,
@@ -70,9 +70,9 @@ impl Rest {
 pub type VisitPiece<'v> = dyn FnMut(TimeRange, &mut Run) -> Result<bool> + 'v;
 
 impl SeriesReader<'_, '_> {
-    /// Calls `visit` with the samples of `series` in `range` in ascending pieces until it returns false; returns
-    /// whether it never did. A piece has at most about 64 Ki samples, or twice 64 chunks of each generation if that
-    /// is more. `run` is where they are read.
+    /// Calls `visit` with the samples of `series` in `range`, in ascending pieces, until it returns false. Returns true
+    /// if it never did. A piece has at most about 64 Ki samples, or twice 64 chunks of each generation if that is more.
+    /// `run` is used as the buffer.
     ///
     /// # Errors
     /// Those of `visit` and of [`SeriesReader::read`].
@@ -92,7 +92,7 @@ impl SeriesReader<'_, '_> {
         Ok(true)
     }
 
-    /// Reads the samples in `range` if they are one piece; returns whether they are.
+    /// Reads the samples in `range` if they are a single piece. Returns whether they are.
     fn read_short(&mut self, series: &ViewSeries, range: TimeRange, run: &mut Run) -> Result<bool> {
         self.samples_left = Some(PIECE_SAMPLES);
         let read = self.read(series, range, run);
@@ -154,7 +154,7 @@ impl SeriesReader<'_, '_> {
         Ok(())
     }
 
-    /// When the first chunk of a generation begins that begins at `from` or later.
+    /// The start of the first chunk of a generation that begins at or after `from`.
     fn next_start(
         &mut self,
         series: &ViewSeries,

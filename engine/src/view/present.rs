@@ -1,4 +1,4 @@
-//! Which label sets may have samples in a range, without reading samples.
+//! The label sets that may have samples in a range, found without reading samples.
 //!
 //! The result may include series created after the view.
 
@@ -16,18 +16,18 @@ use crate::store::generation::GenerationReader;
 use crate::view::View;
 use crate::view::time_filter::TimeFilters;
 
-/// Series whose labels are looked up at once, and between two looks at whether to stop.
+/// The number of series whose labels are looked up at once, and between two checks whether to stop.
 const PAGE: usize = 512;
 
-/// Gets label sets until it breaks off.
+/// Called with label sets until it breaks.
 pub(super) type Visit<'v> = dyn FnMut(&Labels) -> Result<ControlFlow<()>> + 'v;
 
 impl View<'_> {
-    /// The label sets of the series that meet all matchers of any of `selectors` and may have samples in `range`, sorted,
-    /// at most `limit`: the look for them ends there. What is returned stays taken from the work.
+    /// The label sets of the series that match all matchers of any of `selectors` and may have samples in `range`,
+    /// sorted. At most `limit`; the search then ends. The memory of the result stays taken from the work.
     ///
     /// # Errors
-    /// What [`View::work`] refuses, or the store could not be read.
+    /// The errors of [`View::work`], or the store could not be read.
     pub fn label_sets(
         &self,
         selectors: &[Vec<Matcher>],
@@ -69,8 +69,8 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// Calls `visit` with the labels of the series that meet all matchers and may have samples in `range`, until it
-    /// breaks off. A label set that got several ids comes several times.
+    /// Calls `visit` with the labels of the series that match all matchers and may have samples in `range`, until it
+    /// breaks. A label set with several ids is passed several times.
     pub(super) fn each_present(
         &self,
         matchers: &[Matcher],
@@ -124,7 +124,7 @@ impl View<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Of series that the head has, the labels are there.
+    /// For series in the head, the labels are available.
     fn visit_page(
         &self,
         reader: &GenerationReader<'_>,

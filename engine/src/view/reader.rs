@@ -1,7 +1,7 @@
-//! Reading selected series, one after the other.
+//! Reads selected series, one after the other.
 //!
-//! Samples are decoded straight into the caller's run. Only where several parts have samples
-//! of a series (generations, what a flush works on, the head) they are gathered and merged.
+//! Samples are decoded directly into the caller's run. They are collected and merged only if several sources have
+//! samples of a series: generations, the epoch that a flush is writing, the head.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,21 +17,21 @@ use crate::view::calls::Entered;
 use crate::view::{HeadPart, View, ViewSeries};
 use crate::{Error, Result};
 
-/// Reads series of a view. Fastest in the order of [`View::select_unsorted`]: what the store keeps
-/// side by side is then read in one pass.
+/// Reads series of a view. It is fastest in the order of [`View::select_unsorted`], in which adjacent data of the store
+/// is read in one pass.
 pub struct SeriesReader<'v, 'e> {
     pub(super) view: &'v View<'e>,
-    /// From the first read on.
+    /// Present from the first read on.
     call: Option<Entered<'v, 'e>>,
     cursors: Option<PooledCursors<'e>>,
     chunks: u64,
-    /// The most that the samples of one series took: memory that the next uses again.
+    /// The maximum memory that the samples of one series took. It is reused for the next series.
     taken: Taken,
-    /// How many samples may still be decoded, if that is limited; nothing after there were more.
+    /// The number of samples that may still be decoded, if it is limited; `None` again after the limit was exceeded.
     pub(super) samples_left: Option<usize>,
 }
 
-/// Chunks that are decoded between two looks at whether to stop.
+/// The number of chunks decoded between two checks whether to stop.
 const CHUNKS_PER_CHECK: u64 = 64;
 
 /// Takes memory for a run before it grows.
@@ -40,7 +40,7 @@ struct Growth<'t> {
     taken: &'t Taken,
     /// Bytes of the other runs of the series.
     others: usize,
-    /// Histograms of the run that are counted, and their bytes.
+    /// The number of the run's histograms that are counted, and their bytes.
     histograms: (usize, usize),
     chunks: u64,
 }
@@ -77,7 +77,7 @@ impl<'t> Growth<'t> {
     }
 }
 
-/// Cursors see the store as it was when they were made: good for one catalogue.
+/// Cursors see the store at the time of their creation, so they are valid for one catalogue.
 pub(super) struct PooledCursors<'e> {
     catalogue: Arc<Catalogue>,
     cursors: ChunkCursors<'e>,
@@ -87,7 +87,7 @@ pub(super) struct PooledCursors<'e> {
 type Hiding<'a> = [&'a Tombstone];
 
 impl<'e> View<'e> {
-    /// A reader of selected series. Several may be at work at once, each on its own part.
+    /// Creates a reader of selected series. Several readers may be in use concurrently, each on its own part.
     pub fn reader(&self) -> SeriesReader<'_, 'e> {
         let taken = Taken::of(&self.work);
         SeriesReader { view: self, call: None, cursors: None, chunks: 0, taken, samples_left: None }
@@ -117,7 +117,7 @@ impl<'e> View<'e> {
 }
 
 impl<'e> SeriesReader<'_, 'e> {
-    /// Makes `out` the samples of `series` in `range`, ascending.
+    /// Replaces `out` by the samples of `series` in `range`, ascending.
     ///
     /// # Errors
     /// A chunk is damaged, or the store could not be read.
@@ -199,7 +199,7 @@ impl<'e> SeriesReader<'_, 'e> {
         Ok(())
     }
 
-    /// Begins the call that lasts for the reader's life.
+    /// Begins the call that lasts for the lifetime of the reader.
     pub(super) fn enter(&mut self) -> Result<()> {
         if self.call.is_none() {
             self.call = Some(self.view.enter()?);
@@ -251,14 +251,14 @@ impl Drop for SeriesReader<'_, '_> {
     }
 }
 
-/// Takes `more` samples off a limit; an error where there are fewer left, after which there is no limit.
+/// Subtracts `more` samples from a limit. Returns an error if fewer are left, after which there is no limit.
 fn limit(left: &mut Option<usize>, more: usize) -> Result<()> {
     let Some(before) = *left else { return Ok(()) };
     *left = before.checked_sub(more);
     if left.is_some() { Ok(()) } else { Err(Error::Limit(String::new())) }
 }
 
-/// What the parts of the database have of one series, the older writes first.
+/// The samples of one series in the parts of the database, older writes first.
 struct Parts<'o> {
     first: &'o mut Run,
     rest: Vec<Run>,
@@ -286,7 +286,7 @@ impl Parts<'_> {
         self.first.memory_bytes() + self.rest.iter().map(Run::memory_bytes).sum::<usize>()
     }
 
-    /// Takes what a merge needs: the merged columns, and the places of samples in their order.
+    /// Takes the memory for a merge: the merged columns, and the indexes of samples in order.
     fn admit_merge(&self, taken: &Taken) -> Result<()> {
         if self.rest.is_empty() {
             return Ok(());
@@ -305,8 +305,7 @@ impl Parts<'_> {
     }
 }
 
-/// Deletes up to this sequence are already carried out in `generation`, or were followed by
-/// everything in it.
+/// Deletes up to this sequence are already applied to `generation`, or precede everything in it.
 fn applied(generation: &Generation) -> u64 {
     generation.record.cut.max(generation.record.deletes_applied)
 }

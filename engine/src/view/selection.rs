@@ -1,8 +1,8 @@
-//! The series of a selection: gathered by id, distinguished by labels.
+//! The series of a selection: collected by id, then identified by labels.
 //!
-//! Within one life of the database a label set has one id, so that most of the gathering is
-//! one look-up of a number; labels are compared only in the sort that the answer needs in
-//! any case. There the ids that a restart gave to the same labels are joined.
+//! While the database stays open, a label set has one id, so most of the work is one lookup of a number per series.
+//! Labels are compared only in the sort, which the result needs anyway. There, several ids of the same labels, which a
+//! restart can cause, are joined.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,28 +15,28 @@ use crate::store::catalogue::Catalogue;
 use crate::view::ViewSeries;
 use crate::{Error, Result};
 
-/// What the sort of an entry by its labels takes: its key and its place, before and after.
+/// The memory for sorting an entry by its labels: its key and its index, before and after.
 const ORDER_BYTES: usize = 36;
-/// Bytes taken at once, so that taking a few for each series is cheap.
+/// The memory taken at once, so that taking a few bytes for each series is cheap.
 const TAKEN: usize = 4096;
 
-/// Series found so far.
+/// The series found so far.
 pub struct Selection<'t> {
     series_max: usize,
-    /// With more entries than this they are joined, to see whether they are too many.
+    /// If there are more entries than this, they are joined, to check whether there are too many.
     join_above: usize,
     entries: Vec<ViewSeries>,
     by_id: HashMap<u64, u32, RandomState>,
-    /// What the result takes.
+    /// The memory of the result.
     kept: &'t Taken,
     /// Bytes taken for it but not yet used.
     ahead: usize,
-    /// What goes with this.
+    /// The memory that is released together with this.
     table: Taken,
 }
 
 impl<'t> Selection<'t> {
-    /// None yet, of at most `series_max`. What the series take is taken as `kept`.
+    /// Creates it without series, for at most `series_max`. The memory of the series is taken as `kept`.
     pub fn new(series_max: usize, kept: &'t Taken, work: &Work) -> Self {
         Selection {
             series_max,
@@ -49,10 +49,10 @@ impl<'t> Selection<'t> {
         }
     }
 
-    /// Takes memory that a series needs beside its entry.
+    /// Takes memory that a series needs besides its entry.
     ///
     /// # Errors
-    /// The work may not hold it.
+    /// The work has no memory left for it.
     pub fn admit(&mut self, bytes: usize) -> Result<()> {
         if self.ahead < bytes {
             let more = bytes.max(TAKEN);
@@ -78,10 +78,10 @@ impl<'t> Selection<'t> {
         self.entries.get_mut(at as usize)
     }
 
-    /// The series of an id; a new one if it was not found before.
+    /// The series of an id, adding it if it was not found before.
     ///
     /// # Errors
-    /// [`Error::Limit`] when there are too many already.
+    /// [`Error::Limit`] if there are too many already.
     pub fn series(
         &mut self,
         id: SeriesId,
@@ -101,8 +101,8 @@ impl<'t> Selection<'t> {
         Ok(&mut self.entries[at as usize])
     }
 
-    /// More entries than the limit are no fault where they are fewer label sets; then half
-    /// as many again may come before the next look.
+    /// It is not an error to have more entries than the limit if they are fewer label sets. In that case, half as many
+    /// again may be added before the next check.
     fn join_early(&mut self) -> Result<()> {
         self.join();
         self.check()?;
@@ -114,7 +114,7 @@ impl<'t> Selection<'t> {
         Ok(())
     }
 
-    /// Sorts, and makes one of what has the same labels.
+    /// Sorts the entries, and joins those with the same labels.
     fn join(&mut self) {
         sort_by_labels(&mut self.entries, |series| &series.labels);
         self.entries.dedup_by(|later, earlier| {
@@ -133,10 +133,10 @@ impl<'t> Selection<'t> {
         Ok(())
     }
 
-    /// All of them in the order of the store, each with its rank in the order of labels.
+    /// All series in the order of the store, each with its rank in the order of labels.
     ///
     /// # Errors
-    /// [`Error::Limit`] when they are too many; the work may hold no more.
+    /// [`Error::Limit`] if there are too many, or the work has no memory left.
     pub fn finish(mut self) -> Result<Vec<ViewSeries>> {
         self.by_id = HashMap::default();
         self.table.at_least(self.entries.len() * ORDER_BYTES)?;

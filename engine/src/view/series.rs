@@ -1,4 +1,4 @@
-//! One selected series, and what it held before a range.
+//! One selected series, and its newest sample before a range.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use crate::store::catalogue::Catalogue;
 use crate::store::generation::GenerationReader;
 use crate::view::{HeadPart, PartitionSeries, View};
 
-/// How far back the sample before an instant is looked for, nanoseconds, nearest first: most
-/// series have one within minutes, in a chunk that was read anyway.
+/// How far back the sample before an instant is searched for, nanoseconds, smallest first. Most series have one within
+/// minutes, in a chunk that is read anyway.
 const BEFORE_NS: [i64; 3] = [600 * 1_000_000_000, 4 * 3_600 * 1_000_000_000, i64::MAX];
 
-/// A selected series: what the head had, and where the store keeps the rest.
+/// A selected series: its data in the head, and its location in the store.
 pub struct ViewSeries {
     /// Its identity.
     pub labels: Labels,
-    /// Its place in the selection's order of labels.
+    /// Its rank in the selection's order of labels.
     pub rank: u32,
     pub(super) head: HeadPart,
     pub(super) catalogue: Arc<Catalogue>,
@@ -33,17 +33,17 @@ impl ViewSeries {
         ViewSeries { labels, rank: 0, head: HeadPart::Nothing, catalogue, ids: SmallVec::new() }
     }
 
-    /// Where the store has it: what is close together there has close places.
+    /// Its position in the store: series that are close together there have close positions.
     pub fn place(&self) -> u64 {
         self.ids.first().map_or(0, |id| id.1.0)
     }
 
-    /// The ids it has in the store.
+    /// Its ids in the store.
     pub(super) fn ids(&self) -> impl Iterator<Item = SeriesId> {
         self.ids.iter().map(|id| id.1)
     }
 
-    /// Takes over what another entry of the same labels knows.
+    /// Adds the information of another entry with the same labels.
     pub(super) fn join(&mut self, other: &mut ViewSeries) {
         if matches!(self.head, HeadPart::Nothing) {
             self.head = std::mem::replace(&mut other.head, HeadPart::Nothing);
@@ -53,13 +53,13 @@ impl ViewSeries {
         self.ids.dedup();
     }
 
-    /// Bytes of its list of ids.
+    /// The memory of its list of ids, if that is on the heap, bytes.
     pub(super) fn spilled_bytes(&self) -> usize {
         let spilled = if self.ids.spilled() { self.ids.capacity() } else { 0 };
         spilled * size_of::<PartitionSeries>()
     }
 
-    /// Adds an id; partitions come in ascending order.
+    /// Adds an id. Partitions must ascend.
     pub(super) fn add_id(&mut self, partition: PartitionId, id: SeriesId) {
         let mut same_partition = self.ids.iter().rev().take_while(|known| known.0 == partition);
         if !same_partition.any(|known| known.1 == id) {
@@ -69,9 +69,8 @@ impl ViewSeries {
 }
 
 impl View<'_> {
-    /// What the newest sample at or before `at` holds: as far back as memory and the
-    /// partitions reach that the series was selected in, and in the one before them. Of a
-    /// series that has been silent for longer, nothing.
+    /// The value of the newest sample at or before `at`. The search covers memory, the partitions in which the series
+    /// was selected, and the one before them. For a series without samples for longer than that, the result is `None`.
     ///
     /// # Errors
     /// A chunk is damaged, or the store could not be read.
@@ -116,7 +115,7 @@ impl View<'_> {
         }
     }
 
-    /// The ids that the series has in a partition that it was not selected in.
+    /// The ids of the series in a partition in which it was not selected.
     fn ids_in(&self, series: &ViewSeries, partition: PartitionId) -> Result<Vec<PartitionSeries>> {
         let (first, last) = series.catalogue.layout().bounds(partition);
         self.note_gaps(&series.catalogue, TimeRange::inclusive(first, last))?;

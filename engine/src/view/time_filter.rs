@@ -1,4 +1,4 @@
-//! Which series of a partition may have samples in a range, before anything of them is read.
+//! Finds the series of a partition that may have samples in a range, before anything of them is read.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::store::times::{Times, stretch_of};
 
-/// The labels of fewer series are read in less time than it takes to see which of them have
-/// samples in the range.
+/// Reading the labels of fewer series than this takes less time than determining which of them have samples in the
+/// range.
 const FILTER_MIN: u64 = 4;
 
-/// What generations say about their series, partition by partition.
+/// The times of the series in generations, partition by partition.
 pub(super) struct TimeFilters<'a> {
     kv: &'a dyn Kv,
     catalogue: &'a Catalogue,
@@ -24,13 +24,13 @@ pub(super) struct TimeFilters<'a> {
 }
 
 impl<'a> TimeFilters<'a> {
-    /// Nothing is read yet.
+    /// Creates it without reading anything.
     pub(super) fn new(kv: &'a dyn Kv, catalogue: &'a Catalogue, range: TimeRange) -> Self {
         TimeFilters { kv, catalogue, range, current: None }
     }
 
-    /// Those of the series of a generation that may have samples in the range. Generations come in the order of the
-    /// catalogue.
+    /// The subset of a generation's series that may have samples in the range. Generations must be passed in the order
+    /// of the catalogue.
     ///
     /// # Errors
     /// The store could not be read.
@@ -52,18 +52,18 @@ impl<'a> TimeFilters<'a> {
     }
 }
 
-/// What the generations of a partition say about their series.
+/// The times of the series in the generations of a partition.
 pub(super) struct TimeFilter {
     range: TimeRange,
-    /// Of the generations with samples in the range; none where they say nothing.
+    /// Those of the generations with samples in the range; `None` if one has no such record.
     shown: Option<Vec<Times>>,
-    /// The stretch that was asked for last, and the answer.
+    /// The stretch of the last call, and the result.
     recent: Option<(u64, bool)>,
 }
 
 impl TimeFilter {
-    /// Of all generations of a partition. A series may have its record in one of them and its
-    /// samples in others.
+    /// Reads the times of all generations of a partition. A series may have its record in one of them and its samples
+    /// in others.
     ///
     /// # Errors
     /// The store could not be read.
@@ -86,7 +86,7 @@ impl TimeFilter {
         Ok(TimeFilter { range, shown: Some(shown), recent: None })
     }
 
-    /// Whether a series may have samples in the range. Quickest where ids ascend.
+    /// Whether a series may have samples in the range. Fastest if ids ascend.
     pub(super) fn may_hold(&mut self, id: SeriesId) -> bool {
         let Some(shown) = &self.shown else { return true };
         let stretch = stretch_of(id);

@@ -1,5 +1,5 @@
-//! Visits series one after another and copies each when its turn comes: the view's state of it does not change
-//! meanwhile.
+//! Visits series one after another and copies each when its turn comes. The view's state of the series does not change
+//! in the meantime.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::model::{Labels, Matcher, TimeRange};
 use crate::view::pieces::Rest;
 use crate::view::{HeadPart, SeriesReader, View, ViewSeries};
 
-/// What a series is read for.
+/// Called with a series and its samples.
 pub type VisitSeries<'v> = dyn FnMut(&ViewSeries, &mut Run) -> Result<bool> + 'v;
-/// What the pieces of a series are read for; each has its time range.
+/// Called with a series, and with the time range and samples of each piece.
 pub type VisitPieces<'v> = dyn FnMut(&ViewSeries, TimeRange, &mut Run) -> Result<bool> + 'v;
-/// Reads a series; false to end.
+/// Reads a series. Returns false to stop.
 type ReadSeries<'r, 'e> = dyn FnMut(&mut SeriesReader<'_, 'e>, &ViewSeries, &mut Run) -> Result<bool> + 'r;
 
 /// Selected series that are read piece by piece ([`View::pieces`]). It does not borrow the view, which must be the same
@@ -27,7 +27,7 @@ pub struct Pieces {
     _taken: Taken,
 }
 
-/// The series whose turn it is.
+/// The current series.
 struct Current {
     series: ViewSeries,
     rest: Rest,
@@ -35,11 +35,11 @@ struct Current {
 }
 
 impl Pieces {
-    /// Makes `run` the samples of the next piece and returns its series; `reader` is one of the view. Series that `skip`
-    /// names are left out. `None` at the end.
+    /// Replaces `run` by the samples of the next piece and returns its series. `reader` must be one of the view. Series
+    /// for which `skip` returns true are left out. `None` at the end.
     ///
     /// # Errors
-    /// As [`View::each_piece`].
+    /// Same as [`View::each_piece`].
     pub fn next(
         &mut self,
         reader: &mut SeriesReader<'_, '_>,
@@ -64,9 +64,9 @@ impl Pieces {
 }
 
 impl<'e> View<'e> {
-    /// Calls `visit` with each series that matches all matchers, may have samples in `range` and is not left out by
-    /// `skip`, and with its samples, in the order of labels, until it returns false; returns whether it never did. Only
-    /// the head's data of one series is held at a time.
+    /// Calls `visit` with the samples of each series that matches all matchers, may have samples in `range` and is not
+    /// skipped by `skip`, in the order of labels, until it returns false. Returns true if it never did. The head's data
+    /// of only one series is held at a time.
     ///
     /// # Errors
     /// Those of `visit`; [`Error::Limit`](crate::Error::Limit) if more than `series_max` match; the errors of
@@ -87,11 +87,11 @@ impl<'e> View<'e> {
         })
     }
 
-    /// Like [`View::each_series`], but calls `visit` with the samples of a long series in several ascending pieces, as
-    /// [`SeriesReader::read_pieces`] makes them: memory does not grow with the number of samples.
+    /// Like [`View::each_series`], but calls `visit` with the samples of a long series in several ascending pieces,
+    /// like [`SeriesReader::read_pieces`]. Memory does not grow with the number of samples.
     ///
     /// # Errors
-    /// As [`View::each_series`].
+    /// Same as [`View::each_series`].
     pub fn each_piece(
         &self,
         matchers: &[Matcher],
@@ -105,7 +105,8 @@ impl<'e> View<'e> {
         })
     }
 
-    /// Calls `read` with each of the series in the order of labels until it returns false; returns whether it never did.
+    /// Calls `read` with each of the series in the order of labels until it returns false. Returns true if it never
+    /// did.
     fn each_turn(
         &self,
         matchers: &[Matcher],
@@ -130,8 +131,8 @@ impl<'e> View<'e> {
         Ok(true)
     }
 
-    /// The selected series in the order of labels, whose data in the head is copied when their turn comes, and the memory
-    /// of the list.
+    /// The selected series in the order of labels, and the memory of the list. The data in the head is copied when the
+    /// turn of a series comes.
     fn in_turn(
         &self,
         matchers: &[Matcher],
@@ -146,7 +147,7 @@ impl<'e> View<'e> {
         Ok((found, taken))
     }
 
-    /// Copies the head's data of a series whose turn it is; returns its memory.
+    /// Copies the head's data of a series whose turn it is. Returns its memory.
     fn copy_in_turn(&self, series: &mut ViewSeries, range: TimeRange) -> Result<Taken> {
         let copied = Taken::of(&self.work);
         if let HeadPart::Waiting(head) = &series.head {
@@ -155,10 +156,10 @@ impl<'e> View<'e> {
         Ok(copied)
     }
 
-    /// Selects series as [`View::each_piece`] does, for a caller that asks for one piece after the other.
+    /// Selects series like [`View::each_piece`], for a caller that requests the pieces one by one.
     ///
     /// # Errors
-    /// As [`View::each_piece`].
+    /// Same as [`View::each_piece`].
     pub fn pieces(&self, matchers: &[Matcher], range: TimeRange, series_max: usize) -> Result<Pieces> {
         let _call = self.enter()?;
         let (found, taken) = self.in_turn(matchers, range, series_max)?;

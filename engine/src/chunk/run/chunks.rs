@@ -1,4 +1,4 @@
-//! Runs and chunks: what a chunk holds is appended to a run, and a run is cut into chunks and encoded.
+//! Runs and chunks: appending the samples of a chunk to a run, and cutting a run into chunks and encoding them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::model::{Histogram, Timestamp};
 use crate::{Error, Result};
 
 impl Run {
-    /// Appends what an open chunk holds; all of it must be later than the run.
+    /// Appends the samples of an open chunk, all of which must be later than those of the run.
     pub fn extend_from_open(&mut self, chunk: &OpenChunk) {
         match chunk.kind() {
             ChunkKind::Int => {
@@ -35,8 +35,8 @@ impl Run {
         }
     }
 
-    /// Appends what a stored chunk holds, unless all of it is at or before `after`; it must
-    /// be later than the run. Before that `admit` gets the run and how many samples come.
+    /// Appends the samples of a stored chunk, unless all of them are at or before `after`. They must be later than
+    /// those of the run. Before decoding, `admit` is called with the run and the number of samples.
     ///
     /// # Errors
     /// Those of `admit`.
@@ -109,9 +109,9 @@ impl Run {
         }
     }
 
-    /// How to cut the run into chunks of at most `samples_max`: kind and indexes of each.
-    /// Integers beyond a float's reach go into chunks of integers; histograms into chunks of
-    /// their own, cut by bytes too.
+    /// How to cut the run into chunks of at most `samples_max`: the kind and the indexes of each. Integers that a float
+    /// cannot represent go into chunks of integers. Histograms go into separate chunks, which are also limited by
+    /// bytes.
     pub fn chunk_spans(&self, samples_max: usize) -> impl Iterator<Item = (ChunkKind, Range<usize>)> {
         let mut start = 0;
         std::iter::from_fn(move || {
@@ -124,8 +124,8 @@ impl Run {
         })
     }
 
-    /// The longest span from `start` that one kind of chunk can hold. It does not depend on samples after the first
-    /// `samples_max` of it.
+    /// The longest span from `start` on that one chunk can hold. Samples after the first `samples_max` do not affect
+    /// it.
     pub fn span_from(&self, start: usize, samples_max: usize) -> (ChunkKind, usize) {
         let mut limit = (start + samples_max).min(self.len());
         let next = self.histograms.partition_point(|h| (h.0 as usize) < start);
@@ -151,7 +151,7 @@ impl Run {
         (if fits_float { ChunkKind::Float } else { ChunkKind::Int }, limit)
     }
 
-    /// Where a chunk ends that begins with the histogram at `first` of the list.
+    /// The end of a chunk that begins with the histogram at `first` of the list.
     fn histograms_from(&self, first: usize, limit: usize) -> usize {
         let start = self.histograms[first].0 as usize;
         let mut bytes = 0;

@@ -16,8 +16,8 @@ use crate::head::{Head, HeadSeries};
 use crate::model::SeriesId;
 use crate::sync::RwLock;
 
-/// How long a flush waits for the readers of all epochs together before it expires them. The epoch that it has written
-/// stays in memory meanwhile, and writers may wait for that memory.
+/// How long a flush waits for the readers of all epochs together before it expires them. During that time the epoch
+/// that it has written stays in memory, and writers may wait for that memory.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An epoch that a flush has written.

@@ -1,5 +1,5 @@
-//! What readers see while others write and flush: which state a view is pinned to, which samples of a series are newer,
-//! and what a flush keeps for views that began before it.
+//! Isolation of readers from writes and flushes: the state that a view is pinned to, the samples of a series that are
+//! newer, and the samples that a flush keeps for views that began before it.
 
 pub mod kept;
 pub mod pins;

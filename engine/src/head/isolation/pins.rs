@@ -5,7 +5,7 @@
 //! series records how many samples it had ([`Marks`](super::seen::Marks)), and the reader ignores the samples after its
 //! mark. A delete is a pin too: it hides the samples before its mark.
 //!
-//! # How appends learn of readers
+//! # How appends learn about readers
 //! A [`Turn`] is what an append needs to know: it changes when an epoch begins or a newer state is pinned. A series
 //! remembers the turn of its last write, so an append compares one number, and the remaining work happens once per
 //! series and turn.
@@ -66,7 +66,7 @@ impl Default for EpochStarts {
     }
 }
 
-/// What an epoch consists of. The two differ in the first epoch after a start: replay has applied its deletes.
+/// The lower bounds of an epoch. They differ only in the first epoch after a start, because replay has applied its deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
     /// Deletes up to this sequence hide none of its samples.
@@ -213,16 +213,16 @@ impl Drop for Pin<'_> {
 }
 
 impl Pins {
-    /// Records that the head has all changes up to `seq`, and that no delete remains to be applied to it: deletes up to
-    /// `seq` hide nothing in memory, also while a flush writes it that ends the epoch at `seq`.
-    /// Samples up to `flushed` are in the store.
+    /// Records that the head contains all changes up to `seq`, and that no delete remains to be applied to it: deletes
+    /// up to `seq` hide nothing in memory, even while a flush writes the epoch that ends at `seq`. Samples up to
+    /// `flushed` are in the store.
     pub fn resume(&self, flushed: u64, seq: u64) {
         let mut inner = self.inner.lock();
         (inner.applied, inner.started, inner.samples_after) = (seq, seq, flushed);
         (inner.span.base_before, inner.span.start.cut) = (seq, seq);
     }
 
-    /// Keeps its lock, as another thread may at the moment of a fork.
+    /// Keeps the lock held, as another thread may do at the moment of a fork.
     #[cfg(test)]
     pub fn hold(&self) -> impl Sized + '_ {
         self.inner.lock()
@@ -232,7 +232,7 @@ impl Pins {
     /// complete. Waits for the end of the change that is being applied.
     pub fn pin<C>(&self, take: impl FnOnce() -> (C, u64)) -> (Pin<'_>, C) {
         if self.forks.is_child() {
-            // The lock may never be free here; the reader is refused everything.
+            // The lock may never become free here. All reads of this reader are refused.
             let pin = Pin {
                 pins: self,
                 seq: 0,
@@ -338,7 +338,7 @@ impl Inner {
         turn.pinned.clear();
         turn.pinned.extend(self.readers.iter().map(|reader| reader.seq));
         turn.pinned.extend(&self.deletes);
-        // Two ascending lists: a sort that finds them takes linear time, and appends wait for it.
+        // Two ascending lists: a sort that detects them takes linear time, and appends wait for it.
         turn.pinned.sort();
         turn.pinned.dedup();
         if turn.pinned.last().copied() != newest {

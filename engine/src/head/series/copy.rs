@@ -1,4 +1,4 @@
-//! What a view copies of one series: its open chunk and late samples; the rest is shared with the head.
+//! A view's copy of one series: its open chunk and late samples. The rest is shared with the head.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl HeadCopy {
         }
     }
 
-    /// How many times [`HeadCopy::add_starts`] may need room for.
+    /// The maximum number of times that [`HeadCopy::add_starts`] adds.
     pub fn starts_max(&self) -> usize {
         self.parts().map(|part| part.chunks().count() + part.late().len()).sum()
     }
@@ -92,9 +92,9 @@ impl HeadCopy {
 }
 
 impl HeadSeries {
-    /// Copies what a reader with `pin` may see in `range`, if there is anything. `deletes` are those that concern the
-    /// series and that the reader sees. `admit` is called before the copy with its maximum size in bytes; it must not
-    /// block.
+    /// Copies the samples in `range` that a reader with `pin` may see, if there are any. `deletes` are those that
+    /// concern the series and that the reader sees. Before the copy, `admit` is called with its maximum size in bytes;
+    /// it must not block.
     ///
     /// # Errors
     /// Those of `admit`.
@@ -126,7 +126,7 @@ impl HeadSeries {
 }
 
 impl Frozen {
-    /// As [`HeadSeries::touches`].
+    /// Same as [`HeadSeries::touches`].
     pub fn touches(&self, range: TimeRange, pin: &Pin<'_>, deletes: &[(u64, TimeRange)]) -> bool {
         self.data.touches(range) && !self.data.is_deleted(pin.seq, pin.base_of(self.cut), deletes)
     }

@@ -18,7 +18,7 @@ use crate::budget::{Hold, Share};
 
 /// The default size of the share, bytes.
 const BYTES_DEFAULT: u64 = 16 << 20;
-/// One pattern may take at most this fraction of the share: a larger one would evict too many others.
+/// One pattern may take at most the share divided by this: a larger one would evict too many others.
 const PART_MAX: u64 = 8;
 /// Bytes of an entry without its pattern.
 const ENTRY_BYTES: u64 = 256;

@@ -1,13 +1,12 @@
 //! Checks a RocksDB directory's CURRENT and MANIFEST before RocksDB may open it.
 //!
-//! RocksDB 11.8 spins for ever on a MANIFEST in which one bit of a record's type is
-//! flipped, and takes a damaged length in the last record for an unfinished write that it
-//! drops in silence. So the frame of every record is checked here first: nothing of the
-//! content is understood, memory is one block whatever the file's size.
+//! RocksDB 11.8 loops for ever on a MANIFEST in which one bit of a record's type is flipped, and takes a damaged length
+//! in the last record for an unfinished write, which it drops silently. So the frame of every record is checked here
+//! first. The content is not interpreted, and memory is one block regardless of the file's size.
 //!
 //! # Format
-//! CURRENT is `MANIFEST-<digits>\n`. A MANIFEST is blocks of 32,768 bytes; a record never
-//! crosses one, fewer than seven bytes at a block's end are padding.
+//! CURRENT is `MANIFEST-<digits>\n`. A MANIFEST consists of blocks of 32,768 bytes. A record never crosses a block
+//! boundary; fewer than seven bytes at a block's end are padding.
 //!
 //! | offset | size | field |
 //! | --- | --- | --- |
@@ -17,20 +16,19 @@
 //! | 7 | 4 | log number, in recyclable types alone |
 //! | 7 or 11 | length | payload |
 //!
-//! All little-endian; masked means rotated right by 15 bits and `0xa282ead8` added. A file
-//! is sound iff every record's sum holds, types follow as whole or first-middle…-last, all
-//! are recyclable or none is, and it ends behind a record.
+//! All numbers are little-endian; masked means rotated right by 15 bits, plus `0xa282ead8`. A file is sound if and only
+//! if every record's sum holds, types follow as whole or first-middle…-last, either all or none are recyclable, and it
+//! ends after a record.
 //!
 //! # Tail
-//! What a crash can leave behind the last whole record is no damage: part of a header,
-//! part of a payload, fragments without their last one, or zeros to the end. It is
-//! reported; RocksDB drops it as well. A record that claims more bytes than the file has is
-//! damage all the same if its block has not that many either, if its sum fits the bytes
-//! that are there (the length is wrong), or if a sound record follows its header.
+//! What a crash can leave after the last whole record is not damage: part of a header, part of a payload, fragments
+//! without their last one, or zeros to the end. It is reported, and RocksDB drops it as well. A record that claims more
+//! bytes than the file has is nevertheless damage if its block does not have that many either, if its sum fits the
+//! existing bytes (the length is wrong), or if a sound record follows its header.
 //!
 //! # Not here
-//! What records say, and whether the tables they name are there: `edits.rs` and `torn.rs` read that where RocksDB
-//! cannot open the directory. Whether all is named that should be: the catalogue knows.
+//! The content of records, and whether the tables they name exist: `edits.rs` and `torn.rs` read that if RocksDB cannot
+//! open the directory. Whether all tables are named: the catalogue knows.
 
 mod edits;
 pub mod torn;
@@ -43,47 +41,46 @@ use crate::{Error, Result};
 
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 32_768;
-/// Bytes of a header; less at a block's end is padding.
+/// Bytes of a header; fewer at a block's end are padding.
 const HEADER_BYTES: usize = 7;
 /// Bytes of a recyclable record's header.
 const RECYCLABLE_HEADER_BYTES: usize = 11;
-/// Where the bytes begin that a sum covers.
+/// The offset of the first byte that a sum covers.
 const SUMMED_FROM: usize = 6;
-/// What masking adds.
+/// The constant that masking adds.
 const MASK_DELTA: u32 = 0xa282_ead8;
-/// More than any name in CURRENT has.
+/// More than the longest name in CURRENT.
 const CURRENT_BYTES: u64 = 64;
 
-/// What a check found in order.
+/// The result of a successful check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ManifestReport {
-    /// Name of the manifest; `None` where there is no database yet.
+    /// Name of the manifest; `None` if there is no database yet.
     pub manifest: Option<String>,
     /// Its size in bytes.
     pub bytes: u64,
-    /// Its whole records.
+    /// The number of its whole records.
     pub records: u64,
-    /// What follows them.
+    /// The bytes after them, if any.
     pub tail: Option<ManifestTail>,
 }
 
-/// The bytes behind the last whole record, which RocksDB will drop.
+/// The bytes after the last whole record, which RocksDB will drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestTail {
-    /// Where they begin.
+    /// The offset of the first of them.
     pub offset: u64,
-    /// How many they are.
+    /// Their number.
     pub bytes: u64,
-    /// What they look like.
+    /// A description of them.
     pub what: &'static str,
 }
 
-/// Checks the RocksDB directory `dir`. A directory without CURRENT and without tables is
-/// an empty or half-created database, and in order.
+/// Checks the RocksDB directory `dir`. A directory without CURRENT and without tables is an empty or partially created
+/// database, which is valid.
 ///
 /// # Errors
-/// [`Error::Corrupt`] with file and offset of the first damage, [`Error::Io`] where a file
-/// cannot be read.
+/// [`Error::Corrupt`] with file and offset of the first damage, [`Error::Io`] if a file cannot be read.
 pub fn check(dir: &Path) -> Result<ManifestReport> {
     let Some(name) = current(dir)? else {
         return Ok(ManifestReport::default());
@@ -97,7 +94,7 @@ pub fn check(dir: &Path) -> Result<ManifestReport> {
     Ok(report)
 }
 
-/// The manifest's name out of CURRENT.
+/// The manifest's name, read from CURRENT.
 fn current(dir: &Path) -> Result<Option<String>> {
     let path = dir.join("CURRENT");
     let Some(file) = open_plain(&path)? else {
@@ -125,8 +122,8 @@ fn current(dir: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Opens a plain file; `None` where nothing is there. Anything else (a directory, a pipe
-/// that would block) is refused unopened.
+/// Opens a regular file; `None` if it does not exist. Anything else (a directory, or a pipe that would block) is
+/// refused without opening it.
 fn open_plain(path: &Path) -> Result<Option<File>> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {}
@@ -180,32 +177,32 @@ fn scan(path: &Path, mut input: impl Read, mut records: Records<'_>) -> Result<M
     Ok(ManifestReport { manifest: None, bytes: offset, records: records.whole, tail })
 }
 
-/// An offset of the file and what is wrong there.
+/// An offset in the file and the fault there.
 type Found = (u64, String);
 
 fn unknown_kind(offset: u64, kind: u8) -> Found {
     (offset, format!("record type {kind} is not one of a manifest"))
 }
 
-/// What has been seen of a manifest so far.
+/// The state of a scan.
 #[derive(Default)]
 struct Records<'v> {
-    /// Who wants to see the payload of each whole record.
+    /// Receives the payload of each whole record.
     visitor: Option<Visitor<'v>>,
-    /// Whole records.
+    /// The number of whole records.
     whole: u64,
-    /// Where the record began whose last fragment has not come yet.
+    /// The offset of the record whose last fragment has not been read yet.
     open: Option<u64>,
     /// Whether records are recyclable; unknown before the first.
     recyclable: Option<bool>,
-    /// Where an unfinished write or zeros began, and what it looks like.
+    /// The offset of an unfinished write or of zeros, and its description.
     cut: Option<(u64, &'static str)>,
 }
 
-/// Sees a record's payload, and the offset at which it begins.
+/// Receives a record's payload and the offset of the record.
 type Visit<'v> = dyn FnMut(u64, &[u8]) -> std::result::Result<(), Found> + 'v;
 
-/// Puts records together of their fragments, and hands each on with the offset at which it begins.
+/// Assembles records from their fragments, and passes each on with its offset.
 struct Visitor<'v> {
     payload: Vec<u8>,
     visit: &'v mut Visit<'v>,
@@ -237,12 +234,12 @@ impl Header {
 }
 
 impl<'v> Records<'v> {
-    /// Hands the payload of each whole record to `visit`.
+    /// Passes the payload of each whole record to `visit`.
     fn shown_to(visit: &'v mut Visit<'v>) -> Self {
         Records { visitor: Some(Visitor { payload: Vec::new(), visit }), ..Records::default() }
     }
 
-    /// Checks the block at `start`; a short one is the file's last.
+    /// Checks the block at `start`. A short one is the last of the file.
     fn block(&mut self, start: u64, block: &[u8]) -> std::result::Result<(), Found> {
         if self.cut.is_some() {
             return self.zeros(start, block);
@@ -275,7 +272,7 @@ impl<'v> Records<'v> {
         Ok(())
     }
 
-    /// Behind zeros there may be zeros alone.
+    /// Zeros may only be followed by zeros.
     fn zeros(&self, start: u64, bytes: &[u8]) -> std::result::Result<(), Found> {
         match bytes.iter().position(|byte| *byte != 0) {
             Some(at) if self.cut.is_some_and(|(_, what)| what == "zeros") => {
@@ -285,7 +282,7 @@ impl<'v> Records<'v> {
         }
     }
 
-    /// The last record wants more bytes than the file has.
+    /// The last record claims more bytes than the file has.
     fn unfinished(&mut self, offset: u64, header: &Header, rest: &[u8]) -> std::result::Result<(), Found> {
         if masked(crc32c(&rest[SUMMED_FROM..])) == header.sum {
             let (wanted, there) = (header.bytes + header.length, rest.len());
@@ -305,7 +302,7 @@ impl<'v> Records<'v> {
         Ok(())
     }
 
-    /// Checks one record, `bytes` being all of it.
+    /// Checks one record; `bytes` is all of it.
     fn record(&mut self, offset: u64, header: &Header, bytes: &[u8]) -> std::result::Result<(), Found> {
         let found = masked(crc32c(&bytes[SUMMED_FROM..]));
         if found != header.sum {
@@ -359,8 +356,8 @@ impl<'v> Records<'v> {
         Ok(())
     }
 
-    /// Refuses a type that no manifest has, or that is not of the family of those before
-    /// it: the one on which RocksDB spins.
+    /// Refuses a type that no manifest has, or that mixes recyclable with other records. On the latter RocksDB loops
+    /// for ever.
     fn check_kind(&self, offset: u64, header: &Header) -> std::result::Result<(), Found> {
         if !(1..=8).contains(&header.kind) {
             return Err(unknown_kind(offset, header.kind));
@@ -371,7 +368,7 @@ impl<'v> Records<'v> {
         Ok(())
     }
 
-    /// What follows the last whole record of a file of `size` bytes.
+    /// The bytes after the last whole record of a file of `size` bytes.
     fn tail(&self, size: u64) -> Option<ManifestTail> {
         let (offset, what) = match (self.open, self.cut) {
             (Some(first), _) => (first, "fragments of a record without the last one"),
@@ -392,7 +389,7 @@ fn is_sound(bytes: &[u8]) -> bool {
     end <= bytes.len() && masked(crc32c(&bytes[SUMMED_FROM..end])) == header.sum
 }
 
-/// CRC-32C (Castagnoli, reflected polynomial `0x82f63b78`), one byte a step.
+/// CRC-32C (Castagnoli, reflected polynomial `0x82f63b78`), one byte per step.
 const CRC_TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut index = 0;
@@ -413,7 +410,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| (crc >> 8) ^ CRC_TABLE[usize::from(crc as u8 ^ byte)])
 }
 
-/// A sum as RocksDB stores it, so that the sum of bytes that hold sums stays a good one.
+/// The form in which RocksDB stores a sum. Masking keeps the sum of data that contains sums a good one.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(MASK_DELTA)
 }

@@ -1,4 +1,4 @@
-//! A store in memory: for tests, and for embedders who want no files.
+//! A store in memory, for tests and for embedders that do not want files.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -23,8 +23,8 @@ pub struct MemoryKv {
     pairs: AtomicU64,
 }
 
-/// Bytes of a pair besides its key and value: two allocations with the counts of an `Arc`, and its place in a node of
-/// the map, two thirds of which are in use.
+/// Bytes of a pair besides its key and value: two allocations with the counts of an `Arc`, and its slot in a node of
+/// the map. Two thirds of the slots are in use.
 const PAIR_BYTES: u64 = 2 * (16 + 16) + 48;
 
 impl MemoryKv {

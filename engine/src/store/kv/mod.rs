@@ -1,11 +1,9 @@
-//! The seam to the key-value store: everything above speaks to [`Kv`] and never sees a
-//! type of the library below.
+//! The interface to the key-value store: all code above uses [`Kv`] and never a type of the library below.
 //!
-//! The store keeps four families of ordered keys. Bulk data arrives only as finished,
-//! sorted tables that are taken in whole ([`Kv::ingest`]); small records about them are
-//! committed atomically ([`Kv::commit`]). Both are durable when the call returns. Keys are
-//! never overwritten by bulk data: every flush and merge writes under a fresh prefix
-//! (see `keys`), so the store has nothing to compact.
+//! The store keeps four families of ordered keys. Bulk data arrives only as finished, sorted tables, which are ingested
+//! as a whole ([`Kv::ingest`]). Small records about them are committed atomically ([`Kv::commit`]). Both are durable
+//! when the call returns. Bulk data never overwrites keys: every flush and merge writes under a new prefix (see
+//! `keys`), so the store has nothing to compact.
 
 pub mod guard;
 pub mod manifest;
@@ -77,19 +75,18 @@ pub trait Kv: Send + Sync {
     /// A cursor over `family` as it is now; later changes do not show.
     fn cursor<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a>;
 
-    /// The same for one pass over much of it: what it reads does not take the place of what
-    /// queries have in the cache.
+    /// The same for one pass over much of it. What it reads does not displace the blocks of queries from the cache.
     fn scan<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
         self.cursor(family)
     }
 
-    /// The same for a look at all that rewriting tables would read: also keys that were removed and are still in a table,
-    /// and for a [`guard`] also what comes after a generation that is complete.
+    /// The same, for reading all that rewriting tables would read: also keys that were removed and are still in a
+    /// table, and, in a [`guard`], also what comes after a generation that is complete.
     fn probe<'a>(&'a self, family: Family) -> Box<dyn Cursor + 'a> {
         self.scan(family)
     }
 
-    /// Notes that the value under `key`, which could be read, is damaged.
+    /// Reports that the value under `key`, which could be read, is damaged.
     fn note_damage(&self, _key: &[u8], _error: &Error) {}
 
     /// Starts a table for `family`. Nothing is visible before [`Kv::ingest`].
@@ -98,7 +95,7 @@ pub trait Kv: Send + Sync {
     /// The table's file cannot be created.
     fn table<'a>(&'a self, family: Family) -> Result<Box<dyn TableWriter + 'a>>;
 
-    /// Takes finished tables in, all of one family, atomically and durably.
+    /// Ingests finished tables, all of one family, atomically and durably.
     ///
     /// # Errors
     /// Nothing of the tables is visible after an error.
@@ -147,7 +144,7 @@ pub trait Kv: Send + Sync {
         Ok(())
     }
 
-    /// Rewrites what [`Kv::commit`] keeps, so that nothing of removed and replaced records stays on the disk.
+    /// Rewrites the records of [`Kv::commit`], so that nothing of removed and replaced records stays on the disk.
     ///
     /// # Errors
     /// The store refused.
@@ -165,7 +162,7 @@ pub trait Kv: Send + Sync {
     /// a cursor that is still held keeps the store open.
     fn close(&self) {}
 
-    /// Why the store takes no change any more until it is opened again; what it has can still be read.
+    /// Why the store accepts no changes until it is reopened. Its data can still be read.
     fn failure(&self) -> Option<&str> {
         None
     }
@@ -186,15 +183,15 @@ pub enum Removal {
 /// The keys at or after the first and before the second.
 pub type KeyRange = (Vec<u8>, Vec<u8>);
 
-/// Walks the keys of one family in ascending order.
+/// Iterates over the keys of one family in ascending order.
 pub trait Cursor: Send {
-    /// Stands on the first key at or after `key`.
+    /// Moves to the first key at or after `key`.
     ///
     /// # Errors
     /// The store could not be read, or a checksum failed.
     fn seek(&mut self, key: &[u8]) -> Result<()>;
 
-    /// Goes one key on.
+    /// Moves to the next key.
     ///
     /// # Errors
     /// The store could not be read, or a checksum failed.
@@ -225,7 +222,7 @@ pub trait TableWriter: Send {
     fn finish(self: Box<Self>) -> Result<Table>;
 }
 
-/// A finished table that waits to be taken in. Dropping it removes its file.
+/// A finished table that has not been ingested yet. Dropping it removes its file.
 #[derive(Debug)]
 pub enum Table {
     /// A file in the staging directory.
@@ -241,12 +238,12 @@ pub struct StagedFile {
 }
 
 impl StagedFile {
-    /// Takes charge of the file at `path`.
+    /// Takes ownership of the file at `path`.
     pub fn new(path: std::path::PathBuf) -> Self {
         StagedFile { path }
     }
 
-    /// Where it is.
+    /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -254,7 +251,7 @@ impl StagedFile {
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        // Ingestion moves the file away; what is still here was not taken in.
+        // Ingestion moves the file away, so a file that is still here was not ingested.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! Opening the store of a directory. A build without the feature `rocksdb` has stores in memory only, and refuses.
+//! Opens the store of a directory. A build without the feature `rocksdb` only has stores in memory and refuses.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub struct StoreSettings {
     /// The store's directory.
     pub dir: PathBuf,
-    /// Where tables are built before they are taken in; on the same file system.
+    /// The directory in which tables are built before they are ingested; on the same file system.
     pub staging: PathBuf,
     /// Bytes of the block cache.
     pub cache_bytes: u64,
@@ -22,7 +22,7 @@ pub struct StoreSettings {
     pub read_only: bool,
 }
 
-/// Whether this build has stores in directories. Asked before anything in a directory changes.
+/// Whether this build has stores in directories. Checked before anything in a directory changes.
 ///
 /// # Errors
 /// [`Error::Unsupported`]: it was built without the feature `rocksdb`.
@@ -50,7 +50,7 @@ pub fn open(settings: StoreSettings) -> Result<Arc<dyn Kv>> {
 /// Opens the store of a directory.
 ///
 /// # Errors
-/// Always, as [`supported`].
+/// Always; same as [`supported`].
 #[cfg(not(feature = "rocksdb"))]
 pub fn open(_: StoreSettings) -> Result<Arc<dyn Kv>> {
     Err(unsupported())

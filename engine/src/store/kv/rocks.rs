@@ -1,4 +1,4 @@
-//! The store over RocksDB: the only file that names it.
+//! The store over RocksDB. This is the only file that names it.
 //!
 //! RocksDB is not trusted blindly. Its own WAL is off (with one flipped bit it silently drops acknowledged records).
 //! Chunks, events, times and the catalogue carry checksums of our own. Every read of a block verifies RocksDB's
@@ -38,21 +38,20 @@ pub struct RocksKv {
     table_options: [RocksOptions; 4],
     settings: StoreSettings,
     next_table: AtomicU64,
-    /// Why the library changes nothing any more.
+    /// Why the library accepts no more changes.
     failure: OnceLock<String>,
 }
 
-/// What closing frees.
+/// Freed by closing.
 struct Open {
     db: DB,
     cache: Cache,
 }
 
-/// Tables of level 0 from which on a family is settled. A read looks into each of them.
+/// A family is settled when level 0 has this many tables. A read checks each of them.
 const OVERLAPPING_MAX: usize = 4;
 
-/// Block size: larger blocks let zstd find one scrape's timestamps again in the chunks of
-/// neighbouring series.
+/// Block size. In larger blocks, zstd finds the timestamps of one scrape again in the chunks of neighbouring series.
 const BLOCK_BYTES: usize = 32 << 10;
 
 /// Bytes that a scan reads ahead.
@@ -72,7 +71,7 @@ fn failed(action: &'static str) -> impl Fn(rocksdb::Error) -> Error {
     }
 }
 
-/// The error of a failed read: damage, if stored bytes are not what was written or cannot be read at all.
+/// The error of a failed read. It is damage if stored bytes differ from what was written or cannot be read at all.
 fn unreadable(action: &'static str) -> impl Fn(rocksdb::Error) -> Error {
     move |e| {
         let kind = e.kind();
@@ -87,7 +86,7 @@ fn unreadable(action: &'static str) -> impl Fn(rocksdb::Error) -> Error {
     }
 }
 
-/// The message, and before it the cause where opening a store that cannot be examined names only a consequence.
+/// The message, preceded by the cause if the message of a failed opening names only a consequence.
 fn with_cause(message: String) -> String {
     let is_consequence = ["Failed to create RocksDB directory", "Direct I/O is not supported"]
         .iter()
@@ -115,12 +114,12 @@ fn database_options() -> RocksOptions {
     options.set_max_open_files(512);
     // The default starts 16 threads for each family, which takes longer than to open a few tables.
     options.set_max_file_opening_threads(1);
-    // Changes are some hundred bytes each.
+    // Each change is a few hundred bytes.
     options.set_manifest_preallocation_size(16 << 10);
-    // They wake a thread and write to a file that is not there.
+    // They wake a thread and write to a file that does not exist.
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    // The MANIFEST has one, and the log that RocksDB creates and we do not use.
+    // Used for the MANIFEST, and for the log that RocksDB creates and we do not use.
     options.set_writable_file_max_buffer_size(16 << 10);
     // The table of open files has 64 parts by default, which take more memory than a few files.
     options.set_table_cache_num_shard_bits(2);
@@ -141,11 +140,11 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Zstd);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
-    // A flush follows each commit, so a memtable holds little. After a full disk, RocksDB waits until as much is free;
-    // with its own least size the small reserve of a small database is enough.
+    // A flush follows each commit, so a memtable holds little. After a full disk, RocksDB waits until this much is
+    // free; with the smallest size that it allows, the small reserve of a small database is enough.
     options.set_write_buffer_size(64 << 10);
     options.set_arena_block_size(4 << 10);
-    // Of a table under construction; the default of 1 MiB saves calls and no more.
+    // The buffer of a table that is being written. The default of 1 MiB would only save some calls.
     options.set_writable_file_max_buffer_size(256 << 10);
     // Each commit writes a table with the changes of the catalogue; the cost of merging it into tables of all records
     // would depend on the size of the catalogue.
@@ -180,7 +179,7 @@ impl RocksKv {
         std::thread::Builder::new()
             .name("store-open".to_owned())
             .spawn(move || {
-                // The receiver may have given up; then the answer is dropped.
+                // The receiver may have given up, in which case the result is dropped.
                 let _ = sender.send(Self::open_repaired(&settings));
             })
             .map_err(|e| Error::io("start a thread to open", dir.clone(), e))?;

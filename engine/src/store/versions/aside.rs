@@ -1,7 +1,7 @@
 //! Damage that is found while the database is open: the generation is set aside, and the rest stays available.
 //!
-//! A query, a merge or a scrub asks here when a read fails twice or a value is damaged (`store/kv/guard.rs`). The next
-//! opening finds the damage again, because nothing of this is stored.
+//! A query, a merge or a scrub calls this when a read fails twice or a value is damaged (`store/kv/guard.rs`). Nothing
+//! of this is stored, so the next opening finds the damage again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) struct Boundaries {
 impl Judge for Versions {
     fn unreadable(&self, store: &dyn Kv, family: Family, key: &[u8], error: &Error) -> Verdict {
         let Some(prefix) = Prefix::decode(key) else { return Verdict::Damaged };
-        // Readers that meet the same place meanwhile wait for the result.
+        // Readers that find the same damage in the meantime wait for the result.
         let mut boundaries = self.boundaries.lock();
         let catalogue = self.current_owned();
         let written = boundaries.written.as_ref().filter(|written| written.prefix == prefix);
@@ -69,7 +69,7 @@ impl Versions {
             next.generations.set_aside(prefix, why.clone());
             next
         });
-        // The next flush of the partition writes records of its series again: the present ones may be in what is lost.
+        // The next flush of the partition writes the records of its series again, since the present ones may be lost.
         editing.indexed.forget(prefix.partition);
     }
 
@@ -78,7 +78,7 @@ impl Versions {
         self.boundaries.lock().written = written;
     }
 
-    /// Sets the generation behind a complete one aside if its first key in a family cannot be read.
+    /// Sets the generation after a complete one aside if its first key in a family cannot be read.
     fn set_successor_aside(&self, store: &dyn Kv, family: Family, catalogue: &Catalogue, prefix: Prefix) {
         let has_keys = |g: &&Arc<Generation>| g.prefix > prefix && expected(family, g) > 0;
         let Some(next) = catalogue.generations.iter().filter(has_keys).min_by_key(|g| g.prefix) else {
@@ -90,7 +90,7 @@ impl Versions {
     }
 }
 
-/// Says that a generation is set aside.
+/// Logs that a generation was set aside.
 pub(crate) fn log_aside(prefix: Prefix, why: &str) {
     tracing::error!(
         partition = %prefix.partition,
@@ -106,7 +106,7 @@ fn is_aside(catalogue: &Catalogue, prefix: Prefix) -> bool {
     catalogue.generations.aside().any(is_it)
 }
 
-/// Keys that a generation has in a family, series records in the index.
+/// The number of keys that a generation has in a family; in the index, of series records.
 fn expected(family: Family, generation: &Generation) -> u64 {
     match family {
         Family::Chunks => generation.record.chunks,

@@ -60,8 +60,8 @@ impl Edit {
         }
     }
 
-    /// The changes of [`Family::Meta`](crate::store::kv::Family::Meta) that make the edit. `new` are the deletes that
-    /// are not in the store yet, only in the log.
+    /// The changes of [`Family::Meta`](crate::store::kv::Family::Meta) that implement the edit. `new` are the deletes
+    /// that are only in the log so far, not in the store.
     ///
     /// # Errors
     /// A record is too large.
@@ -78,13 +78,13 @@ impl Edit {
         Ok(changes)
     }
 
-    /// The newest delete that the store knows after this edit, or counts as applied.
+    /// The newest delete that the store contains after this edit, or that counts as applied.
     pub(crate) fn newest_delete(&self, new: &[Arc<Tombstone>]) -> u64 {
         let applied = self.add.iter().map(|generation| generation.record.deletes_applied);
         applied.chain(new.iter().map(|tombstone| tombstone.seq)).max().unwrap_or(0)
     }
 
-    /// `current` with the edit; deletes that the edit does not name stay.
+    /// `current` with the edit applied; deletes that the edit does not name stay.
     pub(crate) fn apply(&self, current: &Catalogue, root: Root) -> Catalogue {
         let mut next = Catalogue { root, ..current.clone() };
         self.remove.iter().for_each(|old| next.generations.remove(old.prefix));

@@ -1,9 +1,9 @@
-//! Removal of what no version names: replaced generations that no reader uses any more, and output that was written in
-//! vain.
+//! Removal of what no version names: replaced generations that no reader uses any more, and output that turned out not
+//! to be needed.
 //!
-//! A table that also has other keys is rewritten. RocksDB accepts no change any more after it has met a damaged block
-//! while it rewrites tables. So tables are read first, with all that may be rewritten together with them, and stay as
-//! they are if one of them is damaged. Damage elsewhere changes nothing.
+//! A table that also has other keys is rewritten. After RocksDB has met a damaged block while it rewrites tables, it
+//! accepts no further changes. So tables are read first, with all that may be rewritten together with them, and are
+//! left alone if one of them is damaged. Damage elsewhere changes nothing.
 
 use crate::Result;
 use crate::model::TimeRange;
@@ -121,7 +121,7 @@ fn overlaps(mut tables: Vec<KeyRange>) -> Vec<Overlap> {
 /// The overlaps that must not be rewritten: those in which a generation is set aside, and those that cannot be read.
 ///
 /// # Errors
-/// A span cannot be read for a reason that is no damage.
+/// A span cannot be read for a reason other than damage.
 fn damaged(
     kv: &dyn Kv,
     catalogue: &Catalogue,

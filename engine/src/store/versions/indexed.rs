@@ -1,13 +1,13 @@
 //! Which series the generations of each partition have a record of, so that a flush writes each record once; and how a
 //! flush and a merge that run at the same time notice each other.
 //!
-//! A flush leaves out the records that it finds here, and a merge leaves out the records of series that have no samples
-//! left. The one that commits second must not rely on records that the first one removed: a flush starts over if the index of its
-//! partition was reduced meanwhile, and a merge gives way if flushes relied on a record that its output lacks.
+//! A flush omits the records that it finds here, and a merge omits the records of series that have no samples left. The
+//! one that commits second must not rely on records that the first one removed: a flush starts over if the index of its
+//! partition was reduced in the meantime, and a merge gives way if flushes relied on a record that its output lacks.
 //!
-//! Generations that each have a record of all their series would need none of this. They are not worth their price: until
-//! a partition is merged, every flush would write the records and postings of all active series again, which are larger
-//! than the chunks of an hour, and every query would read as many indexes in full as there are generations.
+//! If each generation had a record of all its series, none of this would be needed, but the cost would be too high:
+//! until a partition is merged, every flush would write the records and postings of all active series again, which are
+//! larger than the chunks of an hour, and every query would read as many complete indexes as there are generations.
 
 use std::collections::HashMap;
 
@@ -16,14 +16,14 @@ use roaring::RoaringTreemap;
 use crate::model::PartitionId;
 use crate::store::versions::IndexChange;
 
-/// See the module.
+/// Described in the module documentation.
 #[derive(Debug, Default)]
 pub(crate) struct IndexedSeries {
     ids: HashMap<PartitionId, RoaringTreemap>,
     /// Counts how often the ids of a partition were reduced.
     reductions: HashMap<PartitionId, u64>,
-    /// The partitions that are being merged, and the series of each for which flushes have meanwhile written samples,
-    /// relying on records that the merge may leave out.
+    /// The partitions that are being merged, and for each the series of which flushes have since written samples,
+    /// relying on records that the merge may omit.
     merging: HashMap<PartitionId, RoaringTreemap>,
 }
 
@@ -44,7 +44,7 @@ impl IndexedSeries {
         self.reductions.get(&partition).copied().unwrap_or(0)
     }
 
-    /// Whether the ids of these partitions were not reduced since.
+    /// Whether the ids of these partitions have not been reduced since then.
     pub(crate) fn is_unchanged(&self, since: &IndexVersions) -> bool {
         since.0.iter().all(|(partition, version)| self.version(*partition) == *version)
     }

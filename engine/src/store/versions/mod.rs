@@ -47,7 +47,7 @@ pub(crate) struct Versions {
 #[derive(Default)]
 struct Editing {
     uncertain: UncertainCommits,
-    /// The store has the deletes up to this sequence, except for those that no longer hide anything.
+    /// The store contains the deletes up to this sequence, except for those that no longer hide anything.
     stored_deletes: u64,
     indexed: IndexedSeries,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Now<'n> {
     pub indexed: &'n IndexedSeries,
 }
 
-/// What a commit needs of the log and of the readers.
+/// What a commit needs from the log and from the readers.
 pub(crate) trait CommitContext {
     /// No series has this id or a larger one.
     fn next_series(&self) -> u64;
@@ -91,7 +91,7 @@ impl Versions {
         &*self.kv
     }
 
-    /// The current version, for a short look.
+    /// The current version, for short use.
     pub(crate) fn current(&self) -> Guard<Arc<Catalogue>> {
         self.current.load()
     }
@@ -128,11 +128,12 @@ impl Versions {
         Generation::new(prefix, record, &self.obsolete)
     }
 
-    /// Commits the edit that `make` returns and publishes the result to readers; returns whether there was one. What
-    /// `make` sees stays as it is until then.
+    /// Commits the edit that `make` returns and publishes the result to readers. Returns whether there was one. The
+    /// state that `make` sees does not change until then.
     ///
     /// # Errors
-    /// Those of `make`; or the commit failed, and whether it is in the store is uncertain until another succeeds.
+    /// Those of `make`; or the commit failed, in which case it is uncertain whether it is in the store until another
+    /// one succeeds.
     pub(crate) fn commit(
         &self,
         context: &dyn CommitContext,
@@ -147,8 +148,8 @@ impl Versions {
         Ok(true)
     }
 
-    /// Resolves uncertain commits before more is written. Otherwise, a store that keeps refusing commits would have to
-    /// keep one more complete generation for each of them.
+    /// Resolves uncertain commits before more is written. Otherwise, if the store keeps refusing commits, one more
+    /// complete generation would have to be kept for each.
     pub(crate) fn resolve_uncertain(&self, context: &dyn CommitContext) -> Result<()> {
         let mut editing = self.editing.lock();
         if editing.uncertain.is_none() {
@@ -175,13 +176,14 @@ impl Versions {
         let new: Vec<_> =
             next.tombstones.iter_from(editing.stored_deletes.saturating_add(1)).cloned().collect();
         // A delete is in the catalogue before its record is on the disk. If the catalogue were stored first, a crash
-        // could end the log before the record; the next delete would get the same sequence and count as applied.
+        // could end the log before the record; the next delete would then get the same sequence and count as applied.
         context.sync_log(edit.newest_delete(&new))?;
         let mut changes = editing.uncertain.changes_to(&next)?;
         changes.extend(edit.changes(&root, &new)?);
         fail_point!("commit.begun");
         let keys = changes.iter().map(|(key, _)| key.clone()).collect();
-        // These are not uncertain: after a refused commit they are written again, and replay restores them from the log.
+        // These are not uncertain: after a refused commit they are written again, and replay restores them from the
+        // log.
         changes.append(&mut edit.others);
         if let Err(e) = self.kv.commit(changes) {
             editing.uncertain.add(keys, current, &edit.add);

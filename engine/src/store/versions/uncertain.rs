@@ -1,9 +1,9 @@
 //! Commits that failed: the store may have applied them, or may do so later.
 //!
-//! RocksDB does: changes whose flush fails because the disk is full stay in its memory and are written when there is
-//! space again. Until another commit has succeeded, it is unknown which of two states a crash would leave. So both are
-//! kept complete: everything that either names stays in the store, and the next commit repeats the changes of the
-//! refused one.
+//! RocksDB behaves like this: changes whose flush fails because the disk is full stay in its memory and are written
+//! when there is space again. Until another commit has succeeded, it is unknown which of two states a crash would
+//! leave. So both are kept complete: everything that either names stays in the store, and the next commit repeats the
+//! changes of the refused one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl UncertainCommits {
         self.generations.extend(added.iter().filter(is_new).cloned());
     }
 
-    /// A commit has succeeded: what it does not name can go.
+    /// A commit has succeeded: what it does not name can be removed.
     pub(super) fn end(&mut self) {
         self.keys.clear();
         self.generations.drain(..).for_each(|generation| generation.mark_obsolete());

@@ -1,9 +1,9 @@
-//! What a record of a MANIFEST says about tables: which it adds, which it removes, and to which family.
+//! The tables in a record of a MANIFEST: which it adds, which it removes, and their family.
 //!
 //! # Format
-//! A record is a sequence of fields, each a tag as varint and what the tag asks for. Tags and fields are those of
-//! RocksDB 11.8 (`db/version_edit.h`, enum `Tag`; `VersionEdit::DecodeFrom`). Tags from 8,192 on are skipped by their
-//! length, as RocksDB does with those that it does not know.
+//! A record is a sequence of fields, each a tag as a varint followed by the data of the tag. Tags and fields are those
+//! of RocksDB 11.8 (`db/version_edit.h`, enum `Tag`; `VersionEdit::DecodeFrom`). Tags from 8,192 on are skipped by
+//! their length, as RocksDB does with those that it does not know.
 //!
 //! | tag | fields | here |
 //! | --- | --- | --- |
@@ -19,13 +19,13 @@
 
 use std::result::Result;
 
-/// Bit of tags that carry their length.
+/// The bit of tags that carry their length.
 const SKIPPABLE: u64 = 1 << 13;
 
-/// What one record does.
+/// The effect of one record.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Edit {
-    /// Number of the family it is about.
+    /// The number of its family.
     pub family: u64,
     /// Name of the family that it creates.
     pub creates: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Edit {
 /// Reads a record's payload.
 ///
 /// # Errors
-/// A field that is not known, or breaks off.
+/// A field is unknown or incomplete.
 pub(super) fn read(payload: &[u8]) -> Result<Edit, String> {
     let mut fields = Fields { rest: payload };
     let mut edit = Edit::default();
@@ -124,7 +124,7 @@ mod tests {
         let edit = Edit { family: 2, adds: vec![129], removes: vec![7], ..Edit::default() };
         assert_eq!(read(&bytes), Ok(edit));
         for cut in 1..bytes.len() {
-            // No prefix panics; where it ends between fields it is a record of its own.
+            // No prefix panics. One that ends between fields is a record by itself.
             let _ = read(&bytes[..cut]);
         }
         assert_eq!(read(&[99]), Err("field 99 of a record is not known".to_owned()));

@@ -1,7 +1,7 @@
-//! A cursor that keeps the database open by itself.
+//! A cursor that keeps the database open.
 //!
-//! RocksDB's iterator borrows the database. A cursor may be kept by a view beside the handle that closes the database,
-//! so it holds the database together with the iterator.
+//! RocksDB's iterator borrows the database. A cursor may be kept by a view while the database is closed through another
+//! handle, so it holds the database together with the iterator.
 
 use std::sync::Arc;
 

@@ -1,13 +1,14 @@
 //! The files that RocksDB writes for people: its log, and its options.
 //!
-//! Nothing reads them: options are passed at each opening, and the log is handed to `tracing`. RocksDB keeps two files of
-//! options of 32 KiB each, and a log of some 100 KiB for each of the last openings, which is most of a small database.
+//! Nothing reads them: options are passed at each opening, and the log goes to `tracing`. RocksDB keeps two files of
+//! options of 32 KiB each, and a log of some 100 KiB for each of the last openings, which is most of the size of a
+//! small database.
 
 use std::path::Path;
 
 use rocksdb::{InfoLogger, LogLevel};
 
-/// Hands what RocksDB would write to its log to `tracing`.
+/// Passes RocksDB's log messages to `tracing`.
 pub(super) fn logger(dir: &Path) -> InfoLogger {
     let dir = dir.display().to_string();
     InfoLogger::new_callback_logger(LogLevel::Warn, move |level, message| {
@@ -26,7 +27,7 @@ pub(super) fn remove_unused(dir: &Path) {
         let is_unused =
             |name: &str| name.starts_with("OPTIONS-") || name == "LOG" || name.starts_with("LOG.old.");
         if name.to_str().is_some_and(is_unused) {
-            // What stays is in nobody's way.
+            // A file that cannot be removed does no harm.
             let _ = std::fs::remove_file(file.path());
         }
     }

@@ -1,11 +1,11 @@
-//! Which tables RocksDB may rewrite together: a table takes along those that overlap it, and these take along others.
+//! The tables that RocksDB may rewrite together: a table includes those that overlap it, and these include others.
 
 use crate::store::kv::KeyRange;
 
-/// A table, as far as it matters here.
+/// The properties of a table that matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Placed {
-    /// It is in level 0, where tables overlap; those of each other level do not overlap each other.
+    /// Whether it is in level 0, where tables overlap. Those of each other level do not overlap each other.
     pub is_upper: bool,
     /// Its first and last keys.
     pub keys: KeyRange,
@@ -56,8 +56,8 @@ impl Tables {
         groups
     }
 
-    /// The tables that removing all keys of `ranges` may rewrite. Tables inside a range are removed first, whole, except
-    /// for those of level 0.
+    /// The tables that removing all keys of `ranges` may rewrite. Except for those of level 0, tables inside a range
+    /// are removed first, as a whole.
     pub(super) fn rewritten_for(self, ranges: &[KeyRange]) -> Vec<KeyRange> {
         let is_removed = |table: &Placed| {
             let (first, last) = &table.keys;
