@@ -4,23 +4,25 @@
 //! dependencies. A slice holds one value for each step of a regular grid; a step without a value is NaN, and infinities
 //! count as missing too. Every function
 //!
-//! - gives the same result for the same input, on every machine and in every run;
+//! - gives the same result for the same input, in every run and on any number of cores;
 //! - accepts any values: what a series lacks is an [`Unfit`] that states the reason, never a panic;
 //! - calls a [`Check`] at least every few milliseconds where it can run longer than that, and stops when the check says
 //!   so;
 //! - has a companion that states the memory it needs, so that the caller can reserve it first.
 //!
 //! # Where to look
-//! [`gaps`] fills missing values. [`decompose`] splits a series into trend, seasons and residual ([`season`] finds the
+//! [`gaps`] fills missing values. [`mod@decompose`] splits a series into trend, seasons and residual ([`season`] finds the
 //! lengths of the seasons). [`anomaly`], [`esd`], [`forest`] and [`outliers`] score what is unusual, [`changepoint`] finds
-//! shifts. [`forecast`] continues a series. [`correlate`] compares series. [`slo`] computes burn rates. [`robust`] and
+//! shifts. [`mod@forecast`] continues a series. [`correlate`] compares series. [`slo`] computes burn rates. [`robust`] and
 //! [`order`] are the statistics below them.
 
 pub mod anomaly;
 pub mod changepoint;
+pub mod correlate;
 pub mod decompose;
 pub mod esd;
 pub mod forecast;
+pub mod forest;
 mod fourier;
 pub mod gaps;
 pub mod order;
