@@ -76,17 +76,50 @@ def told_by_name(files):
     return found
 
 
+GUARD = re.compile(r"\b(Mutex|RwLock|Atomic\w+|ArcSwap\w*|OnceLock|Condvar)\b")
+FIELD = re.compile(r"^    (?:pub(?:\([^)]*\))? )?\w+: *((?:[^,<(\[]|<[^\n]*>|\([^\n]*\)|\[[^\n]*\])*)", re.MULTILINE)
+
+
 def shared_structs(files):
-    """Structs behind an `Arc` that threads change, with the number of their fields; the largest first."""
-    shared = {(file.crate, name) for file in files for name in re.findall(r"\bArc<(\w+)[<>]", file.code)}
-    found = []
+    """Structs that threads share and change, with the number of their fields; the largest first. Shared is what is behind
+    an `Arc`, and what a shared struct owns outside of its locks. It changes if it has a lock or an atomic, itself or in
+    what it owns or shares."""
+    structs = collections.defaultdict(list)
     for file in files:
         for start in re.finditer(r"\bstruct (\w+)[^;({]*\{", file.code):
             body = file.code[start.end():end_of(file.code, start.end() - 1) - 1]
-            if (file.crate, start[1]) in shared and re.search(r"\b(Mutex|RwLock|Atomic\w+|ArcSwap|OnceLock)\b", body):
-                fields = len(re.findall(r"^    (?:pub(?:\([^)]*\))? )?\w+:", body, re.MULTILINE))
-                found.append((fields, f"{file.path}: {start[1]}, {fields} fields"))
-    return [text for _, text in sorted(found, key=lambda pair: -pair[0])], max(number for number, _ in found)
+            structs[file.crate, start[1]].append((file, start[1], [field[1] for field in FIELD.finditer(body)]))
+
+    def named(file, types):
+        """The structs that some types in a file name: its own, what it imports by a path from the crate, or
+        else what is inside its module."""
+        for name in set(re.findall(r"\b[A-Z]\w*", types)):
+            if re.search(rf"\b(?:enum|trait|type) {name}\b", file.code):
+                continue
+            found = structs[file.crate, name]
+            paths = [path[:-1] for path in file.paths if path[-1] == name] or [file.module]
+            inside = [one for one in found if any(one[0].module[:len(path)] == path for path in paths)]
+            yield from [one for one in found if one[0] is file] or inside
+
+    def owned(one):
+        file, _, fields = one
+        return named(file, " ".join(re.sub(r"\b(Mutex|RwLock|Weak|Arc|ArcSwap)<[^\n]*", "", field) for field in fields))
+
+    def changes(one, seen=()):
+        file, _, fields = one
+        inside = [*owned(one), *named(file, " ".join(re.findall(r"\bArc<[^\n]*", "\n".join(fields))))]
+        return GUARD.search(" ".join(fields)) or any(changes(other, (*seen, one)) for other in inside if other not in seen)
+
+    left = [one for file in files for name in re.findall(r"\bArc<(\w+)[<>]", file.code) for one in named(file, name)]
+    shared = []
+    while left:
+        one = left.pop()
+        if one not in shared:
+            shared.append(one)
+            left += owned(one)
+    found = [(len(one[2]), f"{one[0].path}: {one[1]}, {len(one[2])} fields") for one in shared if changes(one)]
+    found.sort(key=lambda pair: (-pair[0], pair[1]))
+    return [text for _, text in found], found[0][0]
 
 
 def undocumented(files):

@@ -44,6 +44,7 @@ class File:
         self.code = blank(self.text)
         self.test_modules, self.lines = set(), self.text.count("\n")
         self.without_tests()
+        self.paths = set(self.named())
 
     def without_tests(self):
         """Removes the items under `#[cfg(test)]` from `code`, and counts the other lines."""

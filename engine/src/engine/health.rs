@@ -71,10 +71,10 @@ impl Engine {
         let wal = log.map(Wal::stats).unwrap_or_default();
         let store =
             shared.versions.kv().failure().map(|reason| Error::Poisoned(reason.to_owned()).to_string());
-        let refuses =
+        let poisoned =
             wal.poisoned.then(|| "writes are refused because an fsync of the log failed".to_owned());
         Health {
-            refuses_writes: store.or(refuses),
+            refuses_writes: store.or(poisoned),
             writes_fail: log.and_then(Wal::failing).filter(|_| !wal.disk_full),
             flushes_fail: shared.flusher.failing(),
             disk_full: wal.disk_full,

@@ -7,7 +7,8 @@
 //! a delete adds its tombstone without it). Only the first two are held across reads of the store. The commit lock is
 //! held while bytes are copied into the WAL's buffer and while batches are added to the head, and across an fsync only
 //! when a flush begins, just after another fsync. A thread that holds it never takes the edit lock, which is held across
-//! commits of the store.
+//! commits of the store. The locks of `Jobs` and `Admission` are held for a look; that of `Lifecycle` only by closing,
+//! which takes all others inside.
 //!
 //! # Invariants
 //! E1. A sample is visible only after its WAL record is durable (according to the durability option), and acknowledged

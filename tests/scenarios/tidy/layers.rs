@@ -2,7 +2,7 @@
 //!
 //! The crates stand as server over facade (the root package) over query over engine. The server, the examples and the programs
 //! that embed name the facade alone, and so show that it is the whole database. Inside a crate, and
-//! inside the server's `api/`, each module has a level; a module names only modules of a lower level, but for the
+//! inside some of its folders, each module has a level; a module names only modules of a lower level, but for the
 //! vocabulary of level 0, which is one. `lib.rs`, `main.rs` and the folder's own `mod.rs` name all. A new folder is given
 //! its level here, on purpose.
 
@@ -62,6 +62,29 @@ const LEVELS: &[Levels] = &[
             ("view", 4),
             ("compact", 5),
             ("engine", 6),
+        ],
+    },
+    Levels {
+        root: "engine/src/engine/",
+        path: "crate::engine::",
+        modules: &[
+            ("health", 0),
+            ("jobs", 0),
+            ("known", 0),
+            ("lifecycle", 0),
+            ("memory", 0),
+            ("retention", 0),
+            ("shortened", 0),
+            ("subscribe", 0),
+            ("base", 1),
+            ("admit", 2),
+            ("directory", 2),
+            ("notes", 3),
+            ("report", 3),
+            ("snapshot", 3),
+            ("write", 3),
+            ("upkeep", 4),
+            ("open", 5),
         ],
     },
     Levels {
@@ -366,6 +389,10 @@ mod tests {
         );
         assert_eq!(findings("query/src/exec/call.rs", "use super::aggregate;").len(), 1);
         assert_eq!(findings("query/src/functions/window/slide.rs", "use super::super::table;").len(), 1);
+        assert_eq!(
+            findings("engine/src/engine/admit/idle.rs", "use crate::engine::{Engine, write::Writer};"),
+            ["admit (level 2) names write (level 3): only lower levels may be named"]
+        );
         assert!(findings("query/src/exec/mod.rs", "use finish::range; use self::call;").is_empty());
         assert_eq!(findings("query/src/exec/novelty.rs", "").len(), 1);
     }

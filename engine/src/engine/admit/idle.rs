@@ -46,8 +46,8 @@ impl IdleSearch {
         }
     }
 
-    /// A series was refused because memory is full, or because there are too many: the flush job is to look, at once or
-    /// soon.
+    /// Notes that a series was refused because memory is full, or because there are too many, and makes the flush job
+    /// look: at once if it is urgent, else within a second.
     pub fn want_room(&self, is_urgent: bool) {
         self.wants_room.store(true, Ordering::SeqCst);
         if is_urgent {

@@ -19,7 +19,6 @@ use crate::engine::base::Base;
 use crate::engine::duration_ns;
 use crate::engine::jobs::Jobs;
 use crate::engine::upkeep::verify::{Reading, VerifyReport, verify_partition};
-
 use crate::model::PartitionId;
 use crate::stats::Stats;
 use crate::store::catalogue::Generation;

@@ -160,6 +160,7 @@ impl Engine {
 /// Turns a request into rows of a batch.
 struct RemoteWriter<'p> {
     shared: &'p Shared,
+    /// Series by the bytes that name them.
     known: &'p RemoteCache,
     version: RemoteVersion,
     keys: Keys,
@@ -327,14 +328,13 @@ impl RemoteWriter<'_> {
     }
 
     fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
-        let cache = self.known;
         let mut key = series.key(&mut self.scratch, self.shared.options.label_bytes_per_series)?;
         if let Some(tenant) = self.tenant {
             self.tenant_key.truncate(Keys::prefix_len(tenant));
             self.tenant_key.extend_from_slice(key);
             key = &self.tenant_key;
         }
-        if let Some(known) = cache.get(self.keys, key) {
+        if let Some(known) = self.known.get(self.keys, key) {
             return Ok(known);
         }
         let mut labels = series.labels()?;
@@ -359,7 +359,7 @@ impl RemoteWriter<'_> {
         if self.newcomers.len() > known {
             self.learned.push(key.into());
         }
-        cache.insert(self.keys, key, &found);
+        self.known.insert(self.keys, key, &found);
         Ok(found)
     }
 
