@@ -510,9 +510,9 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// The last flush failed; nothing acknowledged is lost. [`ErrorKind::StillInUse`](crate::ErrorKind::StillInUse)
-    /// if reads are under way after ten seconds, or in the calling thread, as in the closure of an export: the directory is unlocked
-    /// when the last of them ends.
+    /// The last flush failed; nothing acknowledged is lost. An append that had begun, and that nothing waited for, could not
+    /// be stored. [`ErrorKind::StillInUse`](crate::ErrorKind::StillInUse) if reads are under way after ten seconds, or in the
+    /// calling thread, as in the closure of an export: the directory is unlocked when the last of them ends.
     pub fn close(&self) -> Result<()> {
         Ok(self.engine.close()?)
     }

@@ -34,6 +34,11 @@ def write_hour(server, hour):
     return server.write(lines, precision="s")[0]
 
 
+def logged(server):
+    with open(server.log_path, errors="replace") as file:
+        return file.read()
+
+
 def hours(server):
     """The hours that have samples."""
     at = START + (HOURS + 1) * HOUR
@@ -55,6 +60,11 @@ def main(checks, log):
         refused = wait_for("a refusal", lambda: (status := write_hour(server, HOURS - 1)) != 204 and status)
         checks.equal("on a full disk a write is refused", refused, 507)
         checks.equal("and everything is answered", hours(server), list(range(HOURS)))
+        for path in ("/-/healthy", "/-/ready"):
+            status, body = server.request("GET", path)
+            checks.holds(f"{path} is 200 and names it", status == 200 and b"The disk is full" in body, f"{status} {body}")
+        checks.equal("so does a metric", server.metric("barograph_db_disk_full"), 1)
+        checks.contains("and the log", logged(server), "the disk is full: writes are refused")
         fill(other)
     with server.running():
         checks.equal("a start on the full disk answers", hours(server), list(range(HOURS)))
@@ -71,6 +81,10 @@ def main(checks, log):
         os.truncate(other, 0)
         resumed = wait_for("writes to resume", lambda: (status := write_hour(server, HOURS - 1)) != 507 and status, 0.2)
         checks.equal("with space, writes resume without a restart", resumed, 204)
+        status, body = server.request("GET", "/-/healthy")
+        checks.equal("nothing is wrong any more", (status, body), (200, b"Barograph is healthy.\n"))
+        checks.equal("for the metric too", server.metric("barograph_db_disk_full"), 0)
+        checks.contains("and the log", logged(server), "the disk has space again")
     with server.running():
         checks.equal("after a kill it is all there", hours(server), kept)
 

@@ -147,7 +147,8 @@ impl Engine {
     /// Calls that are under way complete, and closing waits for them; later calls return [`Error::Closed`].
     ///
     /// # Errors
-    /// The last flush failed; nothing acknowledged is lost, because the WAL still has it. [`Error::StillInUse`] if reads
+    /// The last flush failed; nothing acknowledged is lost, because the WAL still has it. An append that was begun, and not
+    /// waited for, could not be stored. [`Error::StillInUse`] if reads
     /// are under way after ten seconds, or in the calling thread: the last of them to end releases the directory.
     pub fn close(&self) -> Result<()> {
         self.close_within(CLOSE_PATIENCE)
@@ -157,12 +158,13 @@ impl Engine {
         let shared = &self.shared;
         shared.lifecycle.close(patience, || {
             shared.jobs.stop();
+            let begun = shared.writer.complete_deferred();
             let flushed =
                 if shared.lifecycle.is_read_only() { Ok(()) } else { shared.flusher.flush().map(drop) };
             if flushed.is_ok() && shared.options.background {
                 shared.merge_at_close();
             }
-            flushed.and(shared.writer.close())
+            begun.and(flushed).and(shared.writer.close())
         })
     }
 }

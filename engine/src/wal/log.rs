@@ -132,6 +132,7 @@ impl Wal {
             written: durable,
             poisoned: None,
             disk_full: false,
+            is_full_logged: false,
             stored_bytes: options.stored_bytes,
             reserve_bytes: reserve,
             segments: recovered.segments,
@@ -260,9 +261,18 @@ impl Wal {
     /// Makes everything that was appended so far durable, whatever the policy.
     ///
     /// # Errors
-    /// As [`Wal::wait_for`].
+    /// As [`Wal::wait_for`]: some of it is removed.
     pub fn sync(&self) -> Result<()> {
         self.shared.sync()
+    }
+
+    /// Ends all waiting: what was appended so far is durable, or is removed because it could not be written. Those who
+    /// wait for it get the reason.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; [`Error::Io`] or [`Error::DiskFull`] if there was nothing to remove.
+    pub fn settle(&self) -> Result<()> {
+        self.shared.settle()
     }
 
     /// Closes the current segment and returns the last sequence number in it: once everything up to there is stored
@@ -285,7 +295,7 @@ impl Wal {
     pub fn truncate_to(&self, seq: u64) -> Result<()> {
         let shared = &*self.shared;
         // Writes the seal that a rotation left waiting. If that fails, its segment stays for the next call.
-        let _ = shared.sync();
+        let _ = shared.settle();
         let _files = shared.files.lock();
         let doomed: Vec<Segment> = shared
             .state
@@ -373,13 +383,23 @@ impl Shared {
     }
 
     fn sync(&self) -> Result<()> {
-        let last = {
-            let state = self.state.lock();
-            state.refuse_poisoned()?;
-            state.buffer.last_seq()
-        };
-        // A seal may wait although its records are durable.
-        self.drive(true, |state| Ok(state.durable >= state.still(last) && !state.buffer.seal_waits()))
+        let newest = self.newest()?;
+        self.drive(true, |state| {
+            state.refuse_lost(newest)?;
+            Ok(state.is_durable(newest.seq))
+        })
+    }
+
+    fn settle(&self) -> Result<()> {
+        let newest = self.newest()?;
+        self.drive(true, |state| Ok(state.is_durable(newest.seq)))
+    }
+
+    /// The ticket of the last record so far.
+    fn newest(&self) -> Result<Ticket> {
+        let state = self.state.lock();
+        state.refuse_poisoned()?;
+        Ok(Ticket { seq: state.buffer.last_seq(), term: state.removals.terms() })
     }
 
     /// Makes durable what the file `durable` states. A failure weakens the check of the log, as a failed write of the
@@ -472,6 +492,7 @@ impl Shared {
             }
             Err(error) => Err(self.take_back(&mut state, error)),
         };
+        self.log_space(&mut state);
         state.is_led = false;
         self.done.notify_all();
         (state, result)

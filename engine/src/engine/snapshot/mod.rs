@@ -89,7 +89,7 @@ impl Engine {
         permissions::hide(dest)?;
         fail_point!("snapshot.begun");
         let _at_rest = shared.at_rest();
-        let copied = wal.sync().and_then(|()| {
+        let copied = wal.settle().and_then(|()| {
             let seq = wal.durable_seq();
             work.check()?;
             shared.versions.kv().checkpoint(&dest.join("store"))?;

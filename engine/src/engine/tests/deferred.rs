@@ -82,6 +82,25 @@ fn a_later_append_a_flush_and_the_end_complete_what_was_begun() {
     assert_eq!(seconds(&engine), [0, 1, 2, 3, 4], "the end of the engine completes it");
 }
 
+/// The program waits for none of them and relies on closing.
+#[test]
+fn closing_reports_begun_appends_that_could_not_be_stored() {
+    for fault in [Fault::Error, Fault::DiskFull] {
+        let (dir, kv, fs) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()), FaultyFs::sound());
+        let engine = open(&dir, &kv, &fs, Durability::Always);
+        engine.append(&batch(0)).unwrap();
+        let lost = [engine.begin_append(&batch(1)).unwrap(), engine.begin_append(&batch(2)).unwrap()];
+        fs.fail(fault, fs.calls());
+        let error = engine.close().unwrap_err();
+        assert!(matches!(error, Error::Io { .. } | Error::DiskFull { .. }), "{fault:?}: {error}");
+        assert!(lost.iter().all(|pending| engine.is_appended(pending).is_err()), "{fault:?}");
+        engine.close().unwrap();
+        drop(engine);
+        let engine = open(&dir, &kv, &FaultyFs::sound(), Durability::Always);
+        assert_eq!(seconds(&engine), [0], "{fault:?}");
+    }
+}
+
 #[test]
 fn a_failed_sync_refuses_all_that_it_would_have_covered() {
     for (fault, is_poisoned) in [(Fault::Error, false), (Fault::DiskFull, false), (Fault::SyncError, true)] {

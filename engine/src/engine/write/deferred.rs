@@ -88,11 +88,19 @@ impl Writer {
 
     /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory.
     pub fn settle_deferred(&self) {
+        // A failure is reported to those who wait for the records that it removed.
+        let _ = self.complete_deferred();
+    }
+
+    /// The same for a caller that reports a failure.
+    ///
+    /// # Errors
+    /// Those of the log: some of them are not stored.
+    pub fn complete_deferred(&self) -> Result<()> {
         if !self.has_deferred.swap(false, Ordering::SeqCst) {
-            return;
+            return Ok(());
         }
         let newest = self.commit.lock().pending.back().map(|pending| pending.ticket);
-        // A failure is reported to those who wait for the records that it removed.
-        let _ = self.wait_durable(newest);
+        self.wait_durable(newest)
     }
 }

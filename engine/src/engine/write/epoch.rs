@@ -34,7 +34,7 @@ impl Writer {
         };
         if let Some(wal) = self.log.as_ref().filter(|_| is_any()) {
             // Turning to a new segment syncs the old one, for which writers would wait; now little is left of it.
-            wal.sync()?;
+            wal.settle()?;
         }
         let mut commit = self.commit.lock();
         // The cut divides the log: everything before it is in the head, and records after it define their series
@@ -85,7 +85,7 @@ impl CommitContext for Writer {
 
     fn sync_log(&self, seq: u64) -> Result<()> {
         match &self.log {
-            Some(wal) if seq > wal.durable_seq() => Wal::sync(wal),
+            Some(wal) if seq > wal.durable_seq() => Wal::settle(wal),
             _ => Ok(()),
         }
     }

@@ -93,7 +93,7 @@ impl Writer {
     pub(super) fn settle_all(&self, commit: &mut CommitState) {
         if let Some(wal) = self.log.as_ref().filter(|_| !commit.pending.is_empty()) {
             // The log has removed the records that it could not make durable.
-            let _ = wal.sync();
+            let _ = wal.settle();
             self.settle(commit);
             debug_assert!(commit.pending.is_empty(), "each record is safe or lost after a sync");
         }

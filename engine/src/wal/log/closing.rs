@@ -17,8 +17,9 @@ impl Wal {
     /// # Errors
     /// As [`Wal::wait_for`]; the files are closed all the same.
     pub fn close(&self) -> Result<()> {
-        self.stop_ticker();
         let shared = &*self.shared;
+        let newest = shared.newest();
+        self.stop_ticker();
         if shared.state.lock().is_closed {
             return Ok(());
         }
@@ -31,7 +32,8 @@ impl Wal {
                 state.is_closed = true;
                 shared.writer.lock().close();
                 shared.done.notify_all();
-                return done;
+                // What the end of the regular syncs could not write.
+                return done.and(newest.and_then(|newest| state.refuse_lost(newest)));
             }
         }
     }

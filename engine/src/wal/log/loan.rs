@@ -57,6 +57,19 @@ impl Shared {
         }
     }
 
+    /// Says in the program's log when the disk has become full, and when it has space again. The caller is the leader.
+    pub(super) fn log_space(&self, state: &mut MutexGuard<'_, State>) {
+        let is_full = state.disk_full;
+        if std::mem::replace(&mut state.is_full_logged, is_full) == is_full {
+            return;
+        }
+        let dir = self.dir.display();
+        MutexGuard::unlocked(state, || match is_full {
+            true => tracing::warn!(%dir, "the disk is full: writes are refused until there is space"),
+            false => tracing::warn!(%dir, "the disk has space again: writes are accepted"),
+        });
+    }
+
     /// Changes the writer as a leader, without holding `state` meanwhile.
     fn lead<T>(&self, change: impl FnOnce(&mut Writer) -> T) -> (MutexGuard<'_, State>, T) {
         let mut state = self.idle(self.state.lock());

@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) failing: Option<String>,
     pub(super) poisoned: Option<String>,
     pub(super) disk_full: bool,
+    /// Whether the program's log says that the disk is full.
+    pub(super) is_full_logged: bool,
     /// Bytes that the caller stores elsewhere.
     pub(super) stored_bytes: u64,
     /// Size that the reserve has, or could not be given.
@@ -65,6 +67,18 @@ impl State {
             Fate::Open => self.refuse_poisoned().map(|()| false),
             Fate::Lost => Err(self.removals.reason(ticket)),
         }
+    }
+
+    /// Refuses if the records of a ticket, which waited or were safe, were removed.
+    pub(super) fn refuse_lost(&self, ticket: Ticket) -> Result<()> {
+        let is_lost = self.removals.floor(ticket.term).is_some_and(|floor| floor < ticket.seq);
+        if is_lost { Err(self.removals.reason(ticket)) } else { Ok(()) }
+    }
+
+    /// Whether everything up to `seq` that was not removed is on the disk, and so is the seal of a segment that ended.
+    pub(super) fn is_durable(&self, seq: u64) -> bool {
+        // A seal may wait although its records are durable.
+        self.durable >= self.still(seq) && !self.buffer.seal_waits()
     }
 
     /// The last sequence number up to `seq` that can still be waited for: the records after it were removed.

@@ -1,5 +1,7 @@
 //! Whatever call fails, what was acknowledged is there after the next open.
 
+use std::time::Duration;
+
 use super::*;
 use crate::wal::fs::faulty::Fault;
 
@@ -287,4 +289,109 @@ fn what_was_written_early_is_taken_back_with_the_rest() {
     put(&wal, 1, b"another");
     drop(wal);
     assert_eq!(open(dir.path()).1, [(1, 1, b"acked".to_vec()), (2, 1, b"another".to_vec())]);
+}
+
+/// Nobody waits for the records, so nobody else would be given the error.
+#[test]
+fn a_sync_reports_that_it_removed_records() {
+    for fault in [Fault::Error, Fault::DiskFull, Fault::ShortWrite] {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = FaultyFs::sound();
+        let (wal, _, _) =
+            open_on(Arc::new(fs.clone()), dir.path(), options(1 << 20), Recovery::Refuse, 0).unwrap();
+        put(&wal, 1, b"acked");
+        let fail = || {
+            wal.append(1, &[b"lost"]).unwrap();
+            wal.append(1, &[b"lost too"]).unwrap();
+            fs.fail(fault, fs.calls());
+        };
+        fail();
+        let error = wal.sync().unwrap_err();
+        assert!(matches!(error, Error::Io { .. } | Error::DiskFull { .. }), "{fault:?}: {error}");
+        fs.mend();
+        wal.sync().unwrap_or_else(|error| panic!("{fault:?}: it was reported: {error}"));
+        fail();
+        wal.settle().unwrap_or_else(|error| panic!("{fault:?}: what is left is durable: {error}"));
+        fs.mend();
+        assert_eq!(put(&wal, 1, b"after"), 2, "{fault:?}");
+        wal.close().unwrap();
+        drop(wal);
+        let (_, records) = open(dir.path());
+        assert_eq!(records, [(1, 1, b"acked".to_vec()), (2, 1, b"after".to_vec())], "{fault:?}");
+    }
+}
+
+/// The last of the regular syncs fails.
+#[test]
+fn closing_reports_records_that_could_not_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = FaultyFs::sound();
+    let options = WalOptions { sync: SyncPolicy::Interval(Duration::from_secs(3600)), ..options(1 << 20) };
+    let (wal, _, _) = open_on(Arc::new(fs.clone()), dir.path(), options, Recovery::Refuse, 0).unwrap();
+    wal.append(1, &[b"lost"]).unwrap();
+    fs.fail(Fault::Error, fs.calls());
+    assert!(matches!(wal.close(), Err(Error::Io { .. })));
+    drop(wal);
+    assert_eq!(open(dir.path()).1, []);
+}
+
+/// Collects the messages of warnings.
+#[derive(Clone, Default)]
+struct Heard(Arc<parking_lot::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Heard {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message<'a>(&'a mut String);
+        impl tracing::field::Visit for Message<'_> {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    *self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = String::new();
+        event.record(&mut Message(&mut message));
+        self.0.lock().push(message);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_full_disk_and_its_end_are_logged_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = FaultyFs::sound();
+    let heard = Heard::default();
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (wal, _, _) =
+            open_on(Arc::new(fs.clone()), dir.path(), options(1 << 20), Recovery::Refuse, 0).unwrap();
+        for _ in 0..2 {
+            put(&wal, 1, b"taken");
+            assert_eq!(*heard.0.lock(), [""; 0]);
+            fs.fail(Fault::DiskFull, fs.calls());
+            for _ in 0..3 {
+                let refused = wal.append(1, &[b"refused"]).and_then(|seq| wal.sync_to(seq));
+                assert!(matches!(refused, Err(Error::DiskFull { .. })), "{refused:?}");
+            }
+            fs.mend();
+            put(&wal, 1, b"taken");
+            let heard = std::mem::take(&mut *heard.0.lock());
+            let begins = heard.iter().map(|message| message.split(':').next().unwrap_or(""));
+            assert_eq!(begins.collect::<Vec<_>>(), ["the disk is full", "the disk has space again"]);
+        }
+    });
 }
