@@ -2,8 +2,8 @@
 
 use parking_lot::Mutex;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::store::memory::MemoryKv;
@@ -31,10 +31,14 @@ pub(super) struct FaultyKv {
     pub(super) tables: Mutex<Vec<KeyRange>>,
     /// How often records were rewritten.
     pub(super) rewritten_records: AtomicU64,
+    /// Tables of chunks that come while others are read, the next one last.
+    pub(super) coming: Mutex<Vec<KeyRange>>,
     /// What was settled.
     pub(super) settled: Mutex<Vec<KeyRange>>,
     /// The ranges of chunks that were removed, and how.
     pub(super) removals: Mutex<Vec<(Removal, KeyRange)>>,
+    /// Why the store takes no change any more.
+    pub(super) failure: OnceLock<String>,
     /// Called before each call is answered, except for calls that the hook makes.
     hook: Mutex<Option<Hook>>,
 }
@@ -62,8 +66,10 @@ impl FaultyKv {
             is_passing: AtomicBool::default(),
             tables: Mutex::default(),
             rewritten_records: AtomicU64::new(0),
+            coming: Mutex::default(),
             settled: Mutex::default(),
             removals: Mutex::default(),
+            failure: OnceLock::new(),
             hook: Mutex::default(),
         })
     }
@@ -182,6 +188,16 @@ impl Kv for FaultyKv {
         self.step(|| self.inner.remove_ranges(family, ranges, removal))
     }
 
+    fn remove_read(&self, family: Family, ranges: Vec<KeyRange>, _read: &[KeyRange]) -> Result<bool> {
+        if family == Family::Chunks
+            && let Some(table) = self.coming.lock().pop()
+        {
+            self.tables.lock().push(table);
+            return Ok(false);
+        }
+        self.remove_ranges(family, ranges, Removal::All).map(|()| true)
+    }
+
     fn rewritten(&self, family: Family, ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
         let is_touched = |(first, last): &&KeyRange| {
             family == Family::Chunks && ranges.iter().any(|(start, end)| first < end && start <= last)
@@ -193,7 +209,7 @@ impl Kv for FaultyKv {
         Ok(if family == Family::Chunks { self.tables.lock().clone() } else { Vec::new() })
     }
 
-    fn settle(&self, _family: Family, spans: &[KeyRange]) -> Result<()> {
+    fn settle(&self, _family: Family, spans: &[KeyRange], _read: &[KeyRange]) -> Result<()> {
         self.settled.lock().extend_from_slice(spans);
         Ok(())
     }
@@ -205,6 +221,10 @@ impl Kv for FaultyKv {
 
     fn checkpoint(&self, dir: &Path) -> Result<()> {
         self.inner.checkpoint(dir)
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     fn stats(&self) -> KvStats {

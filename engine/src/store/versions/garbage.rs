@@ -3,24 +3,29 @@
 //!
 //! A table that also has other keys is rewritten. After RocksDB has met a damaged block while it rewrites tables, it
 //! accepts no further changes. So tables are read first, with all that may be rewritten together with them, and are
-//! left alone if one of them is damaged. Damage elsewhere changes nothing.
+//! left alone if one of them is damaged. Damage elsewhere changes nothing. If a flush adds a table in between that would
+//! be rewritten with them, the store rewrites nothing and the tables are read again.
 
 use crate::Result;
 use crate::model::TimeRange;
 use crate::store::catalogue::Catalogue;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Cursor, Family, KeyRange, Kv, Removal};
-use crate::store::versions::Versions;
+use crate::store::versions::{Unreadable, Versions};
 
 /// Families whose tables are large.
 const BULK: [Family; 3] = [Family::Chunks, Family::Index, Family::Events];
+/// How often tables are read for one removal, if each time more have come.
+const TRIES: u32 = 3;
 
 impl Versions {
     /// Removes the ranges of generations that no reader uses any more.
     pub(crate) fn collect(&self) -> Result<()> {
         let dead = self.obsolete.take();
         fail_point!("bury.begun");
-        let removed = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &dead);
+        let mut unreadable = self.unreadable.lock();
+        let removed = remove_ranges(&*self.kv, &self.current_owned(), &mut unreadable, &BULK, &dead);
+        drop(unreadable);
         let (stay, done) = match removed {
             Ok(stay) => (stay, Ok(())),
             Err(error) => (dead, Err(error)),
@@ -37,7 +42,8 @@ impl Versions {
             let editing = self.editing.lock();
             prefixes.retain(|prefix| !editing.uncertain.names(*prefix));
         }
-        let stay = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &prefixes);
+        let mut unreadable = Unreadable::default();
+        let stay = remove_ranges(&*self.kv, &self.current_owned(), &mut unreadable, &BULK, &prefixes);
         self.obsolete.add(stay.unwrap_or_else(|error| {
             tracing::warn!(%error, "unused output could not be removed; removal will be retried");
             prefixes
@@ -46,13 +52,16 @@ impl Versions {
 
     /// Rewrites tables where so many overlap, unless they are damaged.
     pub(crate) fn settle_tables(&self, overlapping_min: usize) -> Result<()> {
+        let mut unreadable = self.unreadable.lock();
         for family in BULK {
-            let mut overlaps = overlaps(self.kv.unsettled(family)?);
+            let tables = self.kv.unsettled(family)?;
+            let mut overlaps = overlaps(tables.clone());
             overlaps.retain(|span| span.overlapping >= overlapping_min);
-            let damaged = damaged(&*self.kv, &self.current_owned(), family, &overlaps)?;
+            let damaged = damaged(&*self.kv, &self.current_owned(), &mut unreadable, family, &overlaps)?;
             overlaps.retain(|span| !damaged.contains(&span.keys));
             if !overlaps.is_empty() {
-                self.kv.settle(family, &overlaps.into_iter().map(|span| span.keys).collect::<Vec<_>>())?;
+                let spans: Vec<KeyRange> = overlaps.into_iter().map(|span| span.keys).collect();
+                self.kv.settle(family, &spans, &tables)?;
             }
         }
         Ok(())
@@ -67,27 +76,52 @@ impl Versions {
 pub(crate) fn remove_ranges(
     kv: &dyn Kv,
     catalogue: &Catalogue,
+    unreadable: &mut Unreadable,
     families: &[Family],
     prefixes: &[Prefix],
 ) -> Result<Vec<Prefix>> {
     let ranges: Vec<KeyRange> = prefixes.iter().map(Prefix::range).collect();
     let mut stays = vec![false; ranges.len()];
-    for &family in families {
-        let overlaps = overlaps(kv.rewritten(family, &ranges)?);
-        let damaged = damaged(kv, catalogue, family, &overlaps)?;
-        for (stays, (start, end)) in stays.iter_mut().zip(&ranges) {
-            *stays |= damaged.iter().any(|(first, last)| first < end && start <= last);
-        }
-    }
-    let those = |is_staying: bool| {
-        let chosen = ranges.iter().zip(&stays).filter(move |(_, stays)| **stays == is_staying);
+    let those = |stays: &[bool], is_staying: bool| {
+        let chosen = ranges.iter().zip(stays).filter(move |(_, stays)| **stays == is_staying);
         chosen.map(|(range, _)| range.clone()).collect::<Vec<_>>()
     };
+    // What stays in one family stays in all, so that its prefix is known.
+    let mut read = Vec::with_capacity(families.len());
     for &family in families {
-        kv.remove_ranges(family, those(true), Removal::WholeTables)?;
-        kv.remove_ranges(family, those(false), Removal::All)?;
+        read.push(mark_damaged(kv, catalogue, unreadable, family, &ranges, &mut stays)?);
+    }
+    for (&family, read) in families.iter().zip(&mut read) {
+        for tries_left in (0..TRIES).rev() {
+            kv.remove_ranges(family, those(&stays, true), Removal::WholeTables)?;
+            if kv.remove_read(family, those(&stays, false), read)? {
+                break;
+            }
+            match tries_left {
+                0 => stays.fill(true),
+                _ => *read = mark_damaged(kv, catalogue, unreadable, family, &ranges, &mut stays)?,
+            }
+        }
     }
     Ok(prefixes.iter().zip(stays).filter(|(_, stays)| *stays).map(|(prefix, _)| *prefix).collect())
+}
+
+/// Reads the tables of a family that removing `ranges` may rewrite, and marks the ranges with keys in tables that must
+/// stay. Returns the tables.
+fn mark_damaged(
+    kv: &dyn Kv,
+    catalogue: &Catalogue,
+    unreadable: &mut Unreadable,
+    family: Family,
+    ranges: &[KeyRange],
+    stays: &mut [bool],
+) -> Result<Vec<KeyRange>> {
+    let tables = kv.rewritten(family, ranges)?;
+    let damaged = damaged(kv, catalogue, unreadable, family, &overlaps(tables.clone()))?;
+    for (stays, (start, end)) in stays.iter_mut().zip(ranges) {
+        *stays |= damaged.iter().any(|(first, last)| first < end && start <= last);
+    }
+    Ok(tables)
 }
 
 /// Tables that overlap each other, directly or through others.
@@ -125,6 +159,7 @@ fn overlaps(mut tables: Vec<KeyRange>) -> Vec<Overlap> {
 fn damaged(
     kv: &dyn Kv,
     catalogue: &Catalogue,
+    unreadable: &mut Unreadable,
     family: Family,
     overlaps: &[Overlap],
 ) -> Result<Vec<KeyRange>> {
@@ -133,7 +168,10 @@ fn damaged(
     let mut damaged = Vec::new();
     for Overlap { keys, .. } in overlaps {
         let (first, last) = keys;
+        let span = (family, keys.clone());
         if aside.iter().any(|(start, end)| first < end && start <= last) {
+            damaged.push(keys.clone());
+        } else if !unreadable.is_due(&span) {
             damaged.push(keys.clone());
         } else if let Err(error) = read_through(&mut *kv.probe(family), first, last) {
             if !error.is_damage() {
@@ -141,6 +179,9 @@ fn damaged(
             }
             tracing::warn!(%error, "tables that cannot be read are not rewritten");
             damaged.push(keys.clone());
+            unreadable.add(span);
+        } else {
+            unreadable.forget(&span);
         }
     }
     Ok(damaged)

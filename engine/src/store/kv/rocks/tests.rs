@@ -177,7 +177,7 @@ fn a_probe_reads_what_was_removed_and_is_still_in_a_table() {
     let dir = TempDir::new().expect("a folder");
     let kv = open(dir.path());
     fill(&kv);
-    kv.settle(Family::Chunks, &[(vec![], vec![0xff])]).expect("settled");
+    settle_all(&kv);
     let table = only_table(&kv, Family::Chunks);
     let opened = kv.opened().expect("it is open");
     let chunks = opened.family(Family::Chunks);
@@ -200,6 +200,47 @@ fn a_probe_reads_what_was_removed_and_is_still_in_a_table() {
     assert!(step.is_err_and(|error| error.is_damage()), "the block is damaged");
 }
 
+/// Files that are gone, and files that the disk cannot read, are lost data: that is no error that passes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_table_that_is_gone_or_cannot_be_read_is_damage() {
+    const TABLES: u8 = 40;
+    type Lose = fn(&Path) -> std::io::Result<()>;
+    let ways: [(&str, Lose); 2] = [
+        ("No such file or directory", |_| Ok(())),
+        // Nothing is mapped at the start of a process's memory, so reading it there is an I/O error.
+        ("Input/output error", |path| std::os::unix::fs::symlink("/proc/self/mem", path)),
+    ];
+    for (what, lose) in ways {
+        let dir = TempDir::new().expect("a folder");
+        let kv = open(dir.path());
+        let table = |key| {
+            let mut table = kv.table(Family::Chunks).expect("a table");
+            table.put(&[key], b"value").expect("a row");
+            table.finish().expect("a table")
+        };
+        kv.ingest(Family::Chunks, (0..TABLES).map(table).collect()).expect("taken in");
+        kv.close();
+        // RocksDB opens some tables now, and the others when they are read.
+        let kv = open(dir.path());
+        for name in listed(&kv).keys() {
+            let path = dir.path().join("store").join(name.trim_start_matches('/'));
+            std::fs::remove_file(&path).and_then(|()| lose(&path)).expect("removed");
+        }
+        let mut failed = 0;
+        for key in 0..TABLES {
+            let mut cursor = kv.cursor(Family::Chunks);
+            for error in
+                [kv.get(Family::Chunks, &[key]).err(), cursor.seek(&[key]).err()].into_iter().flatten()
+            {
+                assert!(error.is_damage() && error.to_string().contains(what), "{error}");
+                failed += 1;
+            }
+        }
+        assert!(failed >= 2, "{failed} reads failed");
+    }
+}
+
 /// A removed record is hidden by a later table, until the records are rewritten.
 #[test]
 fn rewritten_records_have_nothing_of_removed_ones() {
@@ -217,6 +258,49 @@ fn rewritten_records_have_nothing_of_removed_ones() {
     kv.rewrite_records().expect("rewritten");
     assert_eq!(entries(), (1, 0));
     assert_eq!(kv.get(Family::Meta, b"b").expect("readable").as_deref(), Some(&b"kept"[..]));
+}
+
+/// Rewrites all tables of chunks.
+fn settle_all(kv: &RocksKv) {
+    let tables: Vec<KeyRange> = listed(kv).into_values().map(|(_, keys)| keys).collect();
+    kv.settle(Family::Chunks, &[(vec![], vec![0xff])], &tables).expect("settled");
+}
+
+/// A flush takes a table in while others are read.
+#[test]
+fn a_table_that_was_not_read_is_not_rewritten() {
+    let dir = TempDir::new().expect("a folder");
+    let kv = open(dir.path());
+    let add = |keys: &[u8]| {
+        let mut table = kv.table(Family::Chunks).expect("a table");
+        keys.iter().for_each(|key| table.put(&[*key], &[*key; 100]).expect("ascending keys"));
+        kv.ingest(Family::Chunks, vec![table.finish().expect("a table")]).expect("taken in");
+    };
+    let keys = || {
+        let mut cursor = kv.cursor(Family::Chunks);
+        let (mut keys, mut step) = (Vec::new(), cursor.seek(&[]));
+        while let (Ok(()), Some((key, _))) = (&step, cursor.entry()) {
+            keys.push(key[0]);
+            step = cursor.advance();
+        }
+        keys
+    };
+    add(&[1, 2, 3]);
+    add(&[11, 12]);
+    let range = vec![(vec![2], vec![3])];
+    let read = kv.rewritten(Family::Chunks, &range).expect("a list");
+    assert_eq!(read, [(vec![1], vec![3])]);
+    // It takes the second table along.
+    add(&[0, 10, 20]);
+    let before = listed(&kv);
+    assert!(!kv.remove_read(Family::Chunks, range.clone(), &read).expect("a list"));
+    kv.settle(Family::Chunks, &[(vec![1], vec![3])], &read).expect("nothing to do");
+    assert_eq!(listed(&kv), before, "no table is touched");
+    assert_eq!(keys(), [0, 1, 2, 3, 10, 11, 12, 20]);
+    let read = kv.rewritten(Family::Chunks, &range).expect("a list");
+    assert_eq!(read.len(), 3);
+    assert!(kv.remove_read(Family::Chunks, range, &read).expect("removed"));
+    assert_eq!(keys(), [0, 1, 3, 10, 11, 12, 20]);
 }
 
 /// The file of the only table of a family.
@@ -267,7 +351,7 @@ fn tables_that_overlap_stay_until_they_are_settled() {
     assert!(unsettled.iter().all(|(first, last)| first[0] == 0 && last[0] == PARTITIONS - 1));
     assert_eq!(kv.unsettled(Family::Index).expect("a list"), [], "each family has its own tables");
     let span = (unsettled[0].0.clone(), unsettled[unsettled.len() - 1].1.clone());
-    kv.settle(Family::Chunks, &[span]).expect("settled");
+    kv.settle(Family::Chunks, &[span], &unsettled).expect("settled");
     assert_eq!(kv.unsettled(Family::Chunks).expect("a list"), []);
     assert_eq!(prefixes(&kv), before);
 }
