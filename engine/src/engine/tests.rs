@@ -30,6 +30,7 @@ mod damaged;
 mod deferred;
 mod faulty;
 mod forked;
+mod health;
 mod isolation;
 mod judged;
 mod limits;

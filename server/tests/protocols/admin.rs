@@ -79,6 +79,33 @@ fn cleaning_names_the_read_that_keeps_deleted_data() {
     assert_eq!(server.export("a"), "a value=1 1000000000\n");
 }
 
+/// The call waits for reads for a few seconds. On a machine that does not end a read in this time it refuses, and is
+/// tried again with another read.
+#[test]
+fn cleaning_waits_for_a_read_that_ends_meanwhile() {
+    const LIST: &str = "/api/v1/status/active_queries";
+    let server = server(&[("enable_admin", "true")]);
+    let admin = |path: &str| server.send("POST", &format!("/api/v1/admin/tsdb/{path}"), &[], b"").status;
+    let merges = || server.state.database().unwrap().stats().merges;
+    let attempt = |second: u64| {
+        server.write(&format!("a value=1 {second}000000000\n"));
+        assert_eq!(admin("flush"), 204);
+        let _running = server.begin_endless();
+        let listed = || server.get(LIST).data()["queries"][0].clone();
+        server.wait_for("its evaluation", || listed()["bytesHeld"].as_u64().is_some_and(|bytes| bytes > 0));
+        let id = listed()["id"].clone();
+        assert_eq!(admin(&format!("delete_series?match[]=a&start={second}")), 204);
+        let before = merges();
+        std::thread::scope(|scope| {
+            let cleaning = scope.spawn(|| admin("clean_tombstones"));
+            server.wait_for("the merge", || merges() > before);
+            assert_eq!(server.send("POST", &format!("{LIST}/{id}/cancel"), &[], b"").status, 200);
+            cleaning.join().unwrap()
+        })
+    };
+    assert!((1..=10).any(|second| attempt(second) == 204), "it never waits");
+}
+
 #[test]
 fn one_snapshot_at_a_time() {
     let server = server(&[("enable_admin", "true")]);

@@ -94,6 +94,13 @@ impl IdleSearch {
         self.bytes_seen.store(self.head.series_bytes(), Ordering::Relaxed);
     }
 
+    /// Moves the last search into the past.
+    #[cfg(test)]
+    pub fn look_back(&self, time: Duration) {
+        let mut looked = self.looked.lock();
+        *looked = looked.checked_sub(time).expect("the machine runs for longer");
+    }
+
     /// Keeps its lock, as another thread may at the moment of a fork.
     #[cfg(test)]
     pub fn hold(&self) -> impl Sized + '_ {

@@ -106,7 +106,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::engine::tests::labels;
-    use crate::model::{Matcher, TimeRange, Value};
+    use crate::model::{Matcher, PartitionId, TimeRange, Value};
     use crate::{Batch, Engine, Error, ErrorKind, Options};
 
     const MEMORY: u64 = 16 << 20;
@@ -162,6 +162,36 @@ mod tests {
         let (after, _) = fill(&engine, samples);
         assert!(after > samples + samples / 4, "{samples}, then {after}");
         assert!(engine.shared.admission.in_memory().resident_bytes() <= MEMORY);
+    }
+
+    /// A merge holds its output beside its inputs.
+    #[test]
+    fn only_what_there_is_memory_for_is_merged_together() {
+        let engine = open(Duration::ZERO);
+        fill(&engine, 0);
+        engine.flush().unwrap();
+        let shared = &engine.shared;
+        let left = MEMORY - shared.admission.in_memory().resident_bytes();
+        let catalogue = shared.versions.current_owned();
+        let bytes_of = |partition: &PartitionId| -> u64 {
+            catalogue
+                .generations
+                .in_partition(*partition)
+                .iter()
+                .map(|generation| generation.record.bytes)
+                .sum()
+        };
+        let all: u64 = catalogue.generations.iter().map(|generation| generation.record.bytes).sum();
+        assert!(all > left, "{all} bytes are stored, {left} are left");
+        let (mut from, mut groups) = (PartitionId::MIN, 0);
+        loop {
+            let together = shared.merger.next_merges(from);
+            let Some(last) = together.last() else { break };
+            let bytes: u64 = together.iter().map(bytes_of).sum();
+            assert!(bytes <= left, "{bytes} bytes together, {left} are left");
+            (from, groups) = (last.next(), groups + 1);
+        }
+        assert!(groups > 1, "{groups} merges");
     }
 
     #[test]

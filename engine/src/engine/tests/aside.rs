@@ -8,7 +8,11 @@ use std::time::Duration;
 use super::faulty::FaultyKv;
 use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
+#[cfg(feature = "rocksdb")]
+use crate::engine::open::closed::judge;
 use crate::model::{Matcher, TimeRange};
+#[cfg(feature = "rocksdb")]
+use crate::store::catalogue::Catalogue;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv as _, Removal};
 use crate::store::memory::MemoryKv;
@@ -141,6 +145,23 @@ fn cleaning_leaves_its_partition_and_says_so() {
     assert_eq!((engine.stats().tombstones, before - engine.stats().stored_samples), (0, 2));
     assert_eq!(values(&engine.view(), 0, minutes(1, 1)).unwrap(), [60.0, 61.0]);
     assert_eq!(engine.verify().unwrap().problems, [""; 0]);
+}
+
+/// Verifying a directory says whether it would open: damage in the store ends an opening only where the options say so.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn verifying_judges_by_the_option_that_opening_goes_by() {
+    for family in [Family::Chunks, Family::Index] {
+        let (dir, kv) = damaged(family);
+        for refuse_damaged_store in [false, true] {
+            let options = Options { refuse_damaged_store, ..options() };
+            let catalogue = Catalogue::load(&*kv, &Arc::default()).unwrap().unwrap();
+            let judged = judge(dir.path(), &*kv, &catalogue, &options).map_err(|refusal| refusal.to_string());
+            let opened = open(dir.path(), &kv, refuse_damaged_store).map(drop);
+            assert_eq!(judged, opened.map_err(|refusal| refusal.to_string()), "{family:?}");
+            assert_eq!(judged.is_err(), refuse_damaged_store, "{family:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,17 +1,18 @@
 //! Compaction where something fails: what is dead goes, and the rest continues.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Harness, Op, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
 
+use crate::model::{Labels, Value};
 use crate::store::kv::{Family, Kv, Table};
 use crate::store::memory::MemoryKv;
-use crate::{Engine, Error, Options};
+use crate::{Batch, Engine, Error, Options};
 
-use super::faulty::FaultyKv;
+use super::faulty::{Call, FaultyKv};
 
 fn first_chunk(store: &MemoryKv) -> Option<Vec<u8>> {
     let mut cursor = store.cursor(Family::Chunks);
@@ -86,4 +87,38 @@ fn what_could_not_be_removed_is_removed_later() {
             assert_eq!(left, 0, "{op:?}, refused at call {calls}, done: {is_done}");
         }
     }
+}
+
+/// Label sets of a partition are told apart by hashes, of which a pass holds a bounded number.
+#[test]
+fn a_merge_reads_the_label_sets_in_as_many_passes_as_memory_needs() {
+    let walks_over_the_index = |series: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let faulty = FaultyKv::over(Arc::new(MemoryKv::default()));
+        let clock = Arc::new(ManualClock::new(i64::MAX));
+        let engine = Engine::open_over(dir.path(), faulty.clone(), options(), clock).unwrap();
+        for round in 0..2 {
+            let mut batch = Batch::new();
+            for number in 0..series {
+                let number = number.to_string();
+                let labels = Labels::from_pairs([("__name__", "many"), ("number", &*number)]).unwrap();
+                batch.push(&labels, YEAR_2024 + round, Value::Float(1.0));
+            }
+            engine.append(&batch).unwrap();
+            engine.flush().unwrap();
+        }
+        engine.append(&float_batch(0, &[600])).unwrap();
+        engine.flush().unwrap();
+        let walks = Arc::new(AtomicU64::new(0));
+        let counted = walks.clone();
+        faulty.set_hook(move |call| {
+            counted.fetch_add(u64::from(call == Call::Cursor(Family::Index)), Ordering::Relaxed);
+        });
+        engine.compact().unwrap();
+        assert_eq!(engine.stats().merges, 1);
+        walks.load(Ordering::Relaxed)
+    };
+    let (few, many) = (walks_over_the_index(40), walks_over_the_index(400));
+    // In tests a pass holds 50 label sets, and each of eight passes walks over two generations.
+    assert!(many >= few + 14, "{few} walks for 40 series, {many} for 400");
 }

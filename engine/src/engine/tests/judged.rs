@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::aside::{job, minutes, values};
 use super::unreadable::{Harness, harness};
 use super::{SECOND, YEAR_2024, float_batch, labels};
-use crate::model::{Matcher, TimeRange, Value};
-use crate::store::keys::Prefix;
+use crate::model::{Matcher, SeriesId, TimeRange, Value};
+use crate::store::keys::{PREFIX_BYTES, Prefix};
 use crate::store::kv::Family;
 use crate::{Batch, Error, Result, View};
 
@@ -75,12 +75,18 @@ fn an_error_that_is_no_damage_sets_nothing_aside() {
 #[test]
 fn a_value_that_is_damaged_sets_its_generation_aside() {
     type Key = fn(Prefix) -> Vec<u8>;
-    let values_of: [(&str, Family, Key, Read, usize); 5] = [
+    // The key of the first series record, without the id.
+    let record: Key = |p| p.series(SeriesId(0))[..PREFIX_BYTES + 1].to_vec();
+    let values_of: [(&str, Family, Key, Read, usize); 9] = [
         ("chunk", Family::Chunks, |p| p.encode().to_vec(), |view| Ok(values(view, 0, ALL)?.len()), 4),
         ("chunk, exported", Family::Chunks, |p| p.encode().to_vec(), exported, 8),
         ("postings", Family::Index, |p| p.postings("job", "job1"), READS[0].1, 4),
         ("postings, listed", Family::Index, |p| p.postings_of_name("job"), READS[2].1, 2),
         ("event", Family::Events, |p| p.encode().to_vec(), READS[3].1, 8),
+        ("series record", Family::Index, record, |view| Ok(values(view, 0, ALL)?.len()), 4),
+        ("series record, exported", Family::Index, record, exported, 8),
+        ("series record, counted", Family::Index, record, |view| counted(view), 8),
+        ("times", Family::Index, |p| p.times().to_vec(), |view| Ok(values(view, 0, ALL)?.len()), 4),
     ];
     for (what, family, key, read, rest) in values_of {
         let harness = harness(false);
@@ -94,6 +100,12 @@ fn a_value_that_is_damaged_sets_its_generation_aside() {
         assert_eq!(read(&view).unwrap_or_else(|error| panic!("{what}: {error}")), rest, "{what}");
         assert_eq!((harness.aside(), view.left_out().len()), (vec![1], 1), "{what}");
     }
+}
+
+/// The series of each minute.
+fn counted(view: &View<'_>) -> Result<usize> {
+    let count = |minute| Ok(view.cardinality(Some(minutes(minute, minute)), 9)?.series as usize);
+    (0..5).map(count).sum()
 }
 
 fn exported(view: &View<'_>) -> Result<usize> {

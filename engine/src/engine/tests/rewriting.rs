@@ -117,7 +117,7 @@ fn tables_that_cannot_be_read_are_read_again_after_ever_longer_pauses() {
     for expected in [0, 0, 0, 0, 1] {
         assert_eq!(pass(), (expected, expected > 0), "it is removed when it can be read");
     }
-    assert!(harness.engine.parts.versions.graveyard().is_empty());
+    assert!(harness.engine.shared.versions.obsolete().is_empty());
 }
 
 /// A flush adds tables at any time.
@@ -139,10 +139,10 @@ fn what_more_and_more_tables_come_for_is_removed_later() {
     *harness.kv.coming.lock() = vec![harness.table(0, 1); 3];
     harness.clean(&[0]).unwrap();
     assert_eq!(harness.removals(0), []);
-    assert!(harness.kv.coming.lock().is_empty() && !harness.engine.parts.versions.graveyard().is_empty());
+    assert!(harness.kv.coming.lock().is_empty() && !harness.engine.shared.versions.obsolete().is_empty());
     harness.engine.compact().unwrap();
     assert_eq!(harness.removals(0), [Removal::All]);
-    assert!(harness.engine.parts.versions.graveyard().is_empty());
+    assert!(harness.engine.shared.versions.obsolete().is_empty());
 }
 
 /// An error that passes is no reason to rewrite, nor to leave it for good.

@@ -40,6 +40,13 @@ pub async fn healthy(call: Call) -> Result<Reply, ApiError> {
 pub async fn ready(call: Call) -> Result<Reply, ApiError> {
     call.state.database()?;
     let health = call.state.health().unwrap_or_default();
+    check_ready(&health)?;
+    Ok(Reply::ok(TEXT, format!("Barograph is ready.\n{}{}", in_memory(&call), ailments(&health))))
+}
+
+/// Refuses requests while writes are refused until a restart, and when flushes have failed for long: the log grows, and
+/// with it the time of the next start.
+fn check_ready(health: &Health) -> Result<(), ApiError> {
     if let Some(reason) = &health.refuses_writes {
         return Err(refuses(reason));
     }
@@ -47,7 +54,7 @@ pub async fn ready(call: Call) -> Result<Reply, ApiError> {
         Some((since, why)) if *since >= FLUSHES_FAIL_MAX && !health.disk_full => {
             Err(ApiError::busy(format!("flushes have failed for {} s: {why}", since.as_secs()), 30))
         }
-        _ => Ok(Reply::ok(TEXT, format!("Barograph is ready.\n{}{}", in_memory(&call), ailments(&health)))),
+        _ => Ok(()),
     }
 }
 
@@ -103,4 +110,51 @@ pub async fn memory(call: Call) -> Result<Reply, ApiError> {
     let (state, database) = (call.state.clone(), call.database()?);
     let value = runtime::blocking(move || telemetry::memory::describe(&state.memory, &database)).await?;
     Ok(success_value(&value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health(change: impl FnOnce(&mut Health)) -> Health {
+        let mut health = Health::default();
+        change(&mut health);
+        health
+    }
+
+    /// Flushes that have failed for so many seconds.
+    fn failing(seconds: u64) -> Health {
+        health(|h| h.flushes_fail = Some((Duration::from_secs(seconds), "no table".to_owned())))
+    }
+
+    #[test]
+    fn failed_flushes_make_a_server_unready_after_a_minute_unless_the_disk_is_full() {
+        assert!(check_ready(&Health::default()).is_ok() && check_ready(&failing(59)).is_ok());
+        let refused = check_ready(&failing(60)).expect_err("a minute has passed");
+        assert_eq!((refused.status, refused.retry_after), (StatusCode::SERVICE_UNAVAILABLE, Some(30)));
+        assert_eq!(refused.message, "flushes have failed for 60 s: no table");
+        let mut full = failing(3600);
+        full.disk_full = true;
+        assert!(check_ready(&full).is_ok(), "queries are answered, and it ends without a restart");
+        let broken = health(|h| h.refuses_writes = Some("an fsync failed".to_owned()));
+        assert!(check_ready(&broken).is_err_and(|refused| refused.message.contains("restart the server")));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named() {
+        assert_eq!(ailments(&Health::default()), "");
+        let mut all = failing(7);
+        all.disk_full = true;
+        all.writes_fail = Some("EIO".to_owned());
+        let text = ailments(&all);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "The disk is full: writes are refused until there is space.",
+                "Writes fail: EIO",
+                "Flushes have failed for 7 s: no table"
+            ]
+        );
+    }
 }
