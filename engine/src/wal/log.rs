@@ -471,10 +471,10 @@ impl Shared {
         let result =
             MutexGuard::unlocked(&mut state, || self.writer.lock().run(&mut batches, sync, &mut progress));
         state.buffer.put_back(batches);
+        let has_written = progress.written.or(progress.durable).is_some();
         match &result {
             Err(error) => state.failing = Some(error.to_string()),
-            Ok(()) if progress.written.or(progress.durable).is_some() => state.failing = None,
-            // Nothing was written.
+            Ok(()) if has_written => state.failing = None,
             Ok(()) => {}
         }
         let sealed = progress.sealed.last().copied();
@@ -492,7 +492,7 @@ impl Shared {
             }
             Err(error) => Err(self.take_back(&mut state, error)),
         };
-        self.log_space(&mut state);
+        self.log_space(&mut state, has_written);
         state.is_led = false;
         self.done.notify_all();
         (state, result)

@@ -8,10 +8,8 @@ use std::time::Duration;
 use super::faulty::FaultyKv;
 use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
-#[cfg(feature = "rocksdb")]
 use crate::engine::open::closed::judge;
 use crate::model::{Matcher, TimeRange};
-#[cfg(feature = "rocksdb")]
 use crate::store::catalogue::Catalogue;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv as _, Removal};
@@ -148,7 +146,6 @@ fn cleaning_leaves_its_partition_and_says_so() {
 }
 
 /// Verifying a directory says whether it would open: damage in the store ends an opening only where the options say so.
-#[cfg(feature = "rocksdb")]
 #[test]
 fn verifying_judges_by_the_option_that_opening_goes_by() {
     for family in [Family::Chunks, Family::Index] {

@@ -20,7 +20,8 @@ fn harness() -> Harness {
     let (fs, kv) = (FaultyFs::sound(), FaultyKv::over(Arc::new(MemoryKv::default())));
     fs.take_next_log();
     let clock = Arc::new(ManualClock::new(i64::MAX));
-    let engine = Engine::open_over(dir.path(), kv.clone(), options(), clock).unwrap();
+    let options = Options { durability: Durability::Always, ..options() };
+    let engine = Engine::open_over(dir.path(), kv.clone(), options, clock).unwrap();
     engine.append(&float_batch(0, &[1])).unwrap();
     assert_eq!(engine.health(), Health::default());
     Harness { _dir: dir, fs, kv, engine }
@@ -29,7 +30,7 @@ fn harness() -> Harness {
 #[test]
 fn a_failed_fsync_of_the_log_refuses_writes_until_the_database_is_opened_again() {
     let Harness { fs, engine, .. } = &harness();
-    fs.fail(Fault::SyncError, 0);
+    fs.fail(Fault::SyncError, fs.calls());
     engine.append(&float_batch(0, &[2])).unwrap_err();
     fs.mend();
     let health = engine.health();

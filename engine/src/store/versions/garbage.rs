@@ -80,6 +80,9 @@ pub(crate) fn remove_ranges(
     families: &[Family],
     prefixes: &[Prefix],
 ) -> Result<Vec<Prefix>> {
+    if prefixes.is_empty() {
+        return Ok(Vec::new());
+    }
     let ranges: Vec<KeyRange> = prefixes.iter().map(Prefix::range).collect();
     let mut stays = vec![false; ranges.len()];
     let those = |stays: &[bool], is_staying: bool| {

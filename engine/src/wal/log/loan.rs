@@ -57,12 +57,14 @@ impl Shared {
         }
     }
 
-    /// Says in the program's log when the disk has become full, and when it has space again. The caller is the leader.
-    pub(super) fn log_space(&self, state: &mut MutexGuard<'_, State>) {
+    /// Says in the program's log when the disk has become full, and when something was written after that. The caller is
+    /// the leader.
+    pub(super) fn log_space(&self, state: &mut MutexGuard<'_, State>, has_written: bool) {
         let is_full = state.disk_full;
-        if std::mem::replace(&mut state.is_full_logged, is_full) == is_full {
+        if state.is_full_logged == is_full || !(is_full || has_written) {
             return;
         }
+        state.is_full_logged = is_full;
         let dir = self.dir.display();
         MutexGuard::unlocked(state, || match is_full {
             true => tracing::warn!(%dir, "the disk is full: writes are refused until there is space"),
