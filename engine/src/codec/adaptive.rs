@@ -1,9 +1,8 @@
 //! Chooses the codec of a column, and finds the decoder of a stored one.
 //!
-//! Constant and regular columns are recognized at a glance. Of the others the integer stage
-//! ([`packed`]) nearly always wins where it applies; the bit codecs are tried beside it
-//! only where it might not: on short columns, whose headers weigh, and on decimals of
-//! many digits. What is tried is encoded, and the smaller bytes stay.
+//! Constant and regular columns are recognized immediately. For the others, the integer stage ([`packed`]) nearly
+//! always wins where it applies. The bit codecs are tried as well only where it might not: on short columns, in which
+//! headers dominate, and on decimals with many digits. The candidates are encoded, and the smallest result is kept.
 
 use super::timestamps::Frame;
 use super::varint::{self, unzigzag, zigzag};
@@ -11,10 +10,10 @@ use super::{CodecId, CompressionLevel, Fault, decimal, gorilla, integers, near, 
 
 /// Columns shorter than this try every codec.
 const SHORT: usize = 32;
-/// Decimals that take more bytes than this each are compared with XOR.
+/// Decimals that take more than this many bytes each are compared with XOR.
 const DECIMAL_BYTES_CLEAR: usize = 3;
 
-/// Appends the section of strictly ascending `timestamps`, at least one.
+/// Appends the section of strictly ascending `timestamps`, of which there is at least one.
 pub fn encode_times(timestamps: &[i64], level: CompressionLevel, out: &mut Vec<u8>) -> CodecId {
     if timestamps::is_regular(timestamps) {
         return CodecId::Regular;
@@ -27,7 +26,7 @@ pub fn encode_times(timestamps: &[i64], level: CompressionLevel, out: &mut Vec<u
     CodecId::PackedTimes
 }
 
-/// Appends the section of `values`, at least one.
+/// Appends the section of `values`, of which there is at least one.
 pub fn encode_floats(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>) -> CodecId {
     if gorilla::is_constant(values) {
         gorilla::encode_constant(values[0], out);
@@ -51,7 +50,7 @@ pub fn encode_floats(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>)
     CodecId::Decimal
 }
 
-/// Appends the section of `values`, at least one.
+/// Appends the section of `values`, of which there is at least one.
 pub fn encode_ints(values: &[i64], level: CompressionLevel, out: &mut Vec<u8>) -> CodecId {
     if integers::is_constant(values) {
         varint::write(out, zigzag(values[0]));
@@ -66,7 +65,7 @@ pub fn encode_ints(values: &[i64], level: CompressionLevel, out: &mut Vec<u8>) -
     CodecId::PackedInts
 }
 
-/// Puts what `encode` appends in the place of all from `start` on, if that is smaller.
+/// Replaces everything from `start` on by the bytes that `encode` appends, if they are fewer.
 fn replace_if_smaller(out: &mut Vec<u8>, start: usize, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
     let middle = out.len();
     encode(out);
@@ -79,11 +78,11 @@ fn replace_if_smaller(out: &mut Vec<u8>, start: usize, encode: impl FnOnce(&mut 
     is_smaller
 }
 
-/// Decodes a section of timestamps and appends them, each times `unit`.
+/// Decodes a section of timestamps and appends them, each multiplied by `unit`.
 ///
 /// # Errors
-/// The section's fault, or a codec that is not for timestamps; `out` then holds at most
-/// as many timestamps of rubbish as were asked for.
+/// The section's fault, or a codec that is not for timestamps. `out` may then contain invalid timestamps, at most as
+/// many as were requested.
 pub fn decode_times(
     codec: CodecId,
     section: &[u8],
@@ -104,11 +103,10 @@ pub fn decode_times(
     }
 }
 
-/// Decodes a section of `count` floats and appends them; `scratch` is the callee's.
+/// Decodes a section of `count` floats and appends them. `scratch` is used as a buffer.
 ///
 /// # Errors
-/// The section's fault, or a codec that is not for floats; `out` then holds at most
-/// `count` floats of rubbish.
+/// The section's fault, or a codec that is not for floats. `out` may then contain up to `count` invalid floats.
 pub fn decode_floats(
     codec: CodecId,
     section: &[u8],
@@ -131,8 +129,7 @@ pub fn decode_floats(
 /// Decodes a section of `count` integers and appends them.
 ///
 /// # Errors
-/// The section's fault, or a codec that is not for integers; `out` then holds at most
-/// `count` integers of rubbish.
+/// The section's fault, or a codec that is not for integers. `out` may then contain up to `count` invalid integers.
 pub fn decode_ints(codec: CodecId, section: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
     let mut at = 0;
     match codec {

@@ -1,4 +1,4 @@
-//! Signed integers in a prefix code of buckets: short bits for small magnitudes.
+//! Signed integers in a prefix code of buckets: few bits for small magnitudes.
 //!
 //! # Format
 //! | bits, first to last | value |
@@ -18,7 +18,7 @@ const ESCAPE_ONES: u32 = BUCKETS as u32 + 1;
 /// One prefix code: the widths of its buckets.
 #[derive(Debug)]
 pub struct Buckets {
-    /// As long as a power of two, so that a masked index needs no check.
+    /// The length is a power of two, so that a masked index needs no bounds check.
     widths: [u8; 8],
     /// The low bits of each width.
     masks: [u64; 8],
@@ -26,12 +26,12 @@ pub struct Buckets {
     bucket_of: [u8; 65],
 }
 
-/// What a code stands for.
+/// A decoded code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// A value of a bucket.
+    /// The value of a bucket.
     Value(i64),
-    /// The 64 bits behind an escape.
+    /// The 64 bits of an escape.
     Escape(u64),
 }
 
@@ -62,7 +62,7 @@ impl Buckets {
         Buckets { widths: all, masks, bucket_of }
     }
 
-    /// Appends `value`, or returns false where no bucket holds it.
+    /// Appends `value`. Returns false if it does not fit into any bucket.
     #[inline(always)]
     #[must_use]
     pub fn write(&self, writer: &mut BitWriter<'_>, value: i64) -> bool {
@@ -82,7 +82,7 @@ impl Buckets {
         true
     }
 
-    /// Appends an escape that carries `raw`.
+    /// Appends an escape with the bits `raw`.
     pub fn write_escape(&self, writer: &mut BitWriter<'_>, raw: u64) {
         writer.write(mask(ESCAPE_ONES), ESCAPE_ONES);
         writer.write(raw, 64);
@@ -96,7 +96,7 @@ impl Buckets {
             reader.skip(1);
             return Code::Value(0);
         }
-        // Bit 6 is made a zero so that at most six ones are counted.
+        // Bit 6 is cleared so that at most six ones are counted.
         let ones = (!word | 1 << ESCAPE_ONES).trailing_zeros();
         if ones == ESCAPE_ONES {
             return read_escape(reader);

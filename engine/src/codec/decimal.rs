@@ -1,10 +1,9 @@
-//! Floats that are decimal numbers, as integers.
+//! Floats that are decimal numbers, stored as integers.
 //!
-//! Most metrics are integers or short decimals. A float `v` is the decimal `k / 10^e` iff
-//! that division, correctly rounded, gives the very bits of `v`; the parser of a decimal
-//! text gives the same bits, so the rule finds all that was once written as text. (Two
-//! multiplications, as in ALP, miss some.) One exponent serves a whole section; floats that it does
-//! not hold (NaN, infinities, -0.0, strays) are exceptions.
+//! Most metrics are integers or short decimals. A float `v` is the decimal `k / 10^e` if and only if that division,
+//! correctly rounded, gives exactly the bits of `v`. The parser of a decimal text gives the same bits, so this rule
+//! finds all numbers that were once written as text. (Two multiplications, as in ALP, miss some.) A section has one
+//! exponent. Floats that cannot be represented with it (NaN, infinities, -0.0, outliers) are exceptions.
 //!
 //! # Format
 //! | field | bytes | meaning |
@@ -21,28 +20,27 @@ use super::{CompressionLevel, Fault, packed};
 const EXPONENT_MAX: usize = 18;
 /// Scaled floats stay below 2^51, where every integer and its neighbours are exact.
 const SCALED_MAX: f64 = (1u64 << 51) as f64;
-/// Adding 1.5 * 2^52 rounds to an integer and leaves it in the low bits of the mantissa.
+/// Adding 1.5 * 2^52 rounds to an integer, which is then in the low bits of the mantissa.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
-/// Floats looked at before the whole column is tried.
+/// The number of floats examined before the whole column is tried.
 const SAMPLE: usize = 32;
-/// One float in so many may be an exception.
+/// At most one in this many floats may be an exception.
 const EXCEPTION_SHARE: usize = 6;
-/// How often a float with more digits than the sample's may raise the exponent.
+/// The number of times that a float with more digits than the sample's may increase the exponent.
 const RAISES_MAX: usize = 4;
 
 const POWERS: [f64; EXPONENT_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 
-/// A column of floats as integers of one exponent.
+/// A column of floats as integers with one exponent.
 struct Decimals {
     exponent: usize,
     integers: Vec<i64>,
-    /// Indexes of floats that are no such integers.
+    /// Indexes of floats that cannot be represented.
     exceptions: Vec<u32>,
 }
 
-/// Appends the section of `values`, or returns false, and appends nothing, where too many
-/// are not decimal.
+/// Appends the section of `values`. Returns false without appending anything if too many of them are not decimal.
 #[must_use]
 pub fn encode(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>) -> bool {
     let Some(decimals) = Decimals::find(values) else { return false };
@@ -82,7 +80,7 @@ impl Decimals {
     }
 }
 
-/// The greatest exponent that a sampled float needs, or `None` if too many are not decimal.
+/// The largest exponent that a sampled float needs, or `None` if too many are not decimal.
 fn sampled_exponent(values: &[f64]) -> Option<usize> {
     let stride = values.len().div_ceil(SAMPLE).max(1);
     let (mut exponent, mut looked_at, mut misses) = (0, 0, 0);
@@ -96,12 +94,12 @@ fn sampled_exponent(values: &[f64]) -> Option<usize> {
     (misses * EXCEPTION_SHARE <= looked_at + EXCEPTION_SHARE).then_some(exponent)
 }
 
-/// The least exponent that makes a float an integer.
+/// The smallest exponent that makes a float an integer.
 fn exponent_of(value: f64) -> Option<usize> {
     (0..=EXPONENT_MAX).find(|&exponent| scaled(value, exponent).is_some())
 }
 
-/// The integer `k` with `k / 10^exponent` equal to `value` in every bit.
+/// The integer `k` for which `k / 10^exponent` equals `value` in every bit.
 #[inline]
 fn scaled(value: f64, exponent: usize) -> Option<i64> {
     let power = POWERS[exponent];
@@ -111,7 +109,7 @@ fn scaled(value: f64, exponent: usize) -> Option<i64> {
         let same = (integer as f64 / power).to_bits() == value.to_bits();
         return same.then_some(integer);
     }
-    // Large whole floats, which only exponent 0 reaches.
+    // Large whole floats, for which only exponent 0 is possible.
     let integer = value as i64;
     let same = exponent == 0 && integer != i64::MAX && (integer as f64).to_bits() == value.to_bits();
     same.then_some(integer)
@@ -120,8 +118,8 @@ fn scaled(value: f64, exponent: usize) -> Option<i64> {
 /// Decodes a section of `count` floats, at least one, and appends them; `integers` is scratch.
 ///
 /// # Errors
-/// The fault of a section that is too short, too long or malformed; `out` then holds at most
-/// `count` floats of rubbish behind its old length.
+/// The fault of a section that is too short, too long or malformed. `out` may then contain up to `count` additional
+/// invalid floats.
 pub fn decode(
     section: &[u8],
     count: usize,

@@ -1,11 +1,9 @@
-//! Floats as XOR with the float before them (Pelkonen and others, "Gorilla", VLDB 2015).
+//! Floats as XOR with the previous float (Pelkonen and others, "Gorilla", VLDB 2015).
 //!
-//! Floats are bits here, so that every NaN payload, both zeros and the infinities come
-//! back as they were.
+//! Floats are treated as bits, so NaN payloads, both zeros and the infinities are preserved.
 //!
 //! # Format
-//! The first float as 64 bits, then for each further one, with `x` its XOR with the one
-//! before:
+//! The first float as 64 bits; then for each further one, with `x` its XOR with the previous one:
 //!
 //! | bits, first to last | meaning |
 //! |---|---|
@@ -13,18 +11,18 @@
 //! | `1 0`, `s` bits | `x` inside the window in force: `s` significant bits above `t` zeros |
 //! | `1 1`, 5 bits `l`, 6 bits `s-1`, `s` bits | a new window: `l` leading zeros (31 means 31 or more), `s` significant bits |
 //!
-//! `t` = 64 - `l` - `s`. No window is in force at the start. The writer opens a new window
-//! where the old one does not hold `x`, and also where that already saves bits on this
-//! one float: one wide outlier then does not widen all that follow it.
+//! `t` = 64 - `l` - `s`. There is no window at the start. The writer opens a new window if `x` does not fit into the
+//! current one, and also if a new one saves bits for this float alone, so that one wide outlier does not widen all that
+//! follow.
 
 use super::Fault;
 use super::bits::{BitReader, BitWriter, mask};
 
-/// Bits that a new window takes beyond the significant ones, less those of an old window.
+/// The bits of a new window beyond the significant ones, minus those of an existing window.
 const WINDOW_COST: u32 = 11;
 const LEADING_MAX: u32 = 31;
 
-/// Where the stream stands between two floats.
+/// The state of the stream between two floats.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct XorState {
     /// The last float's bits.
@@ -36,7 +34,7 @@ pub struct XorState {
 }
 
 impl XorState {
-    /// The state behind a first float.
+    /// The state after a first float.
     pub fn new(first: u64) -> Self {
         XorState { previous: first, leading: 0, significant: 0 }
     }
@@ -91,7 +89,7 @@ impl XorState {
             if word & 2 != 0 {
                 let leading = (word >> 2) as u32 & 31;
                 significant = ((word >> 7) as u32 & 63).wrapping_add(1);
-                // Leading and significant bits of damaged bytes may exceed 64 together.
+                // In damaged data, leading and significant bits may exceed 64 together.
                 trailing = 64u32.saturating_sub(leading.wrapping_add(significant));
                 low = mask(significant);
                 reader.skip(13);
@@ -113,7 +111,7 @@ impl XorState {
     }
 }
 
-/// Appends the section of `values`, at least one.
+/// Appends the section of `values`, of which there is at least one.
 pub fn encode(values: &[f64], out: &mut Vec<u8>) {
     let mut writer = BitWriter::new(out);
     if let Some((first, rest)) = values.split_first() {
@@ -129,8 +127,7 @@ pub fn encode(values: &[f64], out: &mut Vec<u8>) {
 /// Decodes a section of `count` floats, at least one, and appends them.
 ///
 /// # Errors
-/// The fault of a section that is too short or too long; `out` then holds rubbish behind
-/// its old length.
+/// The fault of a section that is too short or too long. `out` may then contain additional invalid floats.
 pub fn decode(section: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Fault> {
     let mut reader = BitReader::new(section);
     let first = reader.read(64);
@@ -139,15 +136,15 @@ pub fn decode(section: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Fa
     reader.finish()
 }
 
-/// Appends the section of a column that is `value` throughout: its bytes from the sign on,
-/// without zero bytes at the end. Small whole numbers take at most three bytes, zero none.
+/// Appends the section of a column that consists of `value` only: its bytes from the sign on, without trailing zero
+/// bytes. Small whole numbers take at most three bytes, zero none.
 pub fn encode_constant(value: f64, out: &mut Vec<u8>) {
     let bytes = value.to_bits().to_be_bytes();
     let len = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     out.extend_from_slice(&bytes[..len]);
 }
 
-/// Decodes what [`encode_constant`] wrote.
+/// Decodes the result of [`encode_constant`].
 ///
 /// # Errors
 /// [`Fault::Trailing`] for more than eight bytes, or a zero byte at the end.
@@ -161,7 +158,7 @@ pub fn decode_constant(section: &[u8]) -> Result<f64, Fault> {
     Ok(f64::from_bits(u64::from_be_bytes(bytes)))
 }
 
-/// Whether all floats have the same bits, so that the first stands for them all.
+/// Whether all floats have the same bits.
 pub fn is_constant(values: &[f64]) -> bool {
     values.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
 }

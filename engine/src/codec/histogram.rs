@@ -1,9 +1,8 @@
-//! Native histograms one after the other, row by row: what the log and the open chunk keep.
+//! Native histograms row by row, the form used by the log and the open chunk.
 //!
-//! All that seldom changes from sample to sample is a histogram's *layout*: schema, zero
-//! threshold, runs of buckets, explicit bounds and reset hint. It is written when it differs
-//! from the one before in the stream; counts are varints where all of them are whole.
-//! (The stored chunk turns rows into columns: `chunk/histograms.rs`.)
+//! The *layout* of a histogram is everything that seldom changes between samples: schema, zero threshold, spans of
+//! buckets, explicit bounds and reset hint. It is written if it differs from the previous one in the stream. Counts are
+//! varints if all of them are whole numbers. (The stored chunk has columns instead of rows: `chunk/histograms.rs`.)
 //!
 //! # Format
 //! Integers are varints, "signed" ones zigzag; floats are eight bytes, little-endian.
@@ -26,8 +25,8 @@
 //! | explicit bounds | varint, 8 each | with bit 4 |
 //!
 //! # Invariants
-//! A layout that is read is one that [`Histogram::validate`] accepts, and nothing is
-//! allocated for spans, bounds or counts whose bytes are not there.
+//! A decoded layout is accepted by [`Histogram::validate`], and nothing is allocated for spans, bounds or counts whose
+//! bytes are missing.
 
 use super::Fault;
 use super::varint::{self, unzigzag, zigzag};
@@ -43,7 +42,7 @@ const BOUNDS: u8 = 1 << 4;
 
 const FLOAT_LEN: usize = 8;
 
-/// The whole number that a count is, if it is one that comes back bit for bit.
+/// The count as an integer, if the conversion preserves all bits.
 pub fn as_whole(count: f64) -> Option<u64> {
     let is_whole = (0.0..=9_007_199_254_740_992.0).contains(&count)
         && count.trunc() == count
@@ -51,17 +50,17 @@ pub fn as_whole(count: f64) -> Option<u64> {
     is_whole.then_some(count as u64)
 }
 
-/// Everything of a histogram but its counts and sum.
+/// All fields of a histogram except its counts and sum.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
-    /// A histogram of this layout without any count.
+    /// A histogram of this layout without counts.
     template: Histogram,
     positive: usize,
     negative: usize,
 }
 
 impl Layout {
-    /// Appends the layout of `histogram`, which is a valid one.
+    /// Appends the layout of `histogram`, which must be valid.
     pub fn write(histogram: &Histogram, out: &mut Vec<u8>) {
         let hint = match histogram.reset_hint {
             ResetHint::Unknown => 0,
@@ -90,7 +89,7 @@ impl Layout {
         }
     }
 
-    /// Reads a layout that is all of `bytes`.
+    /// Decodes a layout that takes all of `bytes`.
     ///
     /// # Errors
     /// Bytes are missing or left over, or a rule of histograms is broken.
@@ -128,17 +127,17 @@ impl Layout {
         Ok(Layout { template, positive, negative })
     }
 
-    /// How many counts a histogram of this layout has, positive ones first.
+    /// The number of bucket counts of a histogram with this layout, positive ones first.
     pub fn buckets(&self) -> usize {
         self.positive + self.negative
     }
 
-    /// Bytes that a histogram of this layout takes in memory.
+    /// The memory of a histogram with this layout, bytes.
     pub fn memory_bytes(&self) -> usize {
         self.template.memory_bytes() + self.buckets() * size_of::<f64>()
     }
 
-    /// A histogram of this layout; counts of buckets are for [`Layout::push_count`].
+    /// A histogram with this layout. The counts of buckets are added with [`Layout::push_count`].
     pub fn start(&self, count: f64, zero_count: f64, sum: f64) -> Histogram {
         Histogram {
             count,
@@ -150,7 +149,7 @@ impl Layout {
         }
     }
 
-    /// Appends the next bucket's count to a histogram that this layout started.
+    /// Appends the next bucket's count to a histogram that was started with this layout.
     pub fn push_count(&self, histogram: &mut Histogram, count: f64) {
         if histogram.positive_buckets.len() < self.positive {
             histogram.positive_buckets.push(count);
@@ -175,13 +174,13 @@ fn push_float(out: &mut Vec<u8>, value: f64) {
 /// Writes a stream of histograms.
 #[derive(Debug, Clone, Default)]
 pub struct HistogramWriter {
-    /// The layout before, as it was written; empty before the first.
+    /// The encoded previous layout; empty before the first histogram.
     layout: Vec<u8>,
     scratch: Vec<u8>,
 }
 
 impl HistogramWriter {
-    /// Appends `histogram`, which is a valid one.
+    /// Appends `histogram`, which must be valid.
     pub fn write(&mut self, histogram: &Histogram, out: &mut Vec<u8>) {
         let counts = || {
             let buckets = histogram.positive_buckets.iter().chain(&histogram.negative_buckets);
@@ -206,20 +205,20 @@ impl HistogramWriter {
         }
     }
 
-    /// Bytes it holds beside itself.
+    /// Its heap memory, bytes.
     pub fn memory_bytes(&self) -> usize {
         self.layout.capacity() + self.scratch.capacity()
     }
 }
 
-/// Reads what a [`HistogramWriter`] wrote, from the stream's beginning on.
+/// Reads the output of a [`HistogramWriter`] from the beginning.
 #[derive(Debug, Default)]
 pub struct HistogramReader {
     layout: Option<Layout>,
 }
 
 impl HistogramReader {
-    /// Reads the histogram at `*position` and moves the position behind it.
+    /// Reads the histogram at `*position` and moves the position past it.
     ///
     /// # Errors
     /// Bytes are missing, or a rule of histograms is broken.
@@ -284,7 +283,7 @@ impl<'a> Fields<'a> {
         Ok(f64::from_bits(u64::from_le_bytes(taken.try_into().map_err(|_| Fault::Truncated)?)))
     }
 
-    /// A number of things that take at least `least` bytes each: those bytes are there.
+    /// The number of items that take at least `least` bytes each. Fails if there are fewer bytes.
     fn count(&mut self, least: usize) -> Result<usize, Fault> {
         let count = usize::try_from(self.varint()?).map_err(|_| Fault::Truncated)?;
         if count > self.left() / least { Err(Fault::Truncated) } else { Ok(count) }

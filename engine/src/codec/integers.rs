@@ -1,14 +1,14 @@
-//! Integers as differences, exact over the whole of `i64`.
+//! Integers as differences, exact over the whole range of `i64`.
 //!
 //! # Format
-//! The first integer as 64 bits, then the difference of each from the one before, modulo
-//! 2^64, in the bucket code [`STEPS`]; an escape carries the difference itself.
+//! The first integer as 64 bits, then the difference of each from the previous one, modulo 2^64, in the bucket code
+//! [`STEPS`]; an escape contains the difference itself.
 
 use super::Fault;
 use super::bits::{BitReader, BitWriter};
 use super::buckets::{Buckets, Code};
 
-/// The code of differences: small steps of gauges first, then counters of ever larger strides.
+/// The code of differences: small steps of gauges first, then counters with increasing strides.
 pub const STEPS: Buckets = Buckets::new([3, 7, 12, 20, 34]);
 
 /// Appends `value`, which follows `previous`.
@@ -20,7 +20,7 @@ pub fn write_step(writer: &mut BitWriter<'_>, previous: i64, value: i64) {
     }
 }
 
-/// Reads `count` integers that follow `previous` and hands each to `push`.
+/// Reads `count` integers that follow `previous` and passes each to `push`.
 ///
 /// Bits past the end read as zeros; the reader's `finish` reports it.
 #[inline]
@@ -35,7 +35,7 @@ pub fn read_run(reader: &mut BitReader<'_>, mut previous: i64, count: usize, out
     }));
 }
 
-/// Appends the section of `values`, at least one.
+/// Appends the section of `values`, of which there is at least one.
 pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     let mut writer = BitWriter::new(out);
     if let Some(&first) = values.first() {
@@ -50,8 +50,7 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
 /// Decodes a section of `count` integers, at least one, and appends them.
 ///
 /// # Errors
-/// The fault of a section that is too short or too long; `out` then holds rubbish behind
-/// its old length.
+/// The fault of a section that is too short or too long. `out` may then contain additional invalid integers.
 pub fn decode(section: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
     let mut reader = BitReader::new(section);
     let first = reader.read(64) as i64;

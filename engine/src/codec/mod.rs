@@ -1,18 +1,16 @@
-//! Codecs: how columns of timestamps and values become bytes, and come back bit for bit.
+//! Codecs: lossless encodings of columns of timestamps and values.
 //!
-//! A codec turns one column of a chunk into one run of bytes, its *section*, and never
-//! mixes columns: sections of neighbouring series that share their timestamps stay equal
-//! byte runs, which the store's block compression then finds again. A codec knows
-//! nothing of chunks: the caller passes count, time range and the section's length.
+//! A codec encodes one column of a chunk as a sequence of bytes, its *section*, and never mixes columns. Sections of
+//! neighbouring series with the same timestamps are therefore equal byte sequences, which the store's block compression
+//! can find. A codec knows nothing of chunks: the caller passes count, time range and the section's length.
 //!
-//! The writer keeps the smallest of the codecs that suit a column ([`adaptive`]) and
-//! stores its name ([`CodecId`]); the reader never guesses.
+//! The writer uses the codec with the smallest result among those that suit a column ([`adaptive`]) and stores its id
+//! ([`CodecId`]); the reader never guesses.
 //!
 //! # Invariants
-//! - I1. Decoding gives back the very bits that were encoded, for every bit pattern.
-//! - I2. No input panics a decoder, and none makes it allocate more than the count that
-//!   the caller passed.
-//! - I3. A section is used up to its last byte; what is left over is a fault.
+//! - I1. Decoding returns exactly the bits that were encoded, for every bit pattern.
+//! - I2. No input makes a decoder panic, or allocate more than the count that the caller passed.
+//! - I3. A section is read to its last byte; remaining bytes are a fault.
 
 pub mod adaptive;
 pub mod buckets;
@@ -32,16 +30,16 @@ pub mod transform;
 
 pub use coding::{bitpack, bits, blocks, exceptions, prefix, varint};
 
-/// What an encoder may spend.
+/// The effort that an encoder may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompressionLevel {
-    /// For chunks that are merged soon: quick to write, quickest to read.
+    /// For chunks that are merged soon: fast to write, fastest to read.
     Fast,
-    /// For chunks that stay: as small as the codecs can make them.
+    /// For chunks that are kept: as small as the codecs can make them.
     Best,
 }
 
-/// Names a codec in stored bytes. A number once given is never given again.
+/// Identifies a codec in stored bytes. A number that has been assigned is never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CodecId {
@@ -51,13 +49,13 @@ pub enum CodecId {
     DeltaOfDelta = 0x02,
     /// Timestamps as bit-packed integers.
     PackedTimes = 0x03,
-    /// One float for all samples: its bytes up to the last that is not zero.
+    /// One float for all samples: its bytes up to the last non-zero one.
     ConstantFloat = 0x10,
-    /// Floats as XOR with the float before (Gorilla).
+    /// Floats as XOR with the previous float (Gorilla).
     Xor = 0x11,
     /// Floats that are decimal numbers, as bit-packed integers.
     Decimal = 0x12,
-    /// Floats that are fractions of one denominator but for their last bits.
+    /// Floats that are fractions with a common denominator, except for their last bits.
     Near = 0x13,
     /// One integer for all samples: zigzag varint.
     ConstantInt = 0x20,
@@ -65,12 +63,12 @@ pub enum CodecId {
     IntDelta = 0x21,
     /// Integers, bit-packed.
     PackedInts = 0x22,
-    /// Native histograms: a table of layouts and columns of counts, each with a codec of its own.
+    /// Native histograms: a table of layouts and columns of counts, each with a separate codec.
     Histograms = 0x30,
 }
 
 impl CodecId {
-    /// The codec a stored byte names.
+    /// The codec for a stored byte.
     ///
     /// # Errors
     /// [`Fault::UnknownCodec`] for a byte that this build does not know.
@@ -91,13 +89,13 @@ impl CodecId {
         })
     }
 
-    /// The byte that is stored.
+    /// The stored byte.
     pub fn to_byte(self) -> u8 {
         self as u8
     }
 }
 
-/// What is wrong with bytes that a decoder refuses.
+/// The fault of bytes that a decoder refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -122,7 +120,7 @@ pub enum Fault {
     /// Decoded timestamps do not ascend.
     #[error("timestamps do not ascend")]
     Order,
-    /// Decoded timestamps do not end where the header says.
+    /// The last decoded timestamp differs from that of the header.
     #[error("timestamps disagree with the time range")]
     Range,
 }

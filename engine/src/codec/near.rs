@@ -1,8 +1,8 @@
-//! Floats that are fractions of one denominator, but for some noise in their last bits.
+//! Floats that are fractions with a common denominator, except for noise in their last bits.
 //!
-//! Rates and averages are computed: a count over 60 or 300 seconds, a sum of decimals, a
-//! percentage. Such a float is `k / d`, or a few steps beside it (0.06599999999999999), where neither a
-//! decimal of few digits nor XOR finds anything. Stored are `k` and the steps.
+//! Rates and averages are computed: a count over 60 or 300 seconds, a sum of decimals, a percentage. Such a float is `k
+//! / d`, or a few steps away from it (0.06599999999999999), and neither a decimal with few digits nor XOR is of use.
+//! `k` and the steps are stored.
 //!
 //! # Format
 //! | field | bytes | meaning |
@@ -21,7 +21,7 @@ use super::exceptions::{self, Exceptions};
 use super::varint::{self, unzigzag, zigzag};
 use super::{CompressionLevel, Fault, packed};
 
-/// What floats are tried as fractions of.
+/// The denominators that are tried.
 const DENOMINATORS: [f64; 28] = [
     1.0,
     3.0,
@@ -53,17 +53,16 @@ const DENOMINATORS: [f64; 28] = [
     1e10,
 ];
 
-/// Below this `k` is exact, and so is the rounding to it.
+/// Below this limit `k` is exact, and so is rounding to it.
 const INTEGER_MAX: f64 = (1u64 << 51) as f64;
-/// More steps than this are no noise.
+/// More steps than this are not noise.
 const STEPS_MAX: i64 = 64;
-/// Floats looked at for each denominator.
+/// The number of floats examined for each denominator.
 const SAMPLE: usize = 32;
-/// One float in so many may be an exception.
+/// At most one in this many floats may be an exception.
 const EXCEPTION_SHARE: usize = 6;
 
-/// Appends the section of `values`, or returns false, and appends nothing, where no
-/// denominator serves.
+/// Appends the section of `values`. Returns false without appending anything if no denominator fits.
 #[must_use]
 pub fn encode(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>) -> bool {
     let Some(index) = denominator(values) else { return false };
@@ -93,7 +92,7 @@ pub fn encode(values: &[f64], level: CompressionLevel, out: &mut Vec<u8>) -> boo
     true
 }
 
-/// The least denominator that nearly all of a sample are fractions of.
+/// The smallest denominator that fits nearly all floats of a sample.
 fn denominator(values: &[f64]) -> Option<usize> {
     let stride = values.len().div_ceil(SAMPLE).max(1);
     let sample: SmallVec<[f64; SAMPLE]> = values.iter().copied().step_by(stride).collect();
@@ -104,7 +103,7 @@ fn denominator(values: &[f64]) -> Option<usize> {
     })
 }
 
-/// `k` and the steps from `k / denominator` to `value`, if they are few.
+/// `k`, and the steps from `k / denominator` to `value` if they are few.
 #[inline]
 fn split(value: f64, denominator: f64) -> Option<(i64, i64)> {
     let product = (value * denominator).round();
@@ -121,11 +120,11 @@ fn fraction(integer: i64, denominator: f64) -> f64 {
     integer as f64 / denominator
 }
 
-/// Decodes a section of `count` floats, at least one, and appends them; `scratch` is the callee's.
+/// Decodes a section of `count` floats, at least one, and appends them. `scratch` is used as a buffer.
 ///
 /// # Errors
-/// The fault of a section that is too short, too long or malformed; `out` then holds at most
-/// `count` floats of rubbish behind its old length.
+/// The fault of a section that is too short, too long or malformed. `out` may then contain up to `count` additional
+/// invalid floats.
 pub fn decode(section: &[u8], count: usize, scratch: &mut Vec<i64>, out: &mut Vec<f64>) -> Result<(), Fault> {
     let index = usize::from(*section.first().ok_or(Fault::Truncated)?);
     let denominator = *DENOMINATORS.get(index).ok_or(Fault::Field)?;

@@ -1,15 +1,13 @@
-//! Integers as residuals of a simple prediction: the stage that timestamps, integer
-//! values and decimal floats share.
+//! Integers as residuals of a simple prediction: the stage shared by timestamps, integer values and decimal floats.
 //!
-//! The writer predicts each integer from its place ([`Transform`]) and stores what is left
-//! in one of three ways ([`Stage`]). For a fast chunk it judges the predictions by a sample
-//! and packs blocks of bits, which decode at the speed of memory; for the best chunk it
-//! counts every residual and takes the smallest of all.
+//! The writer predicts each integer from its position ([`Transform`]) and stores the residuals in one of three ways
+//! ([`Stage`]). For a fast chunk it judges the predictions by a sample and packs the residuals into blocks of bits,
+//! which decode at the speed of memory. For the best chunk it counts every residual and chooses the smallest result.
 //!
-//! All arithmetic is modulo 2^64 and exact over the whole of `i64`.
+//! All arithmetic is modulo 2^64 and exact over the whole range of `i64`.
 //!
 //! # Format
-//! The first integer is the caller's to store. With `m` = (integer - first) / divisor:
+//! The caller stores the first integer. With `m` = (integer - first) / divisor:
 //!
 //! | field | bytes | meaning |
 //! |---|---|---|
@@ -19,7 +17,7 @@
 //! | base | varint | zigzag; what residuals are counted from |
 //! | residuals | rest | as the stage has them: [`blocks`], [`prefix`] or [`sparse`]; the latter two hold the zigzag of the difference from the base |
 //!
-//! Residuals are of the integers behind the first (`Delta2`: behind the second).
+//! There are residuals for the integers after the first (`Delta2`: after the second).
 
 use super::blocks::{BLOCK, BlockFrame, decode_block, encode_block};
 use super::plan::{self, Plan};
@@ -34,7 +32,7 @@ const TRANSFORM_MASK: u8 = 0x03;
 const DIVISOR_FLAG: u8 = 0x04;
 const STAGE_SHIFT: u32 = 3;
 const STAGE_MASK: u8 = 0x18;
-/// Columns shorter than this are not worth a code of their own.
+/// In columns shorter than this, a prefix code does not pay for its table.
 const CODED_MIN: usize = 32;
 
 /// How residuals are stored.
@@ -43,13 +41,13 @@ const CODED_MIN: usize = 32;
 pub enum Stage {
     /// In blocks of bits.
     Blocks = 0,
-    /// In a prefix code of the column's own.
+    /// In a prefix code computed for the column.
     Prefix = 1,
-    /// As the gaps between those that are not zero, and what stands there.
+    /// As the gaps between non-zero residuals, and the non-zero residuals.
     Sparse = 2,
 }
 
-/// Appends the section of `values`, at least one, without the first.
+/// Appends the section of `values`, of which there is at least one, without the first.
 pub fn encode(values: &[i64], level: CompressionLevel, out: &mut Vec<u8>) {
     let Some(&first) = values.first() else { return };
     let mut m: Vec<i64> = values.iter().map(|value| value.wrapping_sub(first)).collect();
@@ -115,11 +113,11 @@ fn write_head(plan: &Plan, stage: Stage, divisor: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// Decodes the section of `count` integers, at least one, and appends each times `unit`.
+/// Decodes the section of `count` integers, at least one, and appends each multiplied by `unit`.
 ///
 /// # Errors
-/// The fault of a section that is too short, too long or malformed; `out` then holds at most
-/// `count` integers of rubbish behind its old length.
+/// The fault of a section that is too short, too long or malformed. `out` may then contain up to `count` additional
+/// invalid integers.
 pub fn decode(section: &[u8], first: i64, count: usize, unit: i64, out: &mut Vec<i64>) -> Result<(), Fault> {
     let head = *section.first().ok_or(Fault::Truncated)?;
     let mut at = 1;

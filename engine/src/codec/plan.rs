@@ -1,27 +1,27 @@
-//! Choices of the writer of [`packed`](super::packed) sections: transform, divisor, base, widths.
+//! The writer's choices for [`packed`](super::packed) sections: transform, divisor, base, widths.
 //!
-//! They cost size when they are poor, never correctness: the section says what was chosen.
-//! Transform and centre are judged by a sample, widths by exact size.
+//! A poor choice costs size, never correctness, because the section records it. Transform and centre are chosen by a
+//! sample, widths by exact size.
 
 use super::blocks::width;
 use super::transform::{SLOPE_BITS, Transform, to_residuals};
 use super::{prefix, varint};
 
-/// Residuals looked at for each transform.
+/// The number of residuals examined for each transform.
 const SAMPLE: usize = 64;
-/// Integers of a column that is judged in less room.
+/// Columns of up to this many integers are judged in a smaller buffer.
 const SHORT: usize = 16;
 
-/// How a column is to be predicted.
+/// The prediction of a column.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// The prediction.
+    /// The transform.
     pub transform: Transform,
     /// For [`Transform::Line`] per sample, times 2^16; for [`Transform::Delta2`] the first difference.
     pub slope: i64,
     /// The middle of the residuals.
     pub centre: i64,
-    /// How far from the centre most residuals lie.
+    /// The distance from the centre within which most residuals lie.
     pub spread: u64,
 }
 
@@ -47,7 +47,7 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// The transforms that fit the column, each with what its sampled residuals take in blocks.
+/// The transforms that fit the column, each with the size of its sampled residuals in blocks.
 fn judged(m: &[i64]) -> impl Iterator<Item = (usize, Plan)> {
     Transform::ALL
         .into_iter()
@@ -59,8 +59,8 @@ pub fn choose(m: &[i64]) -> Plan {
     judged(m).min_by_key(|(bytes, _)| *bytes).expect("a frame is always possible").1
 }
 
-/// Chooses the transform whose residuals take the fewest bits in a prefix code. Looks at all
-/// residuals of the transforms that a sample does not rule out.
+/// Chooses the transform whose residuals take the fewest bits in a prefix code. Examines all residuals of the
+/// transforms that a sample does not rule out.
 pub fn choose_by_all(m: &[i64]) -> Plan {
     let mut best: Option<(f64, Plan)> = None;
     let mut sorted = Vec::with_capacity(m.len());
@@ -87,7 +87,7 @@ pub fn choose_by_all(m: &[i64]) -> Plan {
     best.expect("a frame is always possible").1
 }
 
-/// The slope of a transform, 0 for those that need none; `None` where it does not fit the column.
+/// The slope of a transform; 0 for those that need none; `None` if the transform does not fit the column.
 fn slope(m: &[i64], transform: Transform) -> Option<i64> {
     let last_index = m.len().wrapping_sub(1) as i64;
     match transform {
@@ -101,7 +101,7 @@ fn slope(m: &[i64], transform: Transform) -> Option<i64> {
 }
 
 fn judge(m: &[i64], transform: Transform, slope: i64) -> (usize, Plan) {
-    // To clear the room costs more than to look at the few residuals of a short column.
+    // Clearing the buffer would cost more than examining the few residuals of a short column.
     if m.len() <= SHORT {
         judge_within::<SHORT>(m, transform, slope)
     } else {
@@ -133,8 +133,8 @@ fn judge_within<const ROOM: usize>(m: &[i64], transform: Transform, slope: i64) 
     (bytes, Plan { transform, slope, centre, spread })
 }
 
-/// The least residual that is not far below the others: one reset of a counter should
-/// become an exception, and not a base that widens all the rest.
+/// The smallest residual that is not far below the others: one reset of a counter should become an exception, not a
+/// base that widens all other residuals.
 pub fn base(residuals: &[i64], centre: i64, spread: u64) -> i64 {
     let reach = spread.saturating_mul(16).saturating_add(16);
     let floor = centre.saturating_sub_unsigned(reach);

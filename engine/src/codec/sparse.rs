@@ -1,8 +1,7 @@
-//! Integers that are mostly zero, as the gaps between the others and what stands there.
+//! Integers that are mostly zero, stored as the gaps between the others, and the others.
 //!
-//! A prefix code spends a bit on the most frequent integer, however frequent it is. Where
-//! one in four or fewer is not zero, two shorter columns take less: each is coded with
-//! [`prefix`].
+//! A prefix code spends at least one bit on the most frequent integer. If at most one in four is not zero, two shorter
+//! columns take less space. Each is encoded with [`prefix`].
 //!
 //! # Format
 //! | field | bytes | meaning |
@@ -14,16 +13,16 @@
 
 use super::{Fault, prefix, varint};
 
-/// At most one integer in so many is not zero.
+/// At most one in this many integers is not zero.
 const SHARE: usize = 4;
 
-/// Whether `values` are worth a try.
+/// Whether `values` may be suitable.
 pub fn may_suit(values: &[u64]) -> bool {
     let many = values.iter().filter(|&&value| value != 0).count();
     many > 0 && many <= values.len() / SHARE
 }
 
-/// Appends a body for `values`, which [`may_suit`].
+/// Appends a body for `values`, for which [`may_suit`] must be true.
 pub fn encode(values: &[u64], out: &mut Vec<u8>) {
     let (mut gaps, mut others) = (Vec::new(), Vec::new());
     let mut next = 0;
@@ -43,7 +42,7 @@ pub fn encode(values: &[u64], out: &mut Vec<u8>) {
 /// Decodes a body of `out.len()` integers.
 ///
 /// # Errors
-/// The fault of a body that is too short, too long or malformed; `out` then holds rubbish.
+/// The fault of a body that is too short, too long or malformed. The contents of `out` are then invalid.
 pub fn decode(body: &[u8], out: &mut [u64]) -> Result<(), Fault> {
     let mut at = 0;
     let many = varint::read(body, &mut at)?;

@@ -1,10 +1,10 @@
-//! Columns for property tests: what metrics look like, and what no metric should.
+//! Columns for property tests: typical metrics, and columns that no metric should have.
 
 use proptest::prelude::*;
 
 use crate::model::{Histogram, ResetHint, STALE_NAN_BITS, Span};
 
-/// Bit patterns that codecs trip over.
+/// Bit patterns that are difficult for codecs.
 pub const NASTY_BITS: [u64; 16] = [
     STALE_NAN_BITS,
     0x7ff8_0000_0000_0000,
@@ -31,8 +31,8 @@ pub fn assert_same_bits(found: &[f64], expected: &[f64]) {
     assert_eq!(bits(found), bits(expected));
 }
 
-/// Floats: any bits, nasty bits, constants, walks, decimals, counters with resets, and
-/// each of these strewn with nasty ones.
+/// Floats: arbitrary bits, difficult bits, constants, walks, decimals, counters with resets, and each of these mixed
+/// with difficult ones.
 pub fn floats(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<f64>> {
     let nasty = || prop::sample::select(&NASTY_BITS[..]).prop_map(f64::from_bits);
     let one = prop_oneof![any::<u64>().prop_map(f64::from_bits), nasty(), (-50i32..50).prop_map(f64::from)];
@@ -116,7 +116,7 @@ fn walk(steps: &[i64]) -> Vec<i64> {
         .collect()
 }
 
-/// Everything in a histogram, floats as bits, so that NaN compares.
+/// All fields of a histogram, with floats as bits, so that NaN compares equal.
 fn bits_of(h: &Histogram) -> (String, Vec<Vec<u64>>) {
     let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     let layout = format!("{} {:?} {:?} {:?}", h.schema, h.reset_hint, h.positive_spans, h.negative_spans);

@@ -1,23 +1,21 @@
-//! Timestamps: nothing for a regular interval, else differences of differences.
+//! Timestamps: no bytes for a regular interval, otherwise differences of differences.
 //!
-//! All arithmetic is modulo 2^64, so every ascending sequence of `i64` comes back, also
-//! one that spans more than `i64::MAX`. The chunk's header gives first, last and count;
-//! the mean interval `(last - first) / (count - 1)` follows from them and is the
-//! prediction for the first interval, so a jittered series starts with a short code.
+//! All arithmetic is modulo 2^64, so every ascending sequence of `i64` is restored, even one that spans more than
+//! `i64::MAX`. The chunk's header has first, last and count. The mean interval `(last - first) / (count - 1)` follows
+//! from them. It is the prediction for the first interval, so a series with jitter starts with a short code.
 //!
 //! # Format
-//! [`CodecId::Regular`](super::CodecId::Regular): no bytes; all intervals are the mean one.
+//! [`CodecId::Regular`](super::CodecId::Regular): no bytes; all intervals equal the mean interval.
 //!
-//! [`CodecId::DeltaOfDelta`](super::CodecId::DeltaOfDelta): for each timestamp but the
-//! first, in the chunk's unit, the change of the interval in the bucket code [`TURNS`];
-//! an escape carries the change itself.
+//! [`CodecId::DeltaOfDelta`](super::CodecId::DeltaOfDelta): for each timestamp except the first, in the chunk's unit,
+//! the change of the interval in the bucket code [`TURNS`]; an escape contains the change itself.
 
 use super::Fault;
 use super::bits::{BitReader, BitWriter};
 use super::buckets::{Buckets, Code};
 
-/// The code of interval changes. Measured on scrapes at millisecond resolution: most lie
-/// within 2^6, stragglers within 2^12; the wide buckets are for nanosecond clocks.
+/// The code of interval changes. Measured on scrapes with millisecond resolution: most changes are within 2^6, outliers
+/// within 2^12; the wide buckets are for nanosecond clocks.
 pub const TURNS: Buckets = Buckets::new([5, 8, 12, 20, 32]);
 
 /// First, last and count of a column, in one unit.
@@ -27,7 +25,7 @@ pub struct Frame {
     pub first: i64,
     /// Last timestamp, not before the first.
     pub last: i64,
-    /// How many, at least one.
+    /// The number of timestamps, at least one.
     pub count: usize,
 }
 
@@ -46,7 +44,7 @@ pub fn is_regular(timestamps: &[i64]) -> bool {
     timestamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == interval)
 }
 
-/// Appends the delta-of-delta section of strictly ascending `timestamps`, at least one.
+/// Appends the delta-of-delta section of strictly ascending `timestamps`, of which there is at least one.
 pub fn encode(timestamps: &[i64], out: &mut Vec<u8>) {
     let [first, .., last] = *timestamps else { return };
     let frame = Frame { first, last, count: timestamps.len() };
@@ -63,10 +61,10 @@ pub fn encode(timestamps: &[i64], out: &mut Vec<u8>) {
     writer.finish();
 }
 
-/// Appends the timestamps of a regular column, each times `unit`.
+/// Appends the timestamps of a regular column, each multiplied by `unit`.
 ///
 /// # Errors
-/// [`Fault::Range`] where the count does not divide the time range into equal intervals.
+/// [`Fault::Range`] if the count does not divide the time range into equal intervals.
 pub fn decode_regular(frame: Frame, unit: i64, out: &mut Vec<i64>) -> Result<(), Fault> {
     let interval = frame.interval();
     let span = frame.last.wrapping_sub(frame.first) as u64;
@@ -83,11 +81,11 @@ pub fn decode_regular(frame: Frame, unit: i64, out: &mut Vec<i64>) -> Result<(),
     Ok(())
 }
 
-/// Decodes a delta-of-delta section and appends its timestamps, each times `unit`.
+/// Decodes a delta-of-delta section and appends its timestamps, each multiplied by `unit`.
 ///
 /// # Errors
-/// The fault of a section that is too short or too long, does not end at the frame's last
-/// timestamp or does not ascend; `out` then holds rubbish behind its old length.
+/// The fault of a section that is too short or too long, does not end at the frame's last timestamp or does not ascend.
+/// `out` may then contain additional invalid timestamps.
 pub fn decode(section: &[u8], frame: Frame, unit: i64, out: &mut Vec<i64>) -> Result<(), Fault> {
     let mut reader = BitReader::new(section);
     let mut interval = (frame.interval() as i64).wrapping_mul(unit);
@@ -120,7 +118,7 @@ pub fn decode(section: &[u8], frame: Frame, unit: i64, out: &mut Vec<i64>) -> Re
 /// # Errors
 /// [`Fault::Order`] and [`Fault::Range`].
 pub fn check(timestamps: &[i64], last: i64) -> Result<(), Fault> {
-    // No early end: the whole column is compared in a few vector instructions.
+    // Not ended early: the whole column is compared in a few vector instructions.
     let ascends = timestamps.iter().zip(&timestamps[1..]).fold(true, |all, (a, b)| all & (a < b));
     if !ascends {
         Err(Fault::Order)

@@ -1,7 +1,6 @@
-//! How an integer is predicted from its place in a column, and how it follows from what
-//! the prediction missed.
+//! Predicts an integer from its position in a column, and restores it from the residual.
 //!
-//! All arithmetic is modulo 2^64 and exact over the whole of `i64`.
+//! All arithmetic is modulo 2^64 and exact over the whole range of `i64`.
 
 use super::blocks::BlockFrame;
 use super::varint::unzigzag;
@@ -9,31 +8,31 @@ use super::varint::unzigzag;
 /// Fraction bits of a line's slope.
 pub const SLOPE_BITS: u32 = 16;
 
-/// How an integer is predicted; what the prediction misses is its residual.
+/// The prediction of an integer. The residual is its difference from the prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Transform {
-    /// Not at all.
+    /// No prediction.
     Frame = 0,
-    /// By the one before: residuals are differences.
+    /// The previous integer: residuals are differences.
     Delta = 1,
-    /// By the one before and its difference: residuals are changes of the difference.
+    /// The previous integer plus its difference: residuals are changes of the difference.
     Delta2 = 2,
-    /// By a straight line through the first: a clock with jitter has residuals of the
-    /// jitter's size, where differences would have 1.4 times it, and their changes 2.4 times.
+    /// A straight line through the first integer. With this, a clock with jitter has residuals of the size of the
+    /// jitter; differences would have 1.4 times that size, and changes of differences 2.4 times.
     Line = 3,
 }
 
 impl Transform {
-    /// All of them, simplest first.
+    /// All transforms, simplest first.
     pub const ALL: [Transform; 4] = [Transform::Frame, Transform::Delta, Transform::Delta2, Transform::Line];
 
-    /// The first integer that has a residual.
+    /// The index of the first integer that has a residual.
     pub fn start(self) -> usize {
         if self == Transform::Delta2 { 2 } else { 1 }
     }
 
-    /// The residual of `m[i]`; `i` is not before the start.
+    /// The residual of `m[i]`; `i` must not be before the start.
     #[inline]
     pub fn residual(self, m: &[i64], i: usize, slope: i64) -> i64 {
         match self {
@@ -50,7 +49,7 @@ fn on_line(slope: i64, i: i64) -> i64 {
     slope.wrapping_mul(i) >> SLOPE_BITS
 }
 
-/// Replaces integers by their residuals, from the back so that none is read too late.
+/// Replaces integers by their residuals, from the end, so that each is read before it is replaced.
 pub fn to_residuals(m: &mut [i64], transform: Transform, slope: i64) {
     match transform {
         Transform::Frame => {}
@@ -72,21 +71,21 @@ pub fn to_residuals(m: &mut [i64], transform: Transform, slope: i64) {
     }
 }
 
-/// How a section's integers follow from its residuals.
+/// How a section's integers are restored from its residuals.
 pub struct Rebuild {
-    /// The prediction.
+    /// The transform.
     pub transform: Transform,
-    /// The first result.
+    /// The first integer.
     pub first: i64,
-    /// Results per `m`: the divisor times the caller's unit.
+    /// The factor of `m`: the divisor times the caller's unit.
     pub scale: i64,
-    /// See [`Transform::Line`] and [`Transform::Delta2`].
+    /// As described at [`Transform::Line`] and [`Transform::Delta2`].
     pub slope: i64,
 }
 
 impl Rebuild {
-    /// Appends the integers that have no residual, of `count` at least one. Answers where
-    /// the rebuilding stands and how many residuals are to come.
+    /// Appends the integers that have no residual, out of `count`, which is at least one. Returns the state and the
+    /// number of residuals to come.
     pub fn begin(&self, count: usize, out: &mut Vec<i64>) -> (State, usize) {
         out.push(self.first);
         let mut state = State { value: self.first, step: 0, line: 0 };
@@ -100,7 +99,7 @@ impl Rebuild {
         (state, left)
     }
 
-    /// Turns the next residuals into integers.
+    /// Converts the next residuals to integers.
     pub fn append(&self, block: &[u64], frame: BlockFrame, state: &mut State, out: &mut Vec<i64>) {
         let BlockFrame { origin, is_zigzag } = frame;
         let origin = origin.wrapping_mul(self.scale);
@@ -151,12 +150,12 @@ impl Rebuild {
     }
 }
 
-/// Where a rebuilding stands between two runs of residuals.
+/// The state between two sequences of residuals.
 #[derive(Clone, Copy)]
 pub struct State {
     /// The last integer.
     value: i64,
-    /// Its difference from the one before.
+    /// Its difference from the previous one.
     step: i64,
     /// Slope times its index.
     line: i64,

@@ -1,6 +1,6 @@
-//! Records that were appended and not yet written: encoded at once, in batches by segment.
+//! Records that have been appended but not written: encoded at once, in batches by segment.
 //!
-//! The buffer decides where segments end, so that closing one costs its caller no I/O; the writer follows.
+//! The buffer decides where segments end, so that closing one requires no I/O from the caller; the writer follows.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::format::{
     HEADER_BYTES, KIND_COMMIT, KIND_SEAL, RECORD_BYTES, Tally, encode_record, encode_seal, segment_seed,
 };
 
-/// Capacity that a written batch may hand on to the next one, in bytes.
+/// Maximum capacity of a written batch that is reused for the next one, bytes.
 const SPARE_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes for one segment.
@@ -20,7 +20,7 @@ pub(super) struct WriteGroup {
     /// The last sequence number in the batch.
     pub last_seq: u64,
     pub bytes: Vec<u8>,
-    /// How many of them are written.
+    /// The number of bytes that have been written.
     pub written: usize,
     /// The batch ends with the segment's seal.
     pub seals: bool,
@@ -39,13 +39,13 @@ impl Position {
         self.next_seq - 1
     }
 
-    /// The segment that it is in, and the bytes of it that come before.
+    /// The number of its segment, and its offset in it.
     pub fn place(&self) -> (u64, u64) {
         (self.open.number, self.open.bytes)
     }
 }
 
-/// The segment that records are appended to; it need not exist on the disk yet.
+/// The segment that records are appended to; it may not exist on the disk yet.
 #[derive(Debug, Clone)]
 struct OpenSegment {
     number: u64,
@@ -57,7 +57,7 @@ struct OpenSegment {
     committed: u64,
 }
 
-/// What waits to be written.
+/// The data that has not been written yet.
 #[derive(Debug)]
 pub(super) struct Buffer {
     database_id: u64,
@@ -65,7 +65,7 @@ pub(super) struct Buffer {
     open: OpenSegment,
     batches: VecDeque<WriteGroup>,
     bytes: usize,
-    /// Size of the closed segments whose seal is not written.
+    /// Size of the closed segments whose seal is not written yet.
     closed_bytes: u64,
     spare: Vec<u8>,
 }
@@ -88,27 +88,27 @@ impl Buffer {
         self.next_seq - 1
     }
 
-    /// Bytes that wait.
+    /// Bytes that have not been written.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Size that the open segment has with all that waits; 0 if nothing was appended to it.
+    /// Size of the open segment, including data that has not been written; 0 if nothing was appended to it.
     pub fn open_bytes(&self) -> u64 {
         if self.open.tally.entries == 0 { 0 } else { self.open.bytes }
     }
 
-    /// Size of the segments that were closed and are not yet sealed on the disk.
+    /// Size of the segments that were closed and are not sealed on the disk yet.
     pub fn closed_bytes(&self) -> u64 {
         self.closed_bytes
     }
 
-    /// A closed segment of this size is sealed on the disk.
+    /// Records that a closed segment of this size has been sealed on the disk.
     pub fn forget_closed(&mut self, bytes: u64) {
         self.closed_bytes -= bytes;
     }
 
-    /// Whether the seal of a segment has yet to be written.
+    /// Whether a segment's seal has not been written yet.
     pub fn seal_waits(&self) -> bool {
         self.batches.iter().any(|batch| batch.seals)
     }
@@ -121,7 +121,7 @@ impl Buffer {
         seq
     }
 
-    /// Ends what waits with a commit, for a write that will be synced.
+    /// Appends a commit, for a write that will be synced.
     pub fn commit(&mut self, mark: u64) {
         if self.open.tally.entries > 0 && self.open.committed < self.last_seq() {
             self.open.committed = self.last_seq();
@@ -129,7 +129,7 @@ impl Buffer {
         }
     }
 
-    /// Closes the open segment, if it holds anything.
+    /// Closes the open segment, if it is not empty.
     pub fn seal(&mut self, mark: u64) {
         if self.open.tally.entries == 0 {
             return;
@@ -163,12 +163,12 @@ impl Buffer {
         self.open.tally.add(crc);
     }
 
-    /// The position after everything that was appended.
+    /// The position after everything appended so far.
     pub fn position(&self) -> Position {
         Position { open: self.open.clone(), next_seq: self.next_seq }
     }
 
-    /// The place where a segment begins.
+    /// The position at which a segment begins.
     pub fn start_of(&self, number: u64, first_seq: u64) -> Position {
         Position { open: OpenSegment::new(self.database_id, number, first_seq), next_seq: first_seq }
     }
@@ -178,7 +178,7 @@ impl Buffer {
         self.next_seq > position.next_seq || !self.batches.is_empty()
     }
 
-    /// Removes everything that was appended after `position`, including waiting records and seals.
+    /// Removes everything that was appended after `position`, including unwritten records and seals.
     pub fn go_back(&mut self, position: &Position) {
         self.batches.clear();
         (self.bytes, self.closed_bytes) = (0, 0);
@@ -186,20 +186,20 @@ impl Buffer {
         self.next_seq = position.next_seq;
     }
 
-    /// Hands out all that waits.
+    /// Takes all data that has not been written.
     pub fn take(&mut self) -> VecDeque<WriteGroup> {
         self.bytes = 0;
         std::mem::take(&mut self.batches)
     }
 
-    /// Takes back what could not be written, before what came since.
+    /// Puts data that could not be written back, before newer data.
     pub fn put_back(&mut self, mut unwritten: VecDeque<WriteGroup>) {
         self.bytes += unwritten.iter().map(|batch| batch.bytes.len()).sum::<usize>();
         unwritten.append(&mut self.batches);
         self.batches = unwritten;
     }
 
-    /// Keeps a written batch's memory for the next one.
+    /// Keeps the memory of a written batch for the next one.
     pub fn recycle(&mut self, mut bytes: Vec<u8>) {
         if bytes.capacity() <= SPARE_BYTES_MAX && bytes.capacity() > self.spare.capacity() {
             bytes.clear();
@@ -221,7 +221,7 @@ impl OpenSegment {
     }
 }
 
-/// Bytes that a record with this payload takes.
+/// The size of a record with this payload, bytes.
 pub(super) fn record_bytes(payload_bytes: usize) -> usize {
     RECORD_BYTES + payload_bytes
 }

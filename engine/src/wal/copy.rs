@@ -1,7 +1,7 @@
 //! Copies a log up to a record, for a backup.
 //!
-//! Reads files that may be written to at the same time: only bytes that were synced before are looked at, and these
-//! never change (I2). Every record is checked on the way, so a copy is never made of damaged ones.
+//! Reads files that may be written at the same time: only bytes that were synced before are read, and these never
+//! change (I2). Every record is verified, so a copy never contains damaged ones.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(super) struct LogCopy<'a> {
 }
 
 impl LogCopy<'_> {
-    /// Makes the copy; `segments` are all that the log has.
+    /// Makes the copy; `segments` are all segments of the log.
     pub fn write(&self, segments: &[Segment]) -> Result<()> {
         let LogCopy { fs, dest, database_id, seq, .. } = *self;
         make_dir(fs, dest)?;
@@ -40,7 +40,7 @@ impl LogCopy<'_> {
         replace(fs, dest, &dest.join(MARK_NAME), &file_of(Mark { database_id, seq }))
     }
 
-    /// Copies what one segment holds up to the record and seals the copy.
+    /// Copies the records of one segment up to the given one and seals the copy.
     fn segment(&self, segment: &Segment) -> Result<()> {
         let Segment { number, first_seq: first, .. } = *segment;
         let database_id = self.database_id;

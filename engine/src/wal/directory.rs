@@ -1,4 +1,4 @@
-//! The files of a log: their names, which of them are there, and how each begins.
+//! The files of a log: their names, which of them exist, and their headers.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -23,16 +23,16 @@ pub(super) fn segment_name(number: u64) -> String {
 pub(super) struct Segment {
     pub number: u64,
     pub first_seq: u64,
-    /// `first_seq - 1` if it holds nothing.
+    /// `first_seq - 1` if it is empty.
     pub last_seq: u64,
     pub bytes: u64,
 }
 
-/// What a directory holds.
+/// The contents of a directory.
 pub(super) struct Listing {
     /// By number.
     pub segments: Vec<(u64, PathBuf)>,
-    /// Left by a crash; of no use.
+    /// Left by a crash; not needed.
     pub unfinished: Vec<PathBuf>,
     pub strays: Vec<PathBuf>,
 }
@@ -84,7 +84,7 @@ pub(super) fn corrupt(path: &Path, offset: usize, what: String) -> Error {
     Error::Corrupt { file: path.display().to_string(), offset: offset as u64, what }
 }
 
-/// A version of the future is an error in every mode: this build cannot judge such a file.
+/// A newer version is an error in every mode, because this build cannot judge such a file.
 pub(super) fn refuse_future<T>(path: &Path, supported: u32, decoded: Checked<T>) -> Result<Checked<T>> {
     match decoded {
         Err(Fault::Version(found)) => {
@@ -94,7 +94,7 @@ pub(super) fn refuse_future<T>(path: &Path, supported: u32, decoded: Checked<T>)
     }
 }
 
-/// A segment before its records are read.
+/// A segment whose records have not been read yet.
 pub(super) struct Head {
     pub number: u64,
     pub path: PathBuf,
@@ -114,7 +114,7 @@ impl Head {
     }
 }
 
-/// Makes the directory if it is not there, and its name durable.
+/// Creates the directory if it does not exist, and makes its name durable.
 pub(super) fn make_dir(fs: &dyn WalFs, dir: &Path) -> Result<()> {
     match fs::create_dir(dir) {
         Ok(()) => {

@@ -1,15 +1,15 @@
-//! Bytes of headers, records and the durable mark: encoding, decoding, checking. The tables are in [`super`].
+//! Encoding, decoding and verification of headers, records and the durable mark. The tables are in [`super`].
 
 use crc32fast::Hasher;
 
-/// Highest kind that a caller may use; those above are the log's own.
+/// The largest kind that a caller may use; larger ones belong to the log.
 pub const KIND_MAX: u8 = 0xEF;
 /// Largest payload of one record, in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
 /// The version of a segment's format that this build writes, and the newest that it reads.
 pub(super) const VERSION: u32 = 1;
-/// The same of the file `durable`. Version 1 had one slot.
+/// The same for the file `durable`. Version 1 had one slot.
 pub(super) const MARK_VERSION: u32 = 2;
 /// Bytes of a segment's header.
 pub(super) const HEADER_BYTES: usize = 48;
@@ -37,10 +37,10 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("a slice of eight"))
 }
 
-/// Bytes that were looked at, or why they are not good.
+/// Verified data, or the fault.
 pub(super) type Checked<T> = std::result::Result<T, Fault>;
 
-/// Why bytes are not what they should be.
+/// The fault of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error("expected {expected} bytes, found {found}")]
@@ -129,8 +129,8 @@ impl Mark {
     }
 }
 
-/// Checks what both files begin and end with; `newest` is the newest version that can be read. The checksum comes
-/// before the version, so that a flipped bit is not taken for a newer format.
+/// Verifies the beginning and end, which both files have in common; `newest` is the newest version that can be read.
+/// The checksum is verified before the version, so that a flipped bit is not taken for a newer format.
 fn checked<'a>(bytes: &'a [u8], length: usize, magic: &[u8; 8], newest: u32) -> Checked<(&'a [u8], u32)> {
     let Some(bytes) = bytes.get(..length) else {
         return Err(Fault::Short { expected: length, found: bytes.len() });
@@ -148,7 +148,7 @@ fn checked<'a>(bytes: &'a [u8], length: usize, magic: &[u8; 8], newest: u32) -> 
     }
 }
 
-/// What the checksums of a segment's records continue from.
+/// The start value for the checksums of a segment's records.
 pub(super) fn segment_seed(database_id: u64, number: u64) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&database_id.to_le_bytes());
@@ -156,7 +156,7 @@ pub(super) fn segment_seed(database_id: u64, number: u64) -> u32 {
     hasher.finalize()
 }
 
-/// Appends one record to `out` and returns its checksum. The caller has checked the payload's length.
+/// Appends one record to `out` and returns its checksum. The caller has verified the payload's length.
 pub(super) fn encode_record(
     out: &mut Vec<u8>,
     seed: u32,
@@ -200,7 +200,7 @@ fn record_hasher(seed: u32, fields: &[u8]) -> Hasher {
     hasher
 }
 
-/// A record of any kind as it stands in a segment.
+/// A record of any kind in a segment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry<'a> {
     pub kind: u8,
@@ -210,7 +210,7 @@ pub(super) struct Entry<'a> {
     pub payload: &'a [u8],
 }
 
-/// What an entry is for.
+/// The purpose of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Record,
@@ -220,7 +220,7 @@ pub(super) enum Role {
 }
 
 impl<'a> Entry<'a> {
-    /// Reads the entry at the start of `bytes` without its checksum: for bytes that were checked before.
+    /// Decodes the entry at the start of `bytes` without its checksum, for bytes that were verified before.
     pub fn peek(bytes: &'a [u8]) -> Checked<Entry<'a>> {
         if bytes.len() < RECORD_BYTES {
             return Err(Fault::Short { expected: RECORD_BYTES, found: bytes.len() });
@@ -238,7 +238,7 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// Reads and checks the entry at the start of `bytes`.
+    /// Decodes and verifies the entry at the start of `bytes`.
     pub fn decode(bytes: &'a [u8], seed: u32) -> Checked<Entry<'a>> {
         let entry = Entry::peek(bytes)?;
         let mut hasher = record_hasher(seed, bytes);
@@ -250,7 +250,7 @@ impl<'a> Entry<'a> {
         Ok(entry)
     }
 
-    /// Bytes that the entry takes in the segment.
+    /// Size of the entry in the segment, bytes.
     pub fn encoded_bytes(&self) -> usize {
         RECORD_BYTES + self.payload.len()
     }
@@ -270,7 +270,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Count and checksum of a segment's entries, as its seal states them.
+/// Number and checksum of a segment's entries, as stored in its seal.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
     pub entries: u64,

@@ -1,6 +1,6 @@
-//! The few file operations that change a log, behind a trait so that tests can make any of them fail.
+//! The few file operations that modify a log, behind a trait so that tests can make any of them fail.
 //!
-//! Reading is not here: a read that fails changes nothing.
+//! Reading is not included: a failed read changes nothing.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -34,30 +34,30 @@ fn set_next(fs: std::sync::Arc<dyn WalFs>) {
 
 /// A file open for writing.
 pub(super) trait WalFile: Send + Sync + fmt::Debug {
-    /// Writes some of `bytes` at `offset` and returns how many.
+    /// Writes some of `bytes` at `offset` and returns their number.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
-    /// Cuts the file to `length` bytes.
+    /// Truncates or extends the file to `length` bytes.
     fn set_len(&self, length: u64) -> io::Result<()>;
     /// Makes the content durable.
     fn sync(&self) -> io::Result<()>;
-    /// Whether `path` still names this file; false after it was deleted, or its directory was deleted or moved.
+    /// Whether `path` still names this file. False if the file was deleted, or its directory was deleted or moved.
     fn is_at(&self, path: &Path) -> bool;
 }
 
-/// What changes a directory.
+/// Operations on a directory.
 pub(super) trait WalFs: Send + Sync + fmt::Debug {
-    /// Makes an empty file, in place of what may be there.
+    /// Creates an empty file, replacing an existing one.
     fn create(&self, path: &Path) -> io::Result<Box<dyn WalFile>>;
-    /// Opens a file that is there.
+    /// Opens an existing file.
     fn open(&self, path: &Path) -> io::Result<Box<dyn WalFile>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Makes a file of `bytes` bytes whose blocks are really there, or none.
+    /// Creates a file of `bytes` bytes with allocated blocks, or no file.
     fn reserve(&self, path: &Path, bytes: u64) -> io::Result<()>;
 }
 
-/// Writes all of `bytes` at `offset`. Records in `written` how far it came, and continues from there when called again.
+/// Writes all of `bytes` at `offset`. The progress is recorded in `written`; another call continues from there.
 pub(super) fn write_all_at(
     file: &dyn WalFile,
     bytes: &[u8],
@@ -97,13 +97,13 @@ impl WalFile for File {
         match (self.metadata(), fs::metadata(path)) {
             (Ok(own), Ok(found)) => identity(own) == identity(found),
             (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
-            // A process that gave up its rights may no longer look.
+            // A process that has dropped its privileges may not have access any more.
             (Err(_), Ok(_)) => true,
         }
     }
 }
 
-/// Makes an empty file. Never opens what is there already: that may be a FIFO, which would block.
+/// Creates an empty file. Never opens an existing one: it may be a FIFO, which would block.
 fn create_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -150,7 +150,7 @@ impl WalFs for RealFs {
     }
 }
 
-/// Takes blocks by writing to them, for file systems that cannot promise any.
+/// Allocates blocks by writing to them, for file systems that cannot reserve any.
 fn fill(file: &File, bytes: u64) -> io::Result<()> {
     const STEP: u64 = 1 << 20;
     let zeros = vec![0; STEP as usize];

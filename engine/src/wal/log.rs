@@ -4,8 +4,9 @@
 //! `state` is held briefly, never across I/O. One of the threads that wait for a sync becomes the *leader*: it takes
 //! all waiting records, writes and syncs them without holding `state`, and wakes the others, who usually find their
 //! records durable and return. Records appended meanwhile are left to the next leader. `writer` is locked by the
-//! leader, or under `state` while there is no leader, so no thread ever waits for it; a thread that removes or restores
-//! the reserve leads too. Lock order: `files`, `state`, `writer`; a leader holds `writer` without `state`.
+//! leader, or under `state` while there is no leader, so no thread ever waits for it. A thread that removes or restores
+//! the reserve also becomes the leader. Lock order: `files`, `state`, `writer`; a leader holds `writer` without
+//! `state`.
 
 mod closing;
 mod loan;
@@ -38,15 +39,15 @@ use state::State;
 
 pub use loan::Loan;
 
-/// A write-ahead log, open for appending. All methods may be called from many threads at once.
+/// A write-ahead log, open for appending. All methods may be called concurrently.
 ///
-/// Dropping it without [`Wal::close`] is safe and loses what no `sync` call has covered.
+/// Dropping it without [`Wal::close`] is safe, but loses data not covered by a `sync` call.
 pub struct Wal {
     shared: Arc<Shared>,
     ticker: Mutex<Option<Job>>,
 }
 
-/// What a full disk means for a record.
+/// How a record is treated on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnFullDisk {
     Refuse,
@@ -77,13 +78,13 @@ impl fmt::Debug for Wal {
 }
 
 impl Wal {
-    /// Opens the log in `dir`, which is made if it is not there: hands every record with a number above `after_seq`
-    /// to `replay`, in order, then is ready to be appended to. The caller holds the directory's lock and has what
-    /// the records up to `after_seq` brought.
+    /// Opens the log in `dir`, creating the directory if necessary. Passes every record with a number above `after_seq`
+    /// to `replay`, in order; then records can be appended. The caller holds the directory's lock and has the effects
+    /// of the records up to `after_seq`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for damage under [`Recovery::Refuse`], and in any case for something other than a file under a
-    /// segment's name; [`Error::FutureVersion`]; [`Error::Option`]; [`Error::Io`]; what `replay` returns.
+    /// [`Error::Corrupt`] for damage under [`Recovery::Refuse`], and in any case if something other than a file has a
+    /// segment's name; [`Error::FutureVersion`]; [`Error::Option`]; [`Error::Io`]; the errors of `replay`.
     pub fn open(
         dir: &Path,
         options: WalOptions,
@@ -98,7 +99,7 @@ impl Wal {
         Wal::open_on(Arc::new(RealFs), dir, options, recovery, after_seq, replay)
     }
 
-    /// [`Wal::open`] on a file system of the caller's.
+    /// Same as [`Wal::open`], on the caller's file system.
     pub(super) fn open_on(
         fs: Arc<dyn WalFs>,
         dir: &Path,
@@ -149,7 +150,7 @@ impl Wal {
             writer: Mutex::new(writer),
             files: Mutex::new(()),
         });
-        // Takes the reserve. A full disk is noted, not an error: what is stored must stay readable.
+        // Creates the reserve. A full disk is recorded and is not an error, because stored data must stay readable.
         shared.turn(shared.state.lock(), false).1?;
         let wal = Wal { shared, ticker: Mutex::default() };
         if let SyncPolicy::Interval(every) = wal.shared.options.sync {
@@ -158,25 +159,25 @@ impl Wal {
         Ok((wal, report))
     }
 
-    /// Appends records, all of them or none, and returns the ticket of the last; their sequence numbers follow each
-    /// other and the last one given out. `None` if records were removed since the log was in `term` ([`Wal::term`]):
-    /// the caller's records may depend on those, so it must build them again. Only copies into memory, unless more
-    /// than [`WalOptions::buffer_bytes`] would wait there: then it first writes what waits. Durable after
-    /// [`Wal::wait_for`].
+    /// Appends all of the records or none, and returns the ticket of the last one. Their sequence numbers are
+    /// consecutive and follow the last one assigned. `None` if records were removed since the log was in `term`
+    /// ([`Wal::term`]): the caller's records may depend on those, so it must build them again. The records are only
+    /// copied into memory, unless that would leave more than [`WalOptions::buffer_bytes`] unwritten; in that case
+    /// unwritten records are written first. The records are durable after [`Wal::wait_for`].
     ///
     /// # Errors
     /// [`Error::Limit`] for a payload above 64 MiB, [`Error::Invalid`] for a kind above
-    /// [`KIND_MAX`](crate::wal::KIND_MAX), [`Error::DiskFull`] until space is back (each call tries),
-    /// [`Error::Poisoned`] after a failed sync. Nothing is appended then.
+    /// [`KIND_MAX`](crate::wal::KIND_MAX), [`Error::DiskFull`] until there is space again (each call checks),
+    /// [`Error::Poisoned`] after a failed sync. In these cases nothing is appended.
     pub fn append_all(&self, records: &[NewRecord<'_>], term: usize) -> Result<Option<Ticket>> {
         self.append_if(records, OnFullDisk::Refuse, |now| now == term)
     }
 
-    /// [`Wal::append_all`] for a record that leads to freed space: not refused on a full disk, where it uses what the
-    /// reserve gave.
+    /// Same as [`Wal::append_all`], for a record that leads to freed space: it is not refused on a full disk, but uses
+    /// the space of the reserve.
     ///
     /// # Errors
-    /// As [`Wal::append_all`], without [`Error::DiskFull`].
+    /// Same as [`Wal::append_all`], without [`Error::DiskFull`].
     pub fn append_to_free(&self, record: NewRecord<'_>) -> Result<Ticket> {
         let appended = self.append_if(&[record], OnFullDisk::Append, |_| true)?;
         Ok(appended.expect("it is appended in any term"))
@@ -219,7 +220,7 @@ impl Wal {
         Ok(Some(ticket))
     }
 
-    /// Returns when the records of `ticket` and all before it are as safe as the [`SyncPolicy`] promises.
+    /// Returns when the records of `ticket` and all earlier ones are as safe as the [`SyncPolicy`] promises.
     ///
     /// # Errors
     /// [`Error::DiskFull`] or [`Error::Io`] if they could not be written, [`Error::Poisoned`] if they could not be
@@ -234,15 +235,15 @@ impl Wal {
         })
     }
 
-    /// Whether the records of `ticket` are as safe as the [`SyncPolicy`] promises. Does no I/O and waits for none.
+    /// Whether the records of `ticket` are as safe as the [`SyncPolicy`] promises. Does no I/O and does not wait.
     ///
     /// # Errors
-    /// As [`Wal::wait_for`]; [`Error::Closed`] if they waited when the log was closed.
+    /// Same as [`Wal::wait_for`]; [`Error::Closed`] if they were not safe when the log was closed.
     pub fn is_safe(&self, ticket: Ticket) -> Result<bool> {
         self.shared.state.lock().is_safe(ticket)
     }
 
-    /// How many times records were removed.
+    /// The number of removals of records so far.
     pub fn term(&self) -> usize {
         self.shared.state.lock().removals.terms()
     }
@@ -253,21 +254,21 @@ impl Wal {
         Ticket { seq, term: self.term() }
     }
 
-    /// What has become of the records of a ticket.
+    /// The state of a ticket's records.
     pub fn fate(&self, ticket: Ticket) -> Fate {
         self.shared.state.lock().fate(ticket)
     }
 
-    /// Makes everything that was appended so far durable, whatever the policy.
+    /// Makes everything appended so far durable, regardless of the policy.
     ///
     /// # Errors
-    /// As [`Wal::wait_for`]: some of it is removed.
+    /// Same as [`Wal::wait_for`] if a part of it was removed.
     pub fn sync(&self) -> Result<()> {
         self.shared.sync()
     }
 
-    /// Ends all waiting: what was appended so far is durable, or is removed because it could not be written. Those who
-    /// wait for it get the reason.
+    /// Ends all waiting: everything appended so far becomes durable, or is removed because it could not be written, in
+    /// which case its waiters get the reason.
     ///
     /// # Errors
     /// [`Error::Poisoned`]; [`Error::Io`] or [`Error::DiskFull`] if there was nothing to remove.
@@ -275,8 +276,9 @@ impl Wal {
         self.shared.settle()
     }
 
-    /// Closes the current segment and returns the last sequence number in it: once everything up to there is stored
-    /// elsewhere, [`Wal::truncate_to`] can delete it. No I/O: the seal is written with the next sync.
+    /// Closes the current segment and returns the last sequence number in it. Once everything up to that number is
+    /// stored elsewhere, [`Wal::truncate_to`] can delete the segment. Does no I/O: the seal is written with the next
+    /// sync.
     ///
     /// # Errors
     /// [`Error::Poisoned`] after a failed sync.
@@ -288,13 +290,13 @@ impl Wal {
         Ok(state.buffer.last_seq())
     }
 
-    /// Deletes the sealed segments that hold nothing above `seq`, oldest first. Works on a full disk.
+    /// Deletes the sealed segments that contain nothing above `seq`, oldest first. Works on a full disk.
     ///
     /// # Errors
-    /// [`Error::Io`]; what was not deleted is tried again by the next call.
+    /// [`Error::Io`]; the next call tries again to delete the rest.
     pub fn truncate_to(&self, seq: u64) -> Result<()> {
         let shared = &*self.shared;
-        // Writes the seal that a rotation left waiting. If that fails, its segment stays for the next call.
+        // Writes the seal of a rotation. If that fails, its segment stays until the next call.
         let _ = shared.settle();
         let _files = shared.files.lock();
         let doomed: Vec<Segment> = shared
@@ -320,12 +322,12 @@ impl Wal {
         shared.fs.sync_dir(&shared.dir).map_err(|error| Error::io("sync", &shared.dir, error))
     }
 
-    /// Copies the log up to the record `seq` into `dest`, a new or empty directory: opened with the same `after_seq`
-    /// the copy replays exactly up to `seq`. Appending continues meanwhile.
+    /// Copies the log up to the record `seq` into `dest`, a new or empty directory. Opened with the same `after_seq`,
+    /// the copy replays exactly up to `seq`. Appending continues during the copy.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `seq` was not given out, was cut away, or `dest` is not empty; as [`Wal::wait_for`];
-    /// [`Error::Io`].
+    /// [`Error::Invalid`] if `seq` was not assigned or was truncated, or `dest` is not empty; the errors of
+    /// [`Wal::wait_for`]; [`Error::Io`].
     pub fn copy_to(&self, dest: &Path, seq: u64) -> Result<()> {
         let shared = &*self.shared;
         shared.check_given_out(seq)?;
@@ -339,17 +341,17 @@ impl Wal {
         LogCopy { fs: &*shared.fs, dir: &shared.dir, dest, database_id, seq }.write(&segments)
     }
 
-    /// The last sequence number that was given out; 0 before the first.
+    /// The last sequence number that was assigned; 0 before the first.
     pub fn last_seq(&self) -> u64 {
         self.shared.state.lock().buffer.last_seq()
     }
 
-    /// Everything up to here is on the disk.
+    /// Everything up to this sequence number is on the disk.
     pub fn durable_seq(&self) -> u64 {
         self.shared.state.lock().durable
     }
 
-    /// Size of the log, what waits in memory included.
+    /// Size of the log, including data that has not been written.
     pub fn size_bytes(&self) -> u64 {
         self.shared.state.lock().size_bytes()
     }
@@ -364,19 +366,19 @@ impl Wal {
         stats
     }
 
-    /// Why the last write or sync failed; none if one succeeded after it.
+    /// Why the last write or sync failed; `None` after a later one succeeded.
     pub fn failing(&self) -> Option<String> {
         self.shared.state.lock().failing.clone()
     }
 
-    /// Bytes of records that wait to be written.
+    /// Bytes of records that have not been written.
     pub fn waiting_bytes(&self) -> u64 {
         self.shared.state.lock().buffer.bytes() as u64
     }
 }
 
 impl Shared {
-    /// Refuses a number that no record has.
+    /// Refuses a sequence number that was not assigned.
     fn check_given_out(&self, seq: u64) -> Result<()> {
         let state = self.state.lock();
         if seq > state.buffer.last_seq() { Err(not_given_out(seq, &state)) } else { Ok(()) }
@@ -402,8 +404,8 @@ impl Shared {
         Ok(Ticket { seq: state.buffer.last_seq(), term: state.removals.terms() })
     }
 
-    /// Makes durable what the file `durable` states. A failure weakens the check of the log, as a failed write of the
-    /// file does, and is counted with them.
+    /// Makes the contents of the file `durable` durable. A failure weakens the verification of the log like a failed
+    /// write of the file, and is counted as one.
     fn sync_mark(&self) {
         let mark = {
             let _state = self.idle(self.state.lock());
@@ -414,7 +416,7 @@ impl Shared {
         }
     }
 
-    /// Makes room in the buffer for a record of `bytes`.
+    /// Ensures that the buffer has space for a record of `bytes`.
     fn with_room(&self, bytes: usize, on_full_disk: OnFullDisk) -> Result<MutexGuard<'_, State>> {
         loop {
             let mut state = self.state.lock();
@@ -431,7 +433,7 @@ impl Shared {
         }
     }
 
-    /// Leads, or waits for those who do, until `is_done`.
+    /// Becomes the leader or waits for the current one, until `is_done`.
     fn drive(&self, sync: bool, is_done: impl Fn(&State) -> Result<bool>) -> Result<()> {
         let mut state = self.state.lock();
         loop {
@@ -447,14 +449,14 @@ impl Shared {
             self.process.check_thoroughly()?;
             let result;
             (state, result) = self.turn(state, sync);
-            // It may have failed after the record that is waited for.
+            // It may have failed after the record that this call waits for.
             if let Err(error) = result {
                 return if matches!(is_done(&state), Ok(true)) { Ok(()) } else { Err(error) };
             }
         }
     }
 
-    /// One leader's turn: writes all that waits.
+    /// The work of one leader: writes all unwritten data.
     fn turn<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -498,7 +500,7 @@ impl Shared {
         (state, result)
     }
 
-    /// Removes all unacknowledged records after `error`: their waiters get an error, and no replay may find them.
+    /// Removes all unacknowledged records after `error`: their waiters get an error, and no replay will find them.
     /// Returns that error. The caller is the leader.
     fn take_back(&self, state: &mut MutexGuard<'_, State>, error: Error) -> Error {
         if let Error::Poisoned(cause) = &error {
@@ -524,8 +526,7 @@ impl Shared {
         error
     }
 
-    /// The sequence number that the log on the disk begins with, its sealed segments and the one that is being
-    /// written.
+    /// The first sequence number of the log on the disk, its sealed segments, and the one that is being written.
     fn segments_on_disk(&self) -> (u64, Vec<Segment>) {
         let state = self.idle(self.state.lock());
         let mut segments = state.segments.clone();
@@ -542,7 +543,7 @@ impl Shared {
         state
     }
 
-    /// Tries whether there is space again.
+    /// Checks whether there is space again.
     fn resume<'a>(&'a self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
         let state = self.idle(state);
         state.refuse_poisoned()?;
@@ -560,7 +561,7 @@ fn not_given_out(seq: u64, state: &State) -> Error {
     Error::Invalid(format!("log record {seq} was not appended; the last is {last}"))
 }
 
-/// A new log's id. Its only use is to differ from the ids of other logs.
+/// An id for a new log. It only needs to differ from the ids of other logs.
 fn random_id() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,4 +1,5 @@
-//! The file `durable`: two slots that are written in turn, so that a write that is cut short leaves the other.
+//! The file `durable`: two slots that are written alternately, so that an incomplete write leaves the other slot
+//! intact.
 
 use std::io;
 use std::path::Path;
@@ -10,7 +11,8 @@ use super::fs::{WalFile, WalFs, write_all_at};
 use super::repair::{replace, with_reserve};
 use crate::error::{Error, Result};
 
-/// Where the slots begin. Each is in a page of its own: the kernel writes pages, and disks write at most a page at once.
+/// The offsets of the slots. Each is in a separate page: the kernel writes pages, and disks write at most one page
+/// atomically.
 pub(super) const SLOTS_AT: [usize; 2] = [0, 4096];
 /// Bytes of the file.
 pub(super) const FILE_BYTES: usize = SLOTS_AT[1] + MARK_BYTES;
@@ -24,11 +26,11 @@ pub(super) fn file_of(mark: Mark) -> Vec<u8> {
     bytes
 }
 
-/// The slots of a file as they were found: one in a file of version 1, or cut to one.
+/// The slots found in a file: one in a file of version 1, or in one truncated to one slot.
 pub(super) struct Marks(Vec<Checked<Mark>>);
 
 impl Marks {
-    /// Reads the file; none if it is not there.
+    /// Reads the file; `None` if it does not exist.
     pub fn read(path: &Path) -> Result<Option<Marks>> {
         if path.symlink_metadata().is_err() {
             return Ok(None);
@@ -55,7 +57,7 @@ impl Marks {
         marks.filter(|(_, mark)| belongs(mark, ids)).max_by_key(|(_, mark)| mark.seq)
     }
 
-    /// What is wrong with slots, and where they begin.
+    /// The faults of slots, and the offsets of these slots.
     pub fn faults(&self, ids: &[u64]) -> impl Iterator<Item = (u64, Fault)> {
         let fault = |slot: &Checked<Mark>| match *slot {
             Ok(mark) if belongs(&mark, ids) => None,
@@ -67,7 +69,7 @@ impl Marks {
         SLOTS_AT.iter().zip(&self.0).filter_map(move |(at, slot)| Some((*at as u64, fault(slot)?)))
     }
 
-    /// The slot to write after `newest`; none if the file has not both.
+    /// The slot to write after `newest`; `None` if the file does not have both.
     pub fn slot_after(&self, newest: usize) -> Option<usize> {
         (self.0.len() == SLOTS_AT.len()).then_some(1 - newest)
     }
@@ -87,7 +89,7 @@ pub(super) struct MarkFile {
 }
 
 impl MarkFile {
-    /// Opens the file and writes `mark` into `slot`, or makes the file again if there is none.
+    /// Opens the file and writes `mark` into `slot`, or creates the file if `slot` is `None`.
     pub fn open(fs: &dyn WalFs, dir: &Path, mark: Mark, slot: Option<usize>) -> Result<Self> {
         let path = dir.join(MARK_NAME);
         if slot.is_none() {
@@ -103,7 +105,7 @@ impl MarkFile {
         Ok(opened)
     }
 
-    /// States that everything up to `seq` is synced. If it fails, the next call writes the same slot.
+    /// Records that everything up to `seq` is synced. If it fails, the next call writes the same slot.
     pub fn write(&mut self, seq: u64) -> io::Result<()> {
         let mark = Mark { database_id: self.database_id, seq };
         write_all_at(&*self.file, &mark.encode(), SLOTS_AT[self.slot] as u64, &mut 0)?;

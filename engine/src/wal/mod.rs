@@ -1,10 +1,11 @@
-//! The write-ahead log: what makes an acknowledged write survive a crash until it is flushed.
+//! The write-ahead log: it makes acknowledged writes survive a crash until they are flushed.
 //!
-//! A log is a directory of *segments*, `00000001.wal`, `00000002.wal`, …, each a header and a run of records whose
-//! sequence numbers continue without a gap from segment to segment. Appending copies a record into memory; a *sync*
-//! writes what has gathered and makes it durable, one `fdatasync` for all who wait (group commit).
+//! A log is a directory of *segments*, `00000001.wal`, `00000002.wal`, …, each a header and a sequence of records.
+//! Sequence numbers continue without a gap from segment to segment. Appending copies a record into memory. A *sync*
+//! writes all records collected so far and makes them durable, with one `fdatasync` for all waiting threads (group
+//! commit).
 //!
-//! The payload of a record is opaque here. Kinds `0..=KIND_MAX` belong to the caller.
+//! The log does not interpret the payload of a record. Kinds `0..=KIND_MAX` belong to the caller.
 //!
 //! # Format
 //! Integers are little-endian. A segment's header, 48 bytes (`format.rs`):
@@ -20,9 +21,9 @@
 //! | 40 | 4 | zero |
 //! | 44 | 4 | CRC32 of bytes 0..44, at this place in every version |
 //!
-//! Records follow without padding. Behind the last one the open segment may have zeros, which later records overwrite:
-//! the blocks of small writes are there before, so that their sync is one write and one flush, without the file
-//! system's journal. A seal ends the file again.
+//! Records follow without padding. After the last one, the open segment may have zeros, which later records overwrite.
+//! This allocates the blocks of small writes in advance, so that their sync is one write and one flush, without the
+//! file system's journal. A seal removes the zeros.
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -34,9 +35,9 @@
 //! | 25 | … | payload |
 //!
 //! The seed is the CRC32 of database id and segment number, so a record proves where it belongs: bytes of another
-//! segment, another database or a payload that imitates a record never pass for one.
+//! segment, another database or a payload that imitates a record are never taken for a record.
 //!
-//! Kinds of the log itself; they take no sequence number of their own:
+//! Kinds of the log itself, which do not use up sequence numbers:
 //!
 //! | kind | name | sequence number | payload |
 //! |---|---|---|---|
@@ -44,12 +45,12 @@
 //! | 0xF1 | gap | last lost record | u64 first lost record; stands where a repair gave up damaged records |
 //! | 0xF2 | seal | last record before it | u64 count of records and commits and gaps, u32 CRC32 of all their CRC fields |
 //!
-//! A record is valid iff
-//! 1. length is at most 64 MiB and the record ends inside the file;
+//! A record is valid if and only if
+//! 1. its length is at most 64 MiB and it ends inside the file;
 //! 2. its CRC is right;
-//! 3. a caller's record has the next sequence number, a commit or seal the last one, a gap begins at the next one;
-//! 4. a gap's and a seal's payload have their length, a seal agrees with what precedes it and ends the file, but for
-//!    zeros.
+//! 3. a caller's record has the next sequence number, a commit or seal the last one, and a gap begins at the next one;
+//! 4. the payloads of gaps and seals have the right length, and a seal matches the entries before it and is followed
+//!    only by zeros.
 //!
 //! The file `durable` has two slots of 36 bytes, at 0 and 4096, with zeros between them:
 //!
@@ -62,61 +63,65 @@
 //! | 24 | 8 | sequence number |
 //! | 32 | 4 | CRC32 of bytes 0..32, at this place in every version |
 //!
-//! After each sync the slot that is not the newest is overwritten. Sequence numbers never decrease, so the larger of
-//! the two is the newest. A write that is cut short, by a full disk or a power loss, leaves the other slot, which is
-//! one sync behind. In version 1 the file was one slot; such a file is read, and replaced when the log is opened for
-//! writing. A build that knows version 1 only refuses to open a log whose first slot has version 2.
+//! After each sync, the slot that is not the newest is overwritten. Sequence numbers never decrease, so the slot with
+//! the larger one is the newest. An incomplete write, caused by a full disk or a power loss, leaves the other slot,
+//! which is one sync behind. In version 1 the file had one slot. Such a file can be read, and is replaced when the log
+//! is opened for writing. A build that only knows version 1 refuses to open a log whose first slot has version 2.
 //!
-//! `reserve` is an empty promise of blocks for a full disk. `*.tmp` is unfinished and deleted at the next open, `*.bad`
-//! is what a repair took out.
+//! `reserve` contains no data; it reserves blocks for a full disk. `*.tmp` files are unfinished and are deleted when
+//! the log is opened. `*.bad` files contain data that a repair removed.
 //!
 //! # Torn tail or damage
-//! A crash may leave the last write in pieces. That is normal and must not stop a start; a damaged record that had
-//! been acknowledged must never be taken for it. The difference is whether a sync had covered the bytes:
+//! A crash may leave the last write incomplete. That is normal and must not prevent a start. But a damaged record that
+//! had been acknowledged must never be mistaken for an incomplete write. The difference is whether a sync had covered
+//! the bytes:
 //!
-//! * A segment is sealed and synced before its successor comes to exist, so only the last one can be torn. Everything
-//!   else that is not valid is damage.
+//! * A segment is sealed and synced before its successor is created, so only the last one can be torn. In all others,
+//!   everything that is not valid is damage.
 //! * In the last segment, a bad range is damage if any intact record (before or after it) or the file `durable`
-//!   states a durable mark beyond the last commit that precedes the range.
+//!   contains a durable mark beyond the last commit that precedes the range.
 //! * The last synced write has no later record to carry its mark. Its own commit or seal cannot prove that the sync
-//!   ended: pages reach the disk in any order. But a page that did not arrive reads as zeros, since segments are fresh
-//!   files, never reused, and have nothing but zeros ahead. So a bad range followed by an intact commit or seal is torn only if it holds a 512-byte
-//!   sector (or the rest of the one that it begins in) of zeros alone; else it is damage.
-//! * What is left is a torn tail: it is reported and cut off before anything is appended. Zeros alone to the end of the
-//!   file are no tail: nothing was written there, or nothing arrived.
+//!   completed, because pages reach the disk in any order. But a page that did not arrive reads as zeros: segments are
+//!   new files, never reused, with nothing but zeros ahead. So a bad range followed by an intact commit or seal is torn
+//!   only if it contains a 512-byte sector (or the rest of the one in which it begins) of only zeros; otherwise it is
+//!   damage.
+//! * The remaining case is a torn tail: it is reported and truncated before anything is appended. If there are only
+//!   zeros to the end of the file, there is no tail: nothing was written there, or nothing arrived.
 //!
-//! `durable` is exact when the process was killed and lags by the kernel's write-back (some 30 s) after a power
-//! loss, or by one sync if its last write was cut short. It never claims too much, being written after the sync. It
-//! also shows that the log's end was cut off or its last segment removed, which the segments alone cannot.
+//! `durable` is exact if the process was killed. It lags behind by the kernel's write-back (some 30 s) after a power
+//! loss, or by one sync if its last write was incomplete. It never claims too much, since it is written after the sync.
+//! It also shows that the log's end was truncated or its last segment removed, which the segments alone cannot.
 //!
-//! A mark that lags is safe: it only claims less. Acknowledged records are in segments, which exist durably before the
-//! mark that covers them is written, and which are deleted only when the caller has stored them durably. So a log
-//! without segments is complete if the caller has everything up to the mark. Before segments are deleted the file
-//! `durable` is synced (I6). Otherwise a power loss could take the last evidence of them, and a caller with an older
-//! state would not notice that records are missing.
+//! A mark that lags is safe, since it only claims less. Acknowledged records are in segments. These exist durably
+//! before the mark that covers them is written, and are deleted only when the caller has stored the records durably. So
+//! a log without segments is complete if the caller has everything up to the mark. Before segments are deleted, the
+//! file `durable` is synced (I6). Otherwise a power loss could remove the last evidence of them, and a caller with an
+//! older state would not notice that records are missing.
 //!
-//! What cannot be distinguished: within the last synced write, after a power loss that also lost the newest `durable`, (1) a
-//! file cut short looks torn; (2) so does a flipped bit in a record that holds a whole aligned sector of zeros; (3) a
-//! file system that shows stale blocks instead of zeros (ext4 with `data=writeback`) makes a tear look like
-//! damage, which errs on the safe side. In each case the report says what was dropped.
+//! Some cases cannot be distinguished. Within the last synced write, after a power loss that also lost the newest
+//! `durable`, (1) a truncated file looks torn; (2) so does a flipped bit in a record that contains a whole aligned
+//! sector of zeros; (3) a file system that shows stale blocks instead of zeros (ext4 with `data=writeback`) makes a
+//! torn write look like damage, which errs on the safe side. In each case the report says what was dropped.
 //!
 //! # Invariants
 //! I1. A segment with a successor is sealed and synced.
-//! I2. Bytes of records are never written again once they are synced; an open log only appends, over zeros or at the end
-//!     of the file.
-//! I3. After a failed sync nothing more is written until the log is opened again. The tail that no later mark proves,
-//!     with its seal, is then written again before it is trusted, since the page cache may hold what the disk has lost.
+//! I2. Bytes of records are never written again once they are synced. An open log only appends, over zeros or at the
+//!     end of the file.
+//! I3. After a failed sync, nothing more is written until the log is opened again. The tail that no later mark proves
+//!     is then written again, with its seal, before it is trusted, since the page cache may contain data that the disk
+//!     has lost.
 //! I5. Records of one call are appended together or not at all. Records that cannot be written or synced are removed
 //!     from memory and from the file before any other record takes their place. After a failed sync the file is
 //!     truncated without a sync; only a power loss, or a disk that does not truncate files either, may bring back a
 //!     refused record. If a process ends before an append returns, a prefix of its records remains.
-//! I4. The durable mark never runs ahead of what a successful sync has covered.
-//! I6. When a segment is deleted, a mark that covers it is on the disk. A disk that refuses this mark does not keep the
-//!     segment: deleting frees space, and nothing is lost.
+//! I4. The durable mark never exceeds what a successful sync has covered.
+//! I6. When a segment is deleted, a mark that covers it is on the disk. If the disk refuses this mark, the segment is
+//!     deleted nevertheless: that frees space, and nothing is lost.
 //!
 //! # Not here
-//! The directory is locked by the caller. What records mean, and when the log may be cut, is the engine's.
-//! Next: `log.rs` for the open log, `recover.rs` for the way back.
+//! The caller locks the directory. The engine knows the meaning of records, and when the log may be truncated.
+//!
+//! Next: `log.rs` for the open log, `recover.rs` for recovery.
 
 mod buffer;
 mod copy;
@@ -147,22 +152,23 @@ pub use ticket::{Fate, NewRecord, Ticket};
 
 use crate::error::{Error, Result};
 
-/// Bytes of a reserve at least, unless there are no data: what it takes to seal a segment and begin another.
+/// Minimum size of a reserve, unless there is no data: the space for sealing a segment and beginning another.
 const RESERVE_BYTES_MIN: u64 = 16 << 10;
 
-/// How a log is kept.
+/// Options of a log.
 #[derive(Debug, Clone)]
 pub struct WalOptions {
-    /// Size at which a segment is closed and the next begun: 1 KiB to 1 GiB, default 64 MiB. Records that are
-    /// appended together and are larger have a segment to themselves.
+    /// Size at which a segment is closed and the next one begins: 1 KiB to 1 GiB, default 64 MiB. Records that are
+    /// appended together and exceed it have a segment to themselves.
     pub segment_bytes: u64,
-    /// Blocks held back at most for a full disk, so that what was appended can still be made durable: at most 16 GiB, 0
-    /// for none. Default 128 MiB.
+    /// Maximum size of the blocks held back for a full disk, so that appended records can still be made durable: at
+    /// most 16 GiB, 0 for none. Default 128 MiB.
     pub reserve_bytes: u64,
-    /// Bytes that the caller stores elsewhere, now ([`Wal::set_stored_bytes`]). As many blocks are held back as these and
-    /// the log take, up to `reserve_bytes` ([`reserve_for`]). Default: all of them.
+    /// Bytes that the caller stores elsewhere at present ([`Wal::set_stored_bytes`]). The size of the blocks held back
+    /// follows that of this data and the log, up to `reserve_bytes` ([`reserve_for`]). Default: no limit other than
+    /// `reserve_bytes`.
     pub stored_bytes: u64,
-    /// Records that were appended and are not written yet take at most this, but for one that alone takes more. Default
+    /// Maximum size of records that were appended and are not written yet; a single larger record is accepted. Default
     /// 64 MiB.
     pub buffer_bytes: usize,
     /// When a write counts as durable.
@@ -201,8 +207,8 @@ impl WalOptions {
     }
 }
 
-/// Bytes of the reserve for so much data, with a limit of `max`: the largest power of two that is no more than the data.
-/// An empty log has nothing to protect, and where space is scarce a fixed reserve would be larger than the data.
+/// The size of the reserve for `data` bytes of data, at most `max`: the largest power of two that does not exceed the
+/// data. An empty log has nothing to protect, and where space is scarce, a fixed reserve would be larger than the data.
 pub fn reserve_for(data: u64, max: u64) -> u64 {
     match data {
         0 => 0,
@@ -210,30 +216,31 @@ pub fn reserve_for(data: u64, max: u64) -> u64 {
     }
 }
 
-/// Frees the blocks that a log in `dir` reserves for a full disk; false if there are none. The log must not be open.
-/// It reserves them again when it is opened, or as soon as there is space.
+/// Frees the blocks that a log in `dir` reserves for a full disk. Returns false if there are none. The log must not be
+/// open. It reserves them again when it is opened, or as soon as there is space.
 pub fn give_up_reserve(dir: &std::path::Path) -> bool {
     std::fs::remove_file(dir.join(directory::RESERVE_NAME)).is_ok()
 }
 
-/// When [`Wal::wait_for`] answers.
+/// When [`Wal::wait_for`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncPolicy {
-    /// After the data is on the disk: survives power loss.
+    /// After the data is on the disk. The data survives a power loss.
     Always,
-    /// After the data is with the operating system, which a thread makes durable this often: survives a killed
-    /// process, a power loss takes at most the last interval.
+    /// After the data is with the operating system; a thread makes it durable at this interval. The data survives a
+    /// killed process; a power loss loses at most the last interval.
     Interval(Duration),
-    /// After the data is with the operating system: survives a killed process. Only a segment's end is synced.
+    /// After the data is with the operating system. The data survives a killed process. Only the end of a segment is
+    /// synced.
     Off,
 }
 
-/// What to do about damage that a crash does not explain.
+/// The treatment of damage that a crash does not explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
-    /// Fail with [`Error::Corrupt`] and leave the segments as they are.
+    /// Fail with [`Error::Corrupt`] and do not change the segments.
     Refuse,
-    /// Put the damaged bytes aside as `<segment>.<offset>.bad`, note the gap in the log, continue with the rest.
+    /// Move the damaged bytes to `<segment>.<offset>.bad`, record the gap in the log, and continue with the rest.
     Skip,
 }
 
@@ -251,68 +258,68 @@ pub struct Record<'a> {
 /// What opening or checking a log found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplayReport {
-    /// Records handed to the caller.
+    /// The number of records passed to the caller.
     pub records: u64,
-    /// The first of them, 0 if there was none.
+    /// The first sequence number among them; 0 if there were none.
     pub first_seq: u64,
-    /// The last sequence number in the log, 0 if nothing was ever appended.
+    /// The last sequence number in the log; 0 if nothing was ever appended.
     pub last_seq: u64,
-    /// Segments read; those that hold only what the caller no longer needs are not.
+    /// The number of segments read. Those that contain only data that the caller no longer needs are not read.
     pub segments: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// The end of a write that was not finished, if there was one.
+    /// The end of an unfinished write, if there was one.
     pub torn_tail: Option<TornTail>,
-    /// Damage, in order. Only [`Recovery::Skip`] and [`verify`] get here with any, but for a damaged or missing file
-    /// `durable`: it holds no data, and is reported and made again.
+    /// Damage, in order. Only [`Recovery::Skip`] and [`verify`] return damage, except for a damaged or missing file
+    /// `durable`: it contains no data, and is reported and created again.
     pub damage: Vec<Damage>,
-    /// Files and directories that are not the log's, left alone.
+    /// Files and directories that do not belong to the log; they are left alone.
     pub strays: Vec<PathBuf>,
 }
 
-/// The end of a write that a crash interrupted; nothing in it was ever acknowledged.
+/// The end of a write that was interrupted by a crash. Nothing in it was ever acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TornTail {
     /// The segment.
     pub file: PathBuf,
-    /// Where the log ends.
+    /// The offset at which the log ends.
     pub offset: u64,
     /// Bytes from there to the end of the file.
     pub bytes_dropped: u64,
 }
 
-/// Bytes that were synced and are no longer what was written.
+/// Bytes that were synced and have changed since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The file.
     pub file: PathBuf,
-    /// Where in the file.
+    /// The offset in the file.
     pub offset: u64,
-    /// What was expected and found, and which records are lost.
+    /// What was expected and what was found, and the records that are lost.
     pub what: String,
-    /// Where [`Recovery::Skip`] put the bytes; none if there were none to keep.
+    /// The file to which [`Recovery::Skip`] moved the bytes; `None` if there were none to keep.
     pub quarantined_to: Option<PathBuf>,
 }
 
-/// Counters of an open log, since it was opened unless said otherwise.
+/// Counters of an open log, since it was opened unless stated otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WalStats {
-    /// Records appended.
+    /// The number of records appended.
     pub records: u64,
-    /// Bytes of them, with their headers.
+    /// Their size with headers, bytes.
     pub bytes: u64,
-    /// Syncs done.
+    /// The number of syncs.
     pub syncs: u64,
-    /// Time spent in them, in nanoseconds.
+    /// The time spent in syncs, nanoseconds.
     pub sync_ns_sum: u64,
-    /// The longest of them, in nanoseconds.
+    /// The duration of the longest sync, nanoseconds.
     pub sync_ns_max: u64,
-    /// Segments on the disk now.
+    /// The number of segments on the disk at present.
     pub segments: u64,
-    /// A sync has failed: the log refuses everything until opened again.
+    /// A sync has failed: the log refuses everything until it is opened again.
     pub poisoned: bool,
-    /// The disk is full: appends are refused until space is back.
+    /// The disk is full: appends are refused until there is space again.
     pub disk_full: bool,
-    /// Times the file `durable` could not be written; the log is as safe, its check weaker.
+    /// The number of failed writes of the file `durable`. The log is as safe, but can be verified less well.
     pub mark_failures: u64,
 }

@@ -1,5 +1,5 @@
-//! Goes through a log's directory segment by segment: replays what is valid, decides what is a torn tail and what is
-//! damage, and leaves every segment sealed so that an open log only ever adds new ones.
+//! Recovery: processes a log's directory segment by segment, replays valid records, distinguishes a torn tail from
+//! damage, and leaves every segment sealed, so that an open log only ever adds new ones.
 
 use std::fs;
 use std::path::Path;
@@ -14,19 +14,19 @@ use super::replay::{BadRange, Scan};
 use super::{Damage, Record, Recovery, ReplayReport, TornTail};
 use crate::error::{Error, Result};
 
-/// A log that is ready to be appended to.
+/// A log to which records can be appended.
 #[derive(Debug)]
 pub(super) struct Recovered {
-    /// None if the directory held nothing that names one.
+    /// `None` if no file in the directory contains one.
     pub database_id: Option<u64>,
     pub next_number: u64,
     pub next_seq: u64,
     pub segments: Vec<Segment>,
-    /// Which slot of the file `durable` is written next; none if the file must be made again.
+    /// The slot of the file `durable` that is written next; `None` if the file must be created again.
     pub mark_slot: Option<usize>,
 }
 
-/// Replays the log in `dir` and makes it ready for appends. See [`super::Wal::open`].
+/// Replays the log in `dir` and prepares it for appends. See [`super::Wal::open`].
 pub(super) fn recover(
     fs: &dyn WalFs,
     dir: &Path,
@@ -46,23 +46,23 @@ pub(super) fn recover(
     Pass::new(fs, dir, mode, Some(after_seq), listing)?.run(replay)
 }
 
-/// Checks every record of the log in `dir` and changes nothing. Damage is in the report. The caller ensures that the
-/// log is not opened meanwhile.
+/// Verifies every record of the log in `dir` without changing anything. Damage is in the report. The caller ensures
+/// that the log is not opened at the same time.
 ///
 /// # Errors
-/// [`Error::FutureVersion`], [`Error::Io`], and [`Error::Corrupt`] if something other than a file has a segment's
-/// name. A log that is open for writing may show its newest records as a torn tail.
+/// [`Error::FutureVersion`], [`Error::Io`], and [`Error::Corrupt`] if something other than a file has a segment's name.
+/// The newest records of a log that is open for writing may appear as a torn tail.
 pub fn verify(dir: &Path) -> Result<ReplayReport> {
     let listing = list(dir)?;
     let (_, report) = Pass::new(&RealFs, dir, Mode::Verify, None, listing)?.run(&mut |_| Ok(()))?;
     Ok(report)
 }
 
-/// Replays the records after `after_seq` of the log in `dir` and changes nothing, for a reader of a database that is
-/// not open and not opened meanwhile. Damage is in the report.
+/// Replays the records after `after_seq` of the log in `dir` without changing anything, for a reader of a database that
+/// is not open and is not opened at the same time. Damage is in the report.
 ///
 /// # Errors
-/// As [`verify`], and what `replay` answers; with [`Recovery::Refuse`] whatever an opening for writing refuses.
+/// Same as [`verify`], and the errors of `replay`; with [`Recovery::Refuse`] all errors of opening for writing.
 pub fn read(
     dir: &Path,
     recovery: Recovery,
@@ -84,9 +84,9 @@ const WAY_OUT: &str =
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Changes nothing, reports damage.
+    /// Changes nothing and reports damage.
     Verify,
-    /// Changes nothing, ends at damage.
+    /// Changes nothing and stops at damage.
     ReadOrRefuse,
     Refuse,
     Skip,
@@ -98,20 +98,20 @@ impl Mode {
     }
 }
 
-/// One way through all segments.
+/// One pass over all segments.
 struct Pass<'a> {
     fs: &'a dyn WalFs,
     dir: &'a Path,
     mode: Mode,
-    /// The caller needs only what is newer. None when everything is to be checked.
+    /// The caller needs only newer records. `None` if everything is to be verified.
     after_seq: Option<u64>,
     heads: Vec<Head>,
     database_id: Option<u64>,
-    /// What the file `durable` states; none if it is missing or not to be trusted.
+    /// The mark in the file `durable`; `None` if the file is missing or not trustworthy.
     mark: Option<u64>,
     /// See [`Recovered::mark_slot`].
     mark_slot: Option<usize>,
-    /// The sequence number that must come next; none before the first segment.
+    /// The next sequence number; `None` before the first segment.
     next: Option<u64>,
     segments: Vec<Segment>,
     report: ReplayReport,
@@ -147,7 +147,7 @@ impl<'a> Pass<'a> {
         Ok(pass)
     }
 
-    /// Reads the file `durable` and settles which database the log belongs to.
+    /// Reads the file `durable` and determines which database the log belongs to.
     fn identify(&mut self) -> Result<()> {
         let path = self.dir.join(MARK_NAME);
         let ids: Vec<u64> =
@@ -201,7 +201,7 @@ impl<'a> Pass<'a> {
         Ok((recovered, self.report))
     }
 
-    /// Takes note of a segment whose records the caller has no use for.
+    /// Records a segment whose records the caller does not need.
     fn pass_over(&mut self, head: &Head, next: u64) -> Result<()> {
         let bytes = fs::metadata(&head.path).map_err(|error| Error::io("inspect", &head.path, error))?.len();
         let first_seq = head.header.as_ref().map_or(next, |header| header.first_seq.min(next));
@@ -210,7 +210,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Damage ends a strict pass; the others take note of it.
+    /// Damage ends a strict pass; others record it.
     fn damaged(&mut self, path: &Path, offset: usize, what: String, bytes: &[u8]) -> Result<()> {
         let quarantined_to = match self.mode {
             Mode::Refuse | Mode::ReadOrRefuse => {
@@ -262,7 +262,8 @@ impl<'a> Pass<'a> {
             with_reserve(self.fs, self.dir, || rebuild.write(self.fs, self.dir))?
         } else {
             let mut bytes = map.len() as u64;
-            // A process may have ended between the seal of the last segment and its sync, or the sync has failed.
+            // A process may have ended between writing and syncing the seal of the last segment, or the sync may have
+            // failed.
             if !scan.sealed || is_last {
                 let end = scan.runs.last().map_or(HEADER_BYTES, |run| run.range.end);
                 let unsealed = Unsealed::new(&head.path, &map, seed, scan.proven_end, end, next);
@@ -280,8 +281,8 @@ impl<'a> Pass<'a> {
         corrupt(&head.path, 0, format!("{what}; and no other file says which database this is"))
     }
 
-    /// The first sequence number that a segment answers for, which is lower than its first record's if records are
-    /// missing before it, and that of its first record.
+    /// The first sequence number that a segment accounts for, and that of its first record, which is larger if records
+    /// are missing before it.
     fn first_seqs(&mut self, head: &Head, bytes: &[u8], seed: u32, database_id: u64) -> Result<(u64, u64)> {
         let floor = self.next.or(self.after_seq.map(|seq| seq.saturating_add(1)));
         let header = match head.header {
@@ -314,7 +315,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Cuts off a torn tail and reports it.
+    /// Truncates a torn tail and reports it.
     fn tear(&mut self, head: &Head, bytes: &[u8], scan: &mut Scan) {
         if let Some(at) = scan.torn_at(self.mark.unwrap_or(0)) {
             let offset = scan.cut(at).range.start;
@@ -324,7 +325,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Reports each bad range, and a seal that is not there.
+    /// Reports each bad range, and a missing seal.
     fn judge(&mut self, head: &Head, is_last: bool, bytes: &[u8], scan: &Scan) -> Result<()> {
         for bad in &scan.bad {
             let BadRange { range, expected, fault, .. } = bad;
@@ -343,7 +344,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Compares the log's end with what `durable` states. Returns the number that comes next.
+    /// Compares the log's end with the mark in `durable`. Returns the next sequence number.
     fn missing_at_end(&mut self, head: &Head, bytes: &[u8], next: u64) -> Result<u64> {
         match self.mark {
             Some(mark) if mark >= next && mark > self.after_seq.unwrap_or(0) => {
@@ -355,8 +356,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Hands the records to the caller. One that the caller finds damaged, although its checksum is right, is treated as
-    /// other damage is.
+    /// Passes the records to the caller. One that the caller finds damaged, although its checksum is right, is treated
+    /// like other damage.
     fn hand_out(
         &mut self,
         head: &Head,
@@ -388,7 +389,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// A log without segments is new, or was cut to nothing, or has lost them.
+    /// Handles a log without segments: it is new, or everything was truncated, or the segments are lost.
     fn nothing_left(&mut self) -> Result<()> {
         let after_seq = self.after_seq.unwrap_or(0);
         let mark = self.mark.unwrap_or(0);
@@ -406,7 +407,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Writes a segment that says that `first..next` are lost, so that the loss is reported once.
+    /// Writes a segment that records the loss of `first..next`, so that it is reported only once.
     fn stand_in(&mut self, first: u64, next: u64) -> Result<()> {
         if self.mode.changes_nothing() {
             return Ok(());
@@ -419,7 +420,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// What the sequence number of a segment's first record is, when its header cannot tell.
+/// The sequence number of a segment's first record, if the header is not readable.
 fn first_of_records(bytes: &[u8], seed: u32) -> Option<u64> {
     let entry = Entry::decode(bytes.get(HEADER_BYTES..)?, seed).ok()?;
     match entry.role().ok()? {

@@ -1,7 +1,7 @@
-//! Rewrites segments during recovery: seals the one that a crash left open, rebuilds a damaged one without what
-//! is lost, puts damaged bytes aside.
+//! Rewrites segments during recovery: seals the one that a crash left open, rebuilds a damaged one without the lost
+//! records, and saves damaged bytes.
 //!
-//! A rebuilt segment takes the place of the old one by a rename, so a crash in between leaves one or the other.
+//! A rebuilt segment replaces the old one by a rename, so a crash leaves one or the other.
 
 use std::path::{Path, PathBuf};
 
@@ -13,15 +13,15 @@ use super::fs::{WalFs, write_all_at};
 use super::replay::{ValidRun, entries};
 use crate::error::{Error, Result};
 
-/// What a rebuilt segment is made of.
+/// The parts of a rebuilt segment.
 pub(super) struct Rebuild<'a> {
     pub database_id: u64,
     pub number: u64,
-    /// The first sequence number that the segment answers for, by a record or a gap.
+    /// The first sequence number that the segment accounts for, with a record or a gap.
     pub first: u64,
-    /// The sequence number after the last that it answers for.
+    /// The sequence number after the last one that it accounts for.
     pub next: u64,
-    /// The old segment's bytes, and which of them are good.
+    /// The old segment's bytes, and the valid parts of them.
     pub bytes: &'a [u8],
     pub runs: &'a [ValidRun],
 }
@@ -53,14 +53,14 @@ impl Rebuild<'_> {
     }
 }
 
-/// What is appended to a segment to end it.
+/// The data appended to a segment to end it.
 struct Tail {
     seed: u32,
     tally: Tally,
 }
 
 impl Tail {
-    /// Copies valid entries, but for a seal.
+    /// Copies valid entries other than a seal.
     fn copy(&mut self, out: &mut Vec<u8>, good: &[u8]) {
         let mut length = 0;
         for entry in entries(good).filter(|entry| entry.kind != KIND_SEAL) {
@@ -70,7 +70,7 @@ impl Tail {
         out.extend_from_slice(&good[..length]);
     }
 
-    /// Notes that records `first..next` are lost, if any.
+    /// Records that `first..next` are lost, unless that is empty.
     fn gap(&mut self, out: &mut Vec<u8>, first: u64, next: u64) {
         if first < next {
             let crc = encode_record(out, self.seed, KIND_GAP, next - 1, 0, &[&first.to_le_bytes()]);
@@ -84,10 +84,10 @@ impl Tail {
     }
 }
 
-/// The end of an undamaged segment that a crash left open, or that no sync is known to have covered.
+/// The end of an undamaged segment that a crash left open, or that may not be covered by a sync.
 pub(super) struct Unsealed {
     path: PathBuf,
-    /// What follows is cut off.
+    /// Everything after it is truncated.
     end: usize,
     /// Bytes before this offset are known to be on the disk.
     proven_end: usize,
@@ -96,8 +96,8 @@ pub(super) struct Unsealed {
 }
 
 impl Unsealed {
-    /// Takes from the segment's bytes what sealing it needs; `end` is where its valid entries end. A seal that is there
-    /// is written again.
+    /// Collects the data for sealing a segment; `end` is the end of its valid entries. An existing seal is written
+    /// again.
     pub fn new(path: &Path, bytes: &[u8], seed: u32, proven_end: usize, end: usize, next: u64) -> Self {
         let (mut tail, mut unsealed_end) = (Tail { seed, tally: Tally::default() }, HEADER_BYTES);
         for entry in entries(&bytes[HEADER_BYTES..end]).filter(|entry| entry.kind != KIND_SEAL) {
@@ -109,8 +109,8 @@ impl Unsealed {
         Unsealed { path: path.to_owned(), end, proven_end, tail: out }
     }
 
-    /// Cuts off what is torn, writes what no sync is known to have covered once more, seals and syncs. Returns the
-    /// segment's size.
+    /// Truncates the torn tail, writes again what may not be covered by a sync, seals and syncs. Returns the segment's
+    /// size.
     pub fn finish(&self, fs: &dyn WalFs) -> Result<u64> {
         let file = fs.open(&self.path).map_err(|error| Error::io("open", &self.path, error))?;
         file.set_len(self.end as u64).map_err(|error| Error::io("truncate", &self.path, error))?;
@@ -124,7 +124,7 @@ impl Unsealed {
     }
 }
 
-/// Keeps damaged bytes beside their segment.
+/// Saves damaged bytes next to their segment.
 pub(super) fn quarantine(fs: &dyn WalFs, segment: &Path, offset: usize, bytes: &[u8]) -> Result<PathBuf> {
     let path = segment.with_added_extension(format!("{offset}.bad"));
     write_new(fs, &path, bytes)?;
@@ -132,7 +132,7 @@ pub(super) fn quarantine(fs: &dyn WalFs, segment: &Path, offset: usize, bytes: &
     Ok(path)
 }
 
-/// Makes `path` hold `bytes`, durably, all or nothing.
+/// Atomically and durably replaces the contents of `path` by `bytes`.
 pub(super) fn replace(fs: &dyn WalFs, dir: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = path.with_added_extension("tmp");
     write_new(fs, &unfinished, bytes)?;
@@ -142,14 +142,14 @@ pub(super) fn replace(fs: &dyn WalFs, dir: &Path, path: &Path, bytes: &[u8]) -> 
     fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
 }
 
-/// Writes and syncs a file; its name is not synced.
+/// Writes and syncs a file, but not its name.
 fn write_new(fs: &dyn WalFs, path: &Path, bytes: &[u8]) -> Result<()> {
     let file = fs.create(path).map_err(|error| Error::io("create", path, error))?;
     write_all_at(&*file, bytes, 0, &mut 0).map_err(|error| Error::io("write", path, error))?;
     file.sync().map_err(|error| Error::io("sync", path, error))
 }
 
-/// Runs `work` again with the blocks of the reserve if the disk is full.
+/// Runs `work`, and if the disk is full, again with the blocks of the reserve.
 pub(super) fn with_reserve<T>(fs: &dyn WalFs, dir: &Path, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     match work() {
         Err(Error::DiskFull { .. }) if fs.remove(&dir.join(RESERVE_NAME)).is_ok() => work(),

@@ -1,60 +1,60 @@
-//! Reads one segment's bytes: which records are valid, which ranges are not, and what of that is a torn tail.
+//! Reads the bytes of one segment: finds valid records and bad ranges, and determines which of these are a torn tail.
 //!
-//! Works on `&[u8]` alone. [`Scan::new`] checks everything once and remembers only ranges; the records are then
-//! handed out by a second walk that need not compute checksums again. Knowing the whole segment before the first
-//! record is replayed is what lets a later durable mark convict an earlier bad range.
+//! Works only on `&[u8]`. [`Scan::new`] verifies everything once and keeps only ranges; the records are then returned
+//! by a second pass that need not compute checksums again. The whole segment is known before the first record is
+//! replayed, so a later durable mark can prove that an earlier bad range is damage.
 //!
 //! # Resynchronising
-//! After a bad range the next valid entry is searched byte by byte. Damaged bytes may be chosen by an enemy, so the
-//! work is bounded: candidates must have a plausible sequence number, and after hashing [`SEARCH_FACTOR`] times the
-//! segment's length the rest of the segment counts as bad.
+//! After a bad range, the next valid entry is searched for byte by byte. Damaged bytes may be chosen by an attacker, so
+//! the work is bounded: candidates must have a plausible sequence number, and after hashing [`SEARCH_FACTOR`] times the
+//! segment's length, the rest of the segment counts as bad.
 
 use std::ops::Range;
 
 use super::Record;
 use super::format::{Checked, Entry, Fault, HEADER_BYTES, RECORD_BYTES, Role, Tally};
 
-/// Smallest unit that a disk writes whole.
+/// The smallest unit that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
 /// Bound on the search for the next valid entry, in segment lengths.
 const SEARCH_FACTOR: usize = 16;
 
-/// Valid entries without a break.
+/// Contiguous valid entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ValidRun {
     pub range: Range<usize>,
     /// The sequence number that was next when the run began.
     pub first: u64,
-    /// The one that is next after it.
+    /// The next sequence number after the run.
     pub next: u64,
 }
 
-/// Bytes that are not valid.
+/// A range of invalid bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadRange {
     pub range: Range<usize>,
     /// The sequence number that was expected here.
     pub expected: u64,
     pub fault: Fault,
-    /// The newest sync that valid bytes before this range prove to lie before it.
+    /// The last sequence number of the newest sync that valid bytes before this range prove to precede it.
     committed: u64,
-    /// A sector of the range may never have reached the disk.
+    /// Part of the range may never have reached the disk.
     unwritten: bool,
-    /// A commit or seal stands between this range and the next bad one.
+    /// There is a commit or seal between this range and the next bad one.
     commit_follows: bool,
 }
 
-/// What a segment's bytes hold.
+/// The result of a scan of a segment.
 #[derive(Debug, Clone)]
 pub(super) struct Scan {
     pub runs: Vec<ValidRun>,
     pub bad: Vec<BadRange>,
-    /// The sequence number that comes after this segment.
+    /// The next sequence number after this segment.
     pub next: u64,
     pub sealed: bool,
     /// Bytes before this offset are proven to be on the disk by a durable mark after them.
     pub proven_end: usize,
-    /// The highest durable mark that a valid entry states.
+    /// The largest durable mark of a valid entry.
     mark_max: u64,
 }
 
@@ -66,11 +66,11 @@ impl Scan {
         walk.scan
     }
 
-    /// Where the torn tail begins, as the position of a bad range, given the mark that the file `durable` states.
-    /// Only to be asked of the last segment.
+    /// The index of the bad range at which the torn tail begins, given the mark in the file `durable`. Must only be
+    /// called for the last segment.
     pub fn torn_at(&self, mark: u64) -> Option<usize> {
         let mark = mark.max(self.mark_max);
-        // What follows a seal was never written by a log.
+        // A log never writes anything after a seal.
         let may_be_torn = |bad: &BadRange| mark <= bad.committed && bad.fault != Fault::AfterSeal;
         (0..self.bad.len()).find(|&at| may_be_torn(&self.bad[at]) && !self.commit_proves(at))
     }
@@ -88,7 +88,7 @@ impl Scan {
         false
     }
 
-    /// Forgets everything from a bad range on and returns it.
+    /// Removes everything from a bad range on and returns that range.
     pub fn cut(&mut self, at: usize) -> BadRange {
         let torn = self.bad[at].clone();
         self.bad.truncate(at);
@@ -99,7 +99,7 @@ impl Scan {
         torn
     }
 
-    /// The callers' records of the valid runs, each with its place.
+    /// The callers' records of the valid runs, each with its range.
     pub fn records<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (Range<usize>, Record<'a>)> {
         self.runs.iter().flat_map(|run| {
             let mut offset = run.range.start;
@@ -112,7 +112,7 @@ impl Scan {
         })
     }
 
-    /// Forgets the record `seq`, which takes `range` of a valid run.
+    /// Removes the record `seq`, which occupies `range` of a valid run.
     pub fn take_out(&mut self, range: &Range<usize>, seq: u64) {
         let holds = |run: &ValidRun| run.range.start <= range.start && range.end <= run.range.end;
         let Some(at) = self.runs.iter().position(holds) else { return };
@@ -125,7 +125,7 @@ impl Scan {
     }
 }
 
-/// The entries of bytes that were checked before.
+/// The entries of bytes that were verified before.
 pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -141,9 +141,9 @@ struct SegmentScan<'a> {
     offset: usize,
     tally: Tally,
     committed: u64,
-    /// The last commit that was read: its number and where it ends.
+    /// The sequence number of the last commit read, and the offset of its end.
     commit: (u64, usize),
-    /// Bytes that the search may still hash.
+    /// The number of bytes that the search may still hash.
     search_budget: usize,
     scan: Scan,
 }
@@ -163,7 +163,7 @@ impl<'a> SegmentScan<'a> {
             seed,
             offset: HEADER_BYTES,
             tally: Tally::default(),
-            // All that precedes a segment is synced before it exists.
+            // Everything before a segment is synced before the segment exists.
             committed: first.saturating_sub(1),
             commit: (0, HEADER_BYTES),
             search_budget: bytes.len().saturating_mul(SEARCH_FACTOR),
@@ -180,7 +180,7 @@ impl<'a> SegmentScan<'a> {
         }
     }
 
-    /// The entry at an offset, if it is valid and the one that must come next.
+    /// The entry at an offset, if it is valid and the next in sequence.
     fn entry_at(&self, offset: usize) -> Checked<(Entry<'a>, Role)> {
         if self.scan.sealed {
             return Err(Fault::AfterSeal);
@@ -198,7 +198,7 @@ impl<'a> SegmentScan<'a> {
         }
         if let Role::Seal { entries, crc_of_crcs } = role {
             let agrees = entries == self.tally.entries && crc_of_crcs == self.tally.crc_of_crcs();
-            // After a bad range the seal cannot agree; what is wrong is reported there.
+            // After a bad range the seal cannot match; the fault is reported there.
             if !agrees && self.scan.bad.is_empty() {
                 return Err(Fault::Seal);
             }
@@ -263,7 +263,8 @@ impl<'a> SegmentScan<'a> {
         });
     }
 
-    /// Finds the next valid entry after the bad one here and makes its number the next; the end if there is none.
+    /// Finds the next valid entry after the bad one at this offset and makes its sequence number the next one. Returns
+    /// the end if there is none.
     fn search(&mut self) -> usize {
         let last = self.bytes.len().saturating_sub(RECORD_BYTES);
         for offset in self.offset + 1..=last {
@@ -283,8 +284,8 @@ impl<'a> SegmentScan<'a> {
         self.bytes.len()
     }
 
-    /// What the next sequence number would be at an entry found in the search; none if the entry cannot be one of
-    /// this segment after this place.
+    /// The next sequence number before an entry found in the search; `None` if the entry cannot belong to this segment
+    /// after this offset.
     fn plausible(&self, rest: &[u8]) -> Option<u64> {
         let entry = Entry::peek(rest).ok()?;
         let next = match entry.role().ok()? {
@@ -298,8 +299,8 @@ impl<'a> SegmentScan<'a> {
     }
 }
 
-/// Whether a range, which begins where a write may have begun, holds a sector, or the rest of the one that it begins
-/// in, that is zero throughout: what did not reach the disk.
+/// Whether a range, which begins where a write may have begun, contains a sector of only zeros, or begins with the rest
+/// of one: data that did not reach the disk.
 fn has_unwritten_sector(bytes: &[u8], range: &Range<usize>) -> bool {
     let first = range.start - range.start % SECTOR_BYTES;
     (first..range.end).step_by(SECTOR_BYTES).any(|sector| {

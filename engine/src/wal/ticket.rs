@@ -1,4 +1,4 @@
-//! What an appender hands in and gets back: records, the ticket of the last, and what became of them.
+//! The arguments and results of appending: records, the ticket of the last one, and their state.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use super::buffer::record_bytes;
 use super::{KIND_MAX, PAYLOAD_BYTES_MAX};
 use crate::error::{Error, Result};
 
-/// A record that is to be appended. Its payload is `parts` one after the other.
+/// A record to be appended. Its payload is the concatenation of `parts`.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRecord<'a> {
     /// The caller's kind, at most [`KIND_MAX`].
@@ -21,7 +21,7 @@ impl NewRecord<'_> {
         self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.len()))
     }
 
-    /// What it takes in the log, if the log can hold it.
+    /// Its size in the log, if the log accepts it.
     pub(super) fn checked_bytes(&self) -> Result<usize> {
         let (kind, payload_bytes) = (self.kind, self.payload_bytes());
         if payload_bytes > PAYLOAD_BYTES_MAX {
@@ -47,10 +47,10 @@ pub struct Ticket {
     pub(super) term: usize,
 }
 
-/// What has become of a record.
+/// The state of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It waits.
+    /// Not safe yet.
     Open,
     /// It is as safe as the [`SyncPolicy`](crate::wal::SyncPolicy) promises.
     Safe,

@@ -1,7 +1,7 @@
-//! Writes batches to the disk: creates segments, writes, syncs, and handles failures of both.
+//! Writes batches to the disk: creates segments, writes, syncs, and handles failures of writes and syncs.
 //!
-//! The remains of a failed write are truncated, since its caller gets an error. A failed sync is final: the kernel may
-//! have dropped the pages and would report success the second time.
+//! After a failed write, the partial data is truncated, since the caller gets an error. A failed sync is final: the
+//! kernel may have dropped the pages and would report success for a second one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,15 +17,15 @@ use super::fs::{WalFile, WalFs, write_all_at};
 use super::mark::MarkFile;
 use crate::error::{Error, Result};
 
-/// Zeros that are written at once, at least and at most: as many as the segment has bytes.
+/// Minimum and maximum number of zeros written at once; in between, as many as the segment has bytes.
 const AHEAD_BYTES_MIN: u64 = if cfg!(test) { 64 } else { 16 << 10 };
 const AHEAD_BYTES_MAX: u64 = if cfg!(test) { 4 << 10 } else { 128 << 10 };
-/// What the kernel writes at least.
+/// The smallest unit that the kernel writes.
 const DISK_PAGE_BYTES: u64 = if cfg!(test) { 64 } else { 4 << 10 };
 /// Unit of a file's block count.
 const DISK_BLOCK_BYTES: u64 = 512;
 
-/// The side of the log that does I/O.
+/// The part of the log that does I/O.
 #[derive(Debug)]
 pub(super) struct Writer {
     fs: Arc<dyn WalFs>,
@@ -36,7 +36,7 @@ pub(super) struct Writer {
     mark: Option<MarkFile>,
     reserve_bytes: u64,
     holds_reserve: bool,
-    /// Others use its blocks, so that it is not taken again yet.
+    /// Other work uses its blocks, so it must not be allocated again yet.
     is_lent: bool,
 }
 
@@ -51,25 +51,25 @@ struct Current {
     end: u64,
     /// The file's length: zeros follow `end` up to here.
     ahead: u64,
-    /// There was no room for zeros.
+    /// There was no space for zeros.
     is_tight: bool,
     is_dirty: bool,
 }
 
-/// What one run of the writer achieved, also when it failed in the end.
+/// The result of one run of the writer, even if it failed.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// All up to here is synced, if anything was.
+    /// The last synced sequence number, if anything was synced.
     pub durable: Option<u64>,
-    /// All up to here is with the operating system, if anything was written.
+    /// The last sequence number that is with the operating system, if anything was written.
     pub written: Option<u64>,
     /// Segments that were sealed.
     pub sealed: Vec<Segment>,
     pub sync_times: Vec<Duration>,
     pub mark_failed: bool,
-    /// The disk is full, or the reserve could not be had again.
+    /// The disk is full, or the reserve could not be allocated again.
     pub disk_full: bool,
-    /// Memory of a batch that was written.
+    /// The memory of a written batch.
     pub spare: Vec<u8>,
 }
 
@@ -96,24 +96,24 @@ impl Writer {
         Ok(Writer { fs, dir, database_id, current, mark, reserve_bytes, holds_reserve, is_lent: false })
     }
 
-    /// Closes the files. The caller writes nothing more.
+    /// Closes the files. The caller must not write any more.
     pub fn close(&mut self) {
         (self.current, self.mark) = (None, None);
     }
 
-    /// The file `durable`, to sync what was written to it; none once closed.
+    /// The file `durable`, for syncing it; `None` once closed.
     pub fn mark_file(&self) -> Option<Arc<dyn WalFile>> {
         self.mark.as_ref().map(MarkFile::file)
     }
 
-    /// The segment that is being written, as far as it is on the disk.
+    /// The segment that is being written, up to the part that is on the disk.
     pub fn current(&self) -> Option<Segment> {
         let current = self.current.as_ref()?;
         let Current { number, first_seq, last_seq, end: bytes, .. } = *current;
         Some(Segment { number, first_seq, last_seq, bytes })
     }
 
-    /// Writes `batches`, taking each off as it is done with, and syncs if asked to or if a segment ends.
+    /// Writes `batches`, removing each when it is finished, and syncs if requested or if a segment ends.
     pub fn run(
         &mut self,
         batches: &mut VecDeque<WriteGroup>,
@@ -185,7 +185,7 @@ impl Writer {
         current.file.sync().map_err(|error| poisoned(&current.path, &error))?;
         progress.sync_times.push(begun.elapsed());
         if !current.file.is_at(&current.path) {
-            // Such a file is synced without an error, and nobody will ever find it.
+            // Such a file is synced without an error, but can never be found again.
             return Err(Error::Poisoned(format!(
                 "{} is no longer there: the directory was deleted or moved while the database was open",
                 current.path.display()
@@ -198,7 +198,7 @@ impl Writer {
     }
 
     /// Truncates `segment` to its first `bytes`, which end with the record `last_seq`, and so removes later records.
-    /// With `sync` this survives a power failure.
+    /// With `sync` the truncation survives a power failure.
     pub fn cut(&mut self, (segment, bytes): (u64, u64), last_seq: u64, sync: bool) -> Result<()> {
         let Some(current) = self.current.as_mut().filter(|current| current.number == segment) else {
             return Ok(());
@@ -208,24 +208,24 @@ impl Writer {
         }
         current.file.set_len(bytes).map_err(|error| Error::io("truncate", &current.path, error))?;
         (current.end, current.ahead, current.last_seq) = (bytes, bytes, last_seq);
-        // It stays dirty: that this sync covers what is left is for the next one to say.
+        // It stays dirty: only the next sync shows that the rest is covered.
         if sync { current.file.sync().map_err(|error| poisoned(&current.path, &error)) } else { Ok(()) }
     }
 
-    /// Gives the blocks of the reserve to others until [`Writer::end_loan`].
+    /// Makes the blocks of the reserve available to other work until [`Writer::end_loan`].
     pub fn lend_reserve(&mut self) {
         self.is_lent = true;
         self.release_reserve();
     }
 
-    /// Takes the reserve again, or tries to when the next batch is written.
+    /// Allocates the reserve again, now or when the next batch is written.
     pub fn end_loan(&mut self) -> bool {
         self.is_lent = false;
         self.hold_reserve()
     }
 
-    /// Grows the reserve to `bytes`. If the disk does not have that many, it keeps its size; false if the disk no longer
-    /// has even those. `None` while the log uses the blocks of the reserve.
+    /// Grows the reserve to `bytes`. If the disk does not have as many, the reserve keeps its size; false if the disk
+    /// does not even have that any more. `None` while the log uses the blocks of the reserve.
     pub fn grow_reserve(&mut self, bytes: u64) -> Option<bool> {
         if self.reserve_bytes > 0 && !self.holds_reserve {
             return None;
@@ -238,14 +238,14 @@ impl Writer {
         Some(self.hold_reserve())
     }
 
-    /// Gives the blocks of the reserve to the log.
+    /// Makes the blocks of the reserve available to the log.
     fn release_reserve(&mut self) -> bool {
         let released = self.holds_reserve && self.fs.remove(&self.dir.join(RESERVE_NAME)).is_ok();
         self.holds_reserve &= !released;
         released
     }
 
-    /// Takes the reserve again if it was given away. Without it appends are refused, so any failure counts.
+    /// Allocates the reserve again if it was released. Without it appends are refused, so every failure counts.
     fn hold_reserve(&mut self) -> bool {
         if !self.holds_reserve && self.reserve_bytes > 0 && !self.is_lent {
             let path = self.dir.join(RESERVE_NAME);
@@ -256,8 +256,8 @@ impl Writer {
 }
 
 impl Current {
-    /// Writes zeros ahead of the next batches, if small ones reach the end of those that are there. Then a sync need not
-    /// make the file's length and blocks durable too, which costs as much as the batch, and a flush of its own.
+    /// Writes zeros ahead of the next batches if small ones have used up the existing ones. A sync then need not make
+    /// the file's length and blocks durable as well, which costs as much as the batch and another flush.
     fn zero_ahead(&mut self, written: u64) {
         if self.end < self.ahead || written > AHEAD_BYTES_MAX / 8 || self.is_tight {
             return;
@@ -268,7 +268,7 @@ impl Current {
         match write_all_at(&*self.file, &zeros, self.end, &mut 0) {
             Ok(()) => self.ahead = ahead,
             Err(_) => {
-                // The batch is written; what room there is, is for the next ones.
+                // The batch is written; the remaining space is for the next ones.
                 self.is_tight = true;
                 self.ahead = ahead;
                 let _ = self.trim();
@@ -286,8 +286,8 @@ impl Current {
     }
 }
 
-/// Makes the segment that a batch begins. It gets its name when its header is on the disk, so a segment never has
-/// half a header.
+/// Creates the segment that begins with a batch. It is renamed to its final name when its header is on the disk, so a
+/// segment never has an incomplete header.
 fn create(fs: &dyn WalFs, dir: &Path, database_id: u64, batch: &WriteGroup) -> Result<Current> {
     let path = dir.join(segment_name(batch.segment));
     let unfinished = path.with_added_extension("tmp");

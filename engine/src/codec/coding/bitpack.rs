@@ -1,15 +1,15 @@
-//! Blocks of integers at one width of bits each.
+//! Blocks of integers, each block with one width in bits.
 //!
-//! Value `i` takes the bits from `i * width` on, low bits first, so eight values take
-//! `width` whole bytes: the unpacker loads a group of eight small values as one word, and
-//! finds any wider value by one unaligned load of its own. No load waits for another.
+//! Value `i` takes the bits from `i * width` on, low bits first, so eight values take exactly `width` bytes. The
+//! unpacker loads a group of eight small values as one word, and each wider value with one unaligned load. No load
+//! depends on another.
 
 use super::bits::mask;
 
 const WORD: usize = 8;
 const GROUP: usize = 8;
 
-/// How many bytes `count` values of `width` bits take.
+/// The number of bytes that `count` values of `width` bits take.
 pub fn packed_len(count: usize, width: u32) -> usize {
     (count * width as usize).div_ceil(8)
 }
@@ -25,7 +25,7 @@ pub fn pack(values: &[u64], width: u32, out: &mut Vec<u8>) {
         let total = used.wrapping_add(width);
         if total >= 64 {
             out.extend_from_slice(&word.to_le_bytes());
-            // All of the value is out where it began the word.
+            // If the value began the word, all of it has been written.
             word = value.checked_shr(64u32.wrapping_sub(used)).unwrap_or(0);
             used = total.wrapping_sub(64);
         } else {
@@ -52,7 +52,7 @@ pub fn unpack(bytes: &[u8], width: u32, out: &mut [u64]) {
     }
 }
 
-/// Widths up to 8: a group of eight values is one word.
+/// Widths up to 8: eight values are one word.
 fn unpack_groups<const WIDTH: usize>(bytes: &[u8], out: &mut [u64]) {
     let low = mask(WIDTH as u32);
     let mut at = 0usize;
@@ -65,7 +65,7 @@ fn unpack_groups<const WIDTH: usize>(bytes: &[u8], out: &mut [u64]) {
     }
 }
 
-/// Widths up to 57: a value is within the eight bytes from its first one on.
+/// Widths up to 57: a value lies within the eight bytes that start with its first byte.
 fn unpack_words(bytes: &[u8], width: u32, out: &mut [u64]) {
     let low = mask(width);
     let mut bit = 0usize;

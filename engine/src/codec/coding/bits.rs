@@ -1,25 +1,22 @@
 //! Bit streams, low bits first.
 //!
-//! The first bit written is bit 0 of byte 0, so a reader takes one unaligned
-//! little-endian word, shifts it, and looks at its low bits: no shift depends on a width,
-//! and the control bits of a prefix code come first.
+//! The first bit written is bit 0 of byte 0, so a reader loads one unaligned little-endian word, shifts it, and takes
+//! its low bits. No shift depends on a width, and the control bits of a prefix code come first.
 //!
-//! The writer's state between two writes is the bytes plus the word that is not full yet
-//! ([`Pending`]), so that a chunk that grows sample by sample can keep a stream without
-//! keeping a writer. The word stands beside the chunk's other fields and not at the end of
-//! its bytes: a head of many series would otherwise wait for memory at each sample.
+//! Between two writes, the writer's state is the bytes and the word that is not full yet ([`Pending`]). So a chunk that
+//! grows sample by sample can keep a stream without a writer. The word is next to the chunk's other fields and not at
+//! the end of its bytes, because otherwise a head with many series would wait for memory at each sample.
 //!
 //! # Invariants
-//! - I1. While a stream is open, its bytes are a whole number of eight-byte words;
-//!   [`BitWriter::finish`] adds the bytes that the last word needs.
-//! - I2. Reading past the end gives zeros, never a panic; [`BitReader::finish`] reports it.
+//! - I1. While a stream is open, its length is a multiple of eight bytes; [`BitWriter::finish`] adds the bytes of the
+//!   last word.
+//! - I2. Reading past the end returns zeros and never panics; [`BitReader::finish`] reports it.
 
 use crate::codec::Fault;
 
 const WORD: usize = 8;
 
-/// The last bits of an open stream, fewer than a word has, and above them a bit that is set
-/// and says where they end.
+/// The last bits of an open stream, fewer than a word, followed by a set bit that marks their end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending(u64);
 
@@ -30,14 +27,14 @@ impl Default for Pending {
 }
 
 impl Pending {
-    /// How many bits there are, and they; all above are zero.
+    /// The number of bits, and the bits; all higher ones are zero.
     #[inline]
     fn bits(self) -> (u32, u64) {
         let used = u64::BITS.wrapping_sub(1).wrapping_sub(self.0.leading_zeros());
         (used, self.0 & mask(used))
     }
 
-    /// The bits as bytes, and how many bytes that is.
+    /// The bits as bytes, and the number of bytes.
     #[inline]
     pub fn bytes(self) -> ([u8; WORD], usize) {
         let (used, word) = self.bits();
@@ -54,19 +51,19 @@ pub struct BitWriter<'a> {
 }
 
 impl<'a> BitWriter<'a> {
-    /// A new stream behind what `bytes` holds.
+    /// Begins a stream at the end of `bytes`.
     pub fn new(bytes: &'a mut Vec<u8>) -> Self {
         BitWriter { bytes, word: 0, used: 0 }
     }
 
-    /// Goes on with a stream that [`BitWriter::suspend`] left.
+    /// Continues a stream that was suspended with [`BitWriter::suspend`].
     #[inline]
     pub fn resume(bytes: &'a mut Vec<u8>, pending: Pending) -> Self {
         let (used, word) = pending.bits();
         BitWriter { bytes, word, used }
     }
 
-    /// Leaves the stream as whole words and what is returned, which resumes it.
+    /// Suspends the stream: `bytes` contains whole words, and the result resumes it.
     #[inline]
     pub fn suspend(self) -> Pending {
         self.pending()
@@ -97,14 +94,14 @@ impl<'a> BitWriter<'a> {
             grow(self.bytes);
         }
         self.bytes.extend_from_slice(&self.word.to_le_bytes());
-        // Nothing is left where the value ended the word; of one that began it, at most all of it did.
+        // Nothing is left if the value ended the word; if it also began it, all of it may have been written.
         self.word = value.checked_shr(u64::BITS.wrapping_sub(self.used)).unwrap_or(0);
         self.used = used.wrapping_sub(u64::BITS);
     }
 }
 
-/// Grows by half rather than by the doubling of `Vec`: a million open chunks live in
-/// such vectors, and their slack is the head's memory.
+/// Grows by half instead of doubling like `Vec`: a million open chunks are in such vectors, and their unused capacity
+/// is memory of the head.
 #[cold]
 fn grow(bytes: &mut Vec<u8>) {
     let more = (bytes.len() / 2).next_multiple_of(WORD).max(3 * WORD);
@@ -120,17 +117,17 @@ pub struct BitReader<'a> {
 }
 
 impl<'a> BitReader<'a> {
-    /// A reader at the first bit of `bytes`.
+    /// Creates a reader at the first bit of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         BitReader { bytes, position: 0 }
     }
 
-    /// How many bits were read.
+    /// The number of bits read.
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// The next 57 bits at least; zeros past the end.
+    /// At least the next 57 bits; zeros past the end.
     #[inline]
     pub fn peek(&self) -> u64 {
         let at = self.position >> 3;
@@ -168,11 +165,11 @@ impl<'a> BitReader<'a> {
         value & mask(width)
     }
 
-    /// Ends the reading.
+    /// Ends reading.
     ///
     /// # Errors
-    /// [`Fault::Truncated`] if more bits were read than there are, [`Fault::Trailing`] if
-    /// a whole byte or a set bit is left.
+    /// [`Fault::Truncated`] if more bits were read than there are, [`Fault::Trailing`] if a whole byte or a set bit is
+    /// left.
     pub fn finish(self) -> Result<(), Fault> {
         let used = self.position.div_ceil(8);
         if used > self.bytes.len() {

@@ -1,10 +1,10 @@
-//! Residuals in bit-packed blocks, each at the width that makes it smallest.
+//! Residuals in bit-packed blocks, each with the width that makes it smallest.
 //!
-//! The few residuals that need more bits than their block has are exceptions behind it; a
-//! column that seldom changes is a width of zero and some exceptions.
+//! The few residuals that need more bits than their block has are stored after it as exceptions. A column that seldom
+//! changes has width zero and some exceptions.
 //!
 //! # Format
-//! Blocks of 256 residuals, the last with what is left, none without residuals:
+//! Blocks of 256 residuals. The last has the remainder; without residuals there are none:
 //!
 //! | field | bytes | meaning |
 //! |---|---|---|
@@ -18,17 +18,17 @@ use super::bitpack::{pack, packed_len, unpack};
 use super::varint::{self, unzigzag, zigzag};
 use crate::codec::Fault;
 
-/// Residuals in a block.
+/// The number of residuals in a block.
 pub const BLOCK: usize = 256;
 
-/// Residuals of a block that is put together in less room.
+/// Blocks of up to this many residuals are assembled in a smaller buffer.
 const SHORT_BLOCK: usize = 16;
 
 const ZIGZAG_FLAG: u8 = 0x80;
 
 /// Appends a block of at most [`BLOCK`] residuals.
 pub fn encode_block(residuals: &[i64], base: i64, centre: i64, out: &mut Vec<u8>) {
-    // Most chunks of short-lived series are short, and to clear the room costs.
+    // Most chunks of short-lived series are short, and clearing the buffer takes time.
     if residuals.len() <= SHORT_BLOCK {
         encode_block_within::<SHORT_BLOCK>(residuals, base, centre, out);
     } else {
@@ -67,12 +67,12 @@ fn encode_block_within<const ROOM: usize>(residuals: &[i64], base: i64, centre: 
     }
 }
 
-/// What a block's residuals are counted from.
+/// How the residuals of a block are counted.
 #[derive(Clone, Copy)]
 pub struct BlockFrame {
     /// Added to each.
     pub origin: i64,
-    /// Whether they are zigzag.
+    /// Whether they are zigzag-encoded.
     pub is_zigzag: bool,
 }
 
@@ -109,7 +109,7 @@ pub fn decode_block(
     Ok(BlockFrame { origin: base.wrapping_add(centre), is_zigzag })
 }
 
-/// The width that makes a block smallest, and the bytes it then takes.
+/// The width that makes a block smallest, and the resulting number of bytes.
 pub fn width(residuals: &[u64]) -> (u32, usize) {
     let mut count_of = [0u32; 65];
     let mut all = 0;
@@ -128,7 +128,7 @@ pub fn width(residuals: &[u64]) -> (u32, usize) {
         if size < best.1 && exceptional < BLOCK {
             best = (width as u32, size);
         }
-        // Exceptions only become more, and longer, below; their number must fit a byte.
+        // Below this width, exceptions only become more numerous and longer; their number must fit into a byte.
         if exceptions > best.1 {
             break;
         }

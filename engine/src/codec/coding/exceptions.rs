@@ -1,4 +1,4 @@
-//! Floats that a section's rule does not hold: their places and their bits.
+//! Floats that cannot be represented by a section's rule: their positions and their bits.
 //!
 //! # Format
 //! | field | bytes | meaning |
@@ -25,18 +25,18 @@ pub fn encode(values: &[f64], indexes: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// Where the exceptions of a section stand.
+/// The positions of a section's exceptions.
 #[derive(Debug, Clone, Copy)]
 pub struct Exceptions {
     /// The first exception, in bytes from the section's start.
     at: usize,
     many: u64,
-    /// Floats of the section.
+    /// The number of floats in the section.
     count: usize,
 }
 
 impl Exceptions {
-    /// Checks the exceptions at `*at` of a section of `count` floats and moves behind them.
+    /// Checks the exceptions at `*at` of a section of `count` floats and moves past them.
     ///
     /// # Errors
     /// The fault of exceptions that are cut short or out of range.
@@ -50,10 +50,10 @@ impl Exceptions {
         Ok(exceptions)
     }
 
-    /// Writes the exceptions over `floats`, one for each float of the section.
+    /// Overwrites `floats`, one for each float of the section, with the exceptions.
     ///
     /// # Errors
-    /// None where [`Exceptions::read`] found none.
+    /// None if [`Exceptions::read`] returned none.
     pub fn apply(&self, section: &[u8], floats: &mut [f64]) -> Result<(), Fault> {
         self.visit(section, |index, bits| {
             if let Some(float) = floats.get_mut(index) {
@@ -63,7 +63,8 @@ impl Exceptions {
         Ok(())
     }
 
-    /// Hands index and bits of each exception to `visit`; indexes are below the count. Answers where they end.
+    /// Calls `visit` with the index and bits of each exception; indexes are below the count. Returns the end of the
+    /// exceptions.
     fn visit(&self, section: &[u8], mut visit: impl FnMut(usize, u64)) -> Result<usize, Fault> {
         let (mut at, mut next) = (self.at, 0u64);
         for _ in 0..self.many {

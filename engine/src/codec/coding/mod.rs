@@ -1,4 +1,4 @@
-//! Numbers as bits and bytes: what the codecs are made of.
+//! Numbers as bits and bytes: the building blocks of the codecs.
 
 pub mod bitpack;
 pub mod bits;

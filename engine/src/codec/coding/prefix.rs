@@ -1,11 +1,11 @@
-//! Unsigned integers as prefix codes (Huffman): few bits for what is frequent.
+//! Unsigned integers in prefix codes (Huffman): few bits for frequent values.
 //!
-//! An integer is a *token* and some raw bits. Integers below 16 are tokens of their own;
-//! above, an octave has two tokens and the bits below its two leading ones follow raw. The
-//! tokens' code is made for the column at hand and stored as code lengths; codes are canonical.
+//! An integer is a *token* followed by raw bits. Each integer below 16 is a token. Above, an octave has two tokens, and
+//! the bits below the two leading ones follow raw. The code of the tokens is computed for each column and stored as
+//! code lengths; codes are canonical.
 //!
-//! A body's first half is one bit stream, written forwards, its second half another, written
-//! backwards from the end: two decoders run side by side, and neither needs a length.
+//! The first half of a body is one bit stream, written forwards; the second half is another, written backwards from the
+//! end. Two decoders run in parallel, and neither needs a length.
 //!
 //! # Format
 //! | field | bytes | meaning |
@@ -24,20 +24,20 @@ use crate::codec::Fault;
 const DIRECT: u64 = 16;
 /// Bits of the largest direct token.
 const DIRECT_BITS: u32 = 4;
-/// How many tokens there are: two for each octave from 2^4 to 2^63.
+/// The number of tokens: two for each octave from 2^4 to 2^63.
 const TOKENS: usize = 16 + 2 * 60;
-/// The longest code: a table of this many bits stays in the first cache.
+/// The maximum length of a code: a table with this many index bits fits into the first-level cache.
 const LENGTH_MAX: u32 = 11;
-/// The longest code of a short column, whose decoder should not spend longer on its table
-/// than on its integers.
+/// The maximum length of a code in a short column, for which building the table should not take longer than decoding
+/// the integers.
 const LENGTH_SHORT: u32 = 9;
-/// A column of so many integers is not short.
+/// A column of at least this many integers is not short.
 const LONG: usize = 4096;
-/// Says that there is one token only.
+/// Marks a body with only one token.
 const ONE_TOKEN: u8 = 255;
-/// Runs of unused tokens, by nibble less 12.
+/// Lengths of runs of unused tokens, by nibble minus 12.
 const RUNS: [usize; 4] = [2, 4, 8, 16];
-/// Raw bits that are read along with their code; wider ones take a read of their own.
+/// Raw bits up to this number are read together with their code; more are read separately.
 const RAW_NEAR: u32 = 40;
 
 /// The token of an integer.
@@ -51,18 +51,18 @@ fn token(value: u64) -> usize {
     (DIRECT as usize).wrapping_add(2 * octave.wrapping_sub(DIRECT_BITS) as usize).wrapping_add(half as usize)
 }
 
-/// How many raw bits follow a token.
+/// The number of raw bits after a token.
 #[inline]
 fn raw_bits(token: usize) -> u32 {
     if token < DIRECT as usize { 0 } else { (token as u32 - DIRECT as u32) / 2 + DIRECT_BITS - 1 }
 }
 
-/// What stands above the raw bits of a token's integers.
+/// The bits above the raw bits of a token's integers.
 fn leading(token: usize) -> u64 {
     if token < DIRECT as usize { token as u64 } else { 2 | (token as u64 & 1) }
 }
 
-/// How often each token occurs in a column.
+/// The frequency of each token in a column.
 #[derive(Debug, Clone)]
 pub struct Counts {
     of: [u32; TOKENS],
@@ -81,13 +81,13 @@ impl Counts {
         counts
     }
 
-    /// How often the integer 0 occurs.
+    /// The number of integers that are 0.
     pub fn zeros(&self) -> u32 {
         self.of[0]
     }
 
-    /// About how many bits the column takes: entropy of the tokens, raw bits, a little for
-    /// each token's length.
+    /// The approximate size of the column in bits: entropy of the tokens, raw bits, and a few bits for each token's
+    /// length.
     pub fn bits(&self) -> f64 {
         let total = f64::from(self.total);
         let mut bits = 0.0;
@@ -99,7 +99,7 @@ impl Counts {
     }
 }
 
-/// Appends a body for `values`, at least one.
+/// Appends a body for `values`, of which there is at least one.
 pub fn encode(values: &[u64], out: &mut Vec<u8>) {
     let counts = Counts::of(values.iter().copied());
     let longest = if values.len() < LONG { LENGTH_SHORT } else { LENGTH_MAX };
@@ -126,8 +126,8 @@ fn write_stream(values: &[u64], lengths: &[u8; TOKENS], codes: &[u16; TOKENS], o
     writer.finish();
 }
 
-/// Lengths of a prefix code that is close to the best of all with codes of at most
-/// `longest` bits. All zero where there is one token only.
+/// The lengths of a nearly optimal prefix code with codes of at most `longest` bits. All are zero if there is only one
+/// token.
 fn code_lengths(counts: &[u32; TOKENS], longest: u32) -> [u8; TOKENS] {
     let mut lengths = [0u8; TOKENS];
     let mut order: Vec<usize> = (0..TOKENS).filter(|&token| counts[token] > 0).collect();
@@ -143,10 +143,10 @@ fn code_lengths(counts: &[u32; TOKENS], longest: u32) -> [u8; TOKENS] {
     lengths
 }
 
-/// Depths of the leaves of a Huffman tree over ascending `weights`, at least two.
+/// The depths of the leaves of a Huffman tree over ascending `weights`, of which there are at least two.
 fn depths(weights: &[u64]) -> Vec<u32> {
     let leaves = weights.len();
-    // Nodes: the leaves, then inner nodes in the order they are made, which ascends in weight.
+    // Nodes: the leaves, then inner nodes in the order of creation, which ascends in weight.
     let mut weight = weights.to_vec();
     let mut parent = vec![0usize; 2 * leaves - 1];
     let (mut leaf, mut inner) = (0, leaves);
@@ -169,9 +169,8 @@ fn depths(weights: &[u64]) -> Vec<u32> {
     depth
 }
 
-/// Makes a code complete whose longest lengths were cut: the rarest tokens, first in
-/// `order`, get longer until the sum of `2^-length` is at most 1, then the most frequent
-/// ones shorter while there is room.
+/// Completes a code whose longest lengths were cut: the rarest tokens, first in `order`, become longer until the sum of
+/// `2^-length` is at most 1; then the most frequent ones become shorter as long as the sum permits.
 fn limit(order: &[usize], lengths: &mut [u8; TOKENS], longest: u32) {
     let share = |length: u8| 1u32 << (longest - u32::from(length));
     let whole = 1u32 << longest;
@@ -235,22 +234,22 @@ fn write_lengths(counts: &[u32; TOKENS], lengths: &[u8; TOKENS], out: &mut Vec<u
     out.extend(nibbles.chunks(2).map(|pair| pair[0] | pair.get(1).copied().unwrap_or(0) << 4));
 }
 
-/// A code as it is read: an entry for each of the next `bits` bits.
+/// The table for reading a code: an entry for each value of the next `bits` bits.
 struct Table {
-    /// Bits 0 to 3: length of the code; 4 to 9: raw bits; from 16 on: what stands above them.
+    /// Bits 0 to 3: length of the code; 4 to 9: number of raw bits; from 16 on: the bits above them.
     entries: [u32; 1 << LENGTH_MAX],
     bits: u32,
-    /// No token has raw bits.
+    /// Whether no token has raw bits.
     is_direct: bool,
 }
 
 impl Table {
-    /// A table that [`Table::read`] fills: it is too large to be handed around.
+    /// An empty table for [`Table::read`]. It is too large to be moved.
     fn empty() -> Self {
         Table { entries: [0; 1 << LENGTH_MAX], bits: 0, is_direct: true }
     }
 
-    /// Reads the lengths at `*at` and moves behind them.
+    /// Reads the lengths at `*at` and moves past them.
     fn read(&mut self, body: &[u8], at: &mut usize) -> Result<(), Fault> {
         let mut byte = || {
             let byte = body.get(*at).copied().ok_or(Fault::Truncated);
@@ -284,7 +283,7 @@ impl Table {
                 }
             }
         }
-        // A run must not step over the last token, nor a nibble be left.
+        // A run must not exceed the last token, and no nibble may be left.
         if token != last + 1 || (!is_low && pair >> 4 != 0) {
             return Err(Fault::Field);
         }
@@ -317,15 +316,15 @@ fn entry(token: usize, length: u8) -> Option<u32> {
     (token < TOKENS).then(|| (leading(token) as u32) << 16 | raw_bits(token) << 4 | u32::from(length))
 }
 
-/// Where a stream's next bits come from.
+/// A source of bits.
 trait Bits {
-    /// The next 57 bits at least; zeros past the end.
+    /// At least the next 57 bits; zeros past the end.
     fn peek(&self) -> u64;
-    /// Moves on.
+    /// Skips bits.
     fn skip(&mut self, bits: u32);
-    /// How many bytes were begun.
+    /// The number of bytes from which bits were taken.
     fn bytes(&self) -> usize;
-    /// Whether the bits left in the byte begun last are all zero.
+    /// Whether the remaining bits of the last of these bytes are zero.
     fn ends_clean(&self) -> bool;
 }
 
@@ -400,7 +399,7 @@ fn ends_clean(next: u64, position: usize) -> bool {
 /// Decodes a body of `out.len()` integers.
 ///
 /// # Errors
-/// The fault of a body that is too short, too long or malformed; `out` then holds rubbish.
+/// The fault of a body that is too short, too long or malformed. The contents of `out` are then invalid.
 pub fn decode(body: &[u8], out: &mut [u64]) -> Result<(), Fault> {
     let mut at = 0;
     let mut table = Table::empty();
@@ -454,10 +453,10 @@ fn next_wide(stream: &mut impl Bits, length: u32, raw: u32, leading: u64) -> u64
     leading << raw | high << RAW_NEAR | low
 }
 
-/// Codes taken from one look at the bits: five of the longest fit 57.
+/// The number of codes decoded from one load: five of the longest fit into 57 bits.
 const AT_ONCE: usize = 5;
 
-/// Decodes tokens without raw bits, several from each look.
+/// Decodes tokens without raw bits, several from each load.
 fn decode_direct(
     table: &Table,
     front: &mut Forward<'_>,

@@ -1,12 +1,12 @@
 //! Variable-length integers: LEB128, and zigzag for signed ones.
 //!
-//! Seven bits a byte, low bits first, the high bit says that more follow; a `u64` takes
-//! 1 to 10 bytes. Each value has one encoding only: the shortest. A longer one is refused,
-//! so that equal values are equal bytes and a checksum over bytes is one over values.
+//! Each byte has seven bits, low bits first; the high bit indicates that more follow. A `u64` takes 1 to 10 bytes. Each
+//! value has exactly one encoding, the shortest. A longer one is refused, so that equal values have equal bytes, and a
+//! checksum over bytes is a checksum over values.
 
 use crate::codec::Fault;
 
-/// The most bytes a varint takes.
+/// The maximum number of bytes of a varint.
 pub const MAX_LEN: usize = 10;
 
 /// Appends `value`.
@@ -19,17 +19,17 @@ pub fn write(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// How many bytes [`write()`] appends for `value`.
+/// The number of bytes that [`write()`] appends for `value`.
 pub fn len(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
     bits.div_ceil(7)
 }
 
-/// Reads a varint at `*position` and moves the position behind it.
+/// Reads a varint at `*position` and moves the position past it.
 ///
 /// # Errors
-/// [`Fault::Truncated`] at the end of the bytes, [`Fault::Varint`] for an encoding that is
-/// not the shortest or exceeds 64 bits; the position is then left where it was.
+/// [`Fault::Truncated`] at the end of the bytes, [`Fault::Varint`] for an encoding that is not the shortest or exceeds
+/// 64 bits. The position is then unchanged.
 #[inline]
 pub fn read(bytes: &[u8], position: &mut usize) -> Result<u64, Fault> {
     let mut value = 0u64;
@@ -37,7 +37,7 @@ pub fn read(bytes: &[u8], position: &mut usize) -> Result<u64, Fault> {
     for (i, &byte) in tail.iter().take(MAX_LEN).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
-            // The tenth byte holds bit 63 alone; a last byte of zero adds nothing.
+            // The tenth byte contains only bit 63. A last byte of zero is redundant.
             let overlong = (byte == 0 && i > 0) || (i == MAX_LEN - 1 && byte > 1);
             if overlong {
                 return Err(Fault::Varint);
@@ -49,13 +49,13 @@ pub fn read(bytes: &[u8], position: &mut usize) -> Result<u64, Fault> {
     Err(if tail.len() < MAX_LEN { Fault::Truncated } else { Fault::Varint })
 }
 
-/// Maps signed to unsigned so that small magnitudes stay small: 0, -1, 1, -2 become 0, 1, 2, 3.
+/// Maps signed to unsigned integers so that small magnitudes stay small: 0, -1, 1, -2 become 0, 1, 2, 3.
 #[inline]
 pub const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-/// Undoes [`zigzag`].
+/// The inverse of [`zigzag`].
 #[inline]
 pub const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ (value as i64 & 1).wrapping_neg()

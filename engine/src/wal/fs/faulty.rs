@@ -9,24 +9,24 @@ use parking_lot::Mutex;
 
 use super::{RealFs, WalFile, WalFs};
 
-/// What a call does when its turn to fail has come.
+/// The fault of the selected call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// An I/O error, once.
     Error,
-    /// An I/O error, this time and ever after.
+    /// An I/O error of this call and all later ones.
     ErrorForever,
-    /// The disk is full from now on, until [`FaultyFs::mend`]; only what takes space fails.
+    /// The disk is full from now on, until [`FaultyFs::mend`]. Only calls that need space fail.
     DiskFull,
-    /// Half of a write arrives, then the disk is full as above.
+    /// Half of a write succeeds, then the disk is full as above.
     ShortWrite,
-    /// A signal; only writes see it.
+    /// A signal. Only writes are affected.
     Interrupted,
     /// An I/O error of a sync; other calls are not counted.
     SyncError,
 }
 
-/// Real files, but the N-th call fails.
+/// Real files, with a fault at the N-th call.
 #[derive(Debug, Clone)]
 pub(crate) struct FaultyFs {
     plan: Arc<Plan>,
@@ -36,7 +36,7 @@ pub(crate) struct FaultyFs {
 struct Plan {
     on_sync: Mutex<Option<Box<dyn Fn() + Send>>>,
     fault: Mutex<Option<(Fault, u64)>>,
-    /// The disk is full while this file is there, and then has room for it.
+    /// The disk is full while this file exists; removing it frees space.
     full_beside: Mutex<Option<PathBuf>>,
     calls: AtomicU64,
     syncs: AtomicU64,
@@ -58,34 +58,34 @@ enum Call {
 }
 
 impl FaultyFs {
-    /// The call with number `at`, from 0, meets `fault`.
+    /// Creates a file system in which call number `at`, from 0, has the fault `fault`.
     pub fn new(fault: Fault, at: u64) -> Self {
         let fs = FaultyFs { plan: Arc::default() };
         fs.fail(fault, at);
         fs
     }
 
-    /// As [`FaultyFs::new`], while in use.
+    /// Same as [`FaultyFs::new`], for a file system in use.
     pub fn fail(&self, fault: Fault, at: u64) {
         *self.plan.fault.lock() = Some((fault, at));
     }
 
-    /// From now on the disk has no room but for what the removal of this file gives.
+    /// From now on, the disk only has the space that the removal of this file frees.
     pub fn fill_up_beside(&self, file: &Path) {
         *self.plan.full_beside.lock() = Some(file.to_owned());
     }
 
-    /// Never fails, and never waits for a disk either: for tests that open a log thousands of times.
+    /// A file system that never fails and never waits for a disk, for tests that open a log thousands of times.
     pub fn sound() -> Self {
         FaultyFs::new(Fault::Error, u64::MAX)
     }
 
-    /// The log that this thread opens next is on it: for tests of those who open one.
+    /// Makes the log that this thread opens next use it, for tests of code that opens logs.
     pub fn take_next_log(&self) {
         super::set_next(Arc::new(self.clone()));
     }
 
-    /// Everything works from now on.
+    /// Removes the fault.
     pub fn mend(&self) {
         *self.plan.fault.lock() = None;
         *self.plan.full_beside.lock() = None;
@@ -96,12 +96,12 @@ impl FaultyFs {
         *self.plan.on_sync.lock() = Some(Box::new(hook));
     }
 
-    /// Calls so far that the fault counts.
+    /// The number of calls so far that count towards the fault.
     pub fn calls(&self) -> u64 {
         self.plan.calls.load(Ordering::Relaxed)
     }
 
-    /// Syncs so far.
+    /// The number of syncs so far.
     pub fn syncs(&self) -> u64 {
         self.plan.syncs.load(Ordering::Relaxed)
     }
@@ -111,14 +111,14 @@ impl FaultyFs {
         self.plan.written.load(Ordering::Relaxed)
     }
 
-    /// Counts written bytes from zero.
+    /// Resets the count of written bytes.
     pub fn forget_written(&self) {
         self.plan.written.store(0, Ordering::Relaxed);
     }
 }
 
 impl Plan {
-    /// Counts a call and fails it if its turn has come. `Ok(true)` asks for half a write.
+    /// Counts a call and fails it if it is the selected one. `Ok(true)` requests half a write.
     fn enter(&self, call: Call) -> io::Result<bool> {
         let mut slot = self.fault.lock();
         if call == Call::Sync {
@@ -173,7 +173,7 @@ impl WalFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Counted and failed, but not done: what a test reads back comes from the page cache in any case.
+        // Counted and possibly failed, but not executed: tests read from the page cache in any case.
         self.plan.enter(Call::Sync).map(drop)
     }
 

@@ -1,10 +1,10 @@
-//! A simulated disk: what of a log survives a power loss is decided by a seed.
+//! A simulated disk: a seed decides which parts of a log survive a power loss.
 //!
-//! Files are real, on a file system in memory, and show what a process would see: the page cache. Beside them, the disk
-//! keeps what a sync has made durable and every change since. A power loss replaces the files by what a file system may
-//! leave: of each page some of its changes in their order, a file of any length between the durable and the last one
-//! with zeros where nothing arrived, and of the changes of names the first ones. A sync that fails leaves each change on
-//! the disk or not, for good: the next sync does not try again, as with the kernel's.
+//! Files are real, in a file system in memory, and contain what a process would see, which is the page cache. In
+//! addition, the disk tracks what a sync has made durable and every change since. A power loss replaces the files by a
+//! state that a file system may leave: each page has a prefix of its changes; a file has any length between the durable
+//! and the last one, with zeros where nothing arrived; and of the changes of names, a prefix has happened. A failed
+//! sync decides for good whether each change is on the disk: like the kernel's, the next sync does not try again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,10 +17,10 @@ use parking_lot::Mutex;
 use super::{RealFs, WalFile, WalFs};
 use crate::sync::turns::{self, Dice};
 
-/// The unit in which content reaches the disk.
+/// The unit in which data reaches the disk.
 const PAGE_BYTES: usize = 512;
 
-/// How a call fails.
+/// The failure of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// An I/O error of any call, once.
@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     ErrorForever,
     /// An I/O error of a sync, once.
     SyncError,
-    /// There is room for some bytes, then for none.
+    /// There is space for this many bytes, then none.
     Full(u64),
     /// A signal interrupts a write.
     Interrupted,
@@ -44,7 +44,7 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 struct Inner {
     dice: Dice,
-    /// The files as processes see them, and as the disk has them.
+    /// The files as processes see them, and as they are on the disk.
     names: BTreeMap<PathBuf, usize>,
     stored_names: BTreeMap<PathBuf, usize>,
     renames: Vec<Naming>,
@@ -53,7 +53,7 @@ struct Inner {
     room: Option<u64>,
     reserved: u64,
     is_off: bool,
-    /// Calls until the power goes.
+    /// The number of calls until the power fails.
     off_after: Option<u64>,
     faults_met: u64,
     trace: u64,
@@ -106,33 +106,33 @@ impl Disk {
         Disk { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// The log that this thread opens next is on this disk.
+    /// Makes the log that this thread opens next use this disk.
     pub fn take_next_log(&self) {
         super::set_next(Arc::new(self.clone()));
     }
 
-    /// The call with this number from now on meets `fault`.
+    /// The call with this number, counted from now on, has the fault `fault`.
     pub fn fail(&self, fault: Fault, after: u64) {
         self.inner.lock().fault = Some((fault, after));
     }
 
-    /// Everything works from now on.
+    /// Removes the fault.
     pub fn mend(&self) {
         let mut inner = self.inner.lock();
         (inner.fault, inner.room) = (None, None);
     }
 
-    /// Calls that failed so far.
+    /// The number of calls that failed so far.
     pub fn faults_met(&self) -> u64 {
         self.inner.lock().faults_met
     }
 
-    /// No call changes anything any more.
+    /// From now on, no call changes anything.
     pub fn switch_off(&self) {
         self.inner.lock().is_off = true;
     }
 
-    /// As [`Disk::switch_off`], after some calls.
+    /// Same as [`Disk::switch_off`], after some calls.
     pub fn switch_off_after(&self, calls: u64) {
         self.inner.lock().off_after = Some(calls);
     }
@@ -146,16 +146,16 @@ impl Disk {
         self.inner.lock().trace
     }
 
-    /// A process has ended; what it wrote is with the operating system.
+    /// Simulates the end of a process: what it wrote is with the operating system.
     pub fn restart(&self) {
         let mut inner = self.inner.lock();
         (inner.is_off, inner.off_after) = (false, None);
     }
 
-    /// The power fails and comes back: replaces the files by what the disk has.
+    /// Simulates a power loss: replaces the files by those on the disk.
     pub fn lose_power(&self) {
         let mut inner = self.inner.lock();
-        // The directory of a snapshot that was not finished is removed without this disk.
+        // The directory of an unfinished snapshot is removed without this disk.
         let is_there = |path: &PathBuf| path.parent().is_some_and(Path::exists);
         for path in inner.names.keys().filter(|path| is_there(path)) {
             fs::remove_file(path).expect("a file of the log");
@@ -185,7 +185,7 @@ impl Disk {
         renames.retain(|naming| !naming.path().starts_with(dir));
     }
 
-    /// Enters a call: hands over to other threads, and fails if it is to fail. Returns how many of `bytes` fit.
+    /// Enters a call: passes the turn to other threads, and fails if a fault is due. Returns how many of `bytes` fit.
     fn enter(&self, call: Call, bytes: usize) -> io::Result<usize> {
         turns::point();
         let mut inner = self.inner.lock();
@@ -209,7 +209,7 @@ impl Inner {
             *calls = calls.saturating_sub(1);
             self.is_off |= *calls == 0;
         }
-        // After a crash nothing that a thread drops has an effect.
+        // After a crash, dropping values has no effect.
         if self.is_off || std::thread::panicking() {
             return Err(broken());
         }
@@ -234,7 +234,7 @@ impl Inner {
         }
     }
 
-    /// The fault that this call meets.
+    /// The fault of this call.
     fn meet(&mut self, call: Call) -> Option<Fault> {
         let (fault, after) = self.fault.as_mut()?;
         let counts = match fault {
@@ -257,7 +257,7 @@ impl Inner {
         Some(met)
     }
 
-    /// How many of the changes of names reach the disk.
+    /// The number of changes of names that reach the disk.
     fn kept_namings(&mut self) -> usize {
         let all = self.renames.len();
         match self.dice.below(4) {
@@ -272,7 +272,7 @@ impl Inner {
         self.renames.push(naming);
     }
 
-    /// A sync of a directory: names are durable. One journal has them all, in order.
+    /// A sync of a directory: names become durable. One journal contains all of them, in order.
     fn sync_names(&mut self) {
         for naming in std::mem::take(&mut self.renames) {
             apply(&mut self.stored_names, naming);
@@ -300,7 +300,7 @@ fn apply(names: &mut BTreeMap<PathBuf, usize>, naming: Naming) {
 }
 
 impl Content {
-    /// A sync.
+    /// A sync of a file.
     fn sync(&mut self) {
         for change in std::mem::take(&mut self.pending) {
             match change {
@@ -310,7 +310,7 @@ impl Content {
         }
     }
 
-    /// What a power loss, or a sync that failed, leaves on the disk.
+    /// Decides what a power loss or a failed sync leaves on the disk.
     fn settle(&mut self, dice: &mut Dice) {
         let pending = std::mem::take(&mut self.pending);
         let chance = match dice.below(4) {
@@ -318,7 +318,7 @@ impl Content {
             1 => Chance::All,
             _ => Chance::Some,
         };
-        // A page reaches the disk with all its changes up to some moment.
+        // A page reaches the disk with all of its changes up to some moment.
         let mut lost = BTreeSet::new();
         for change in pending {
             match change {
@@ -356,7 +356,7 @@ impl Content {
     }
 }
 
-/// What arrives of changes that no sync has covered.
+/// How much arrives of changes that no sync has covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Chance {
     All,

@@ -1,4 +1,4 @@
-//! Syncs every so often, and the end of the log.
+//! Periodic syncs, and closing the log.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use crate::{Error, Result};
 static SYNCS: Lane = Lane::new("wal-sync", 16);
 
 impl Wal {
-    /// Makes everything durable, seals the current segment, ends the regular syncs, if there are any, and closes its files.
-    /// Later calls return [`Error::Closed`].
+    /// Makes everything durable, seals the current segment, ends the periodic syncs if there are any, and closes the
+    /// files. Later calls return [`Error::Closed`].
     ///
     /// # Errors
-    /// As [`Wal::wait_for`]; the files are closed all the same.
+    /// Same as [`Wal::wait_for`]; the files are closed in any case.
     pub fn close(&self) -> Result<()> {
         let shared = &*self.shared;
         let newest = shared.newest();
@@ -25,7 +25,7 @@ impl Wal {
         }
         let mut done = Ok(());
         loop {
-            // What is appended between the two is written by the next round.
+            // Records appended between the two are written in the next iteration.
             done = done.and_then(|()| self.rotate().and_then(|_| self.sync()));
             let mut state = shared.idle(shared.state.lock());
             if done.is_err() || state.is_closed || !state.buffer.is_behind(&state.safe) {
@@ -42,7 +42,7 @@ impl Wal {
         let ticker = self.ticker.lock().take();
         if let Some(ticker) = ticker {
             ticker.stop();
-            // What was appended since its last sync.
+            // Syncs the records appended since the last sync.
             let _ = self.shared.tick(Duration::MAX);
         }
     }
@@ -55,7 +55,7 @@ impl Drop for Wal {
 }
 
 impl Wal {
-    /// Starts what syncs every so often, after the first record that no sync has covered.
+    /// Starts periodic syncs after the first record that no sync has covered.
     pub(super) fn start_ticker(&self, every: Duration) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let job = SYNCS.add(move || shared.tick(every));
@@ -64,17 +64,17 @@ impl Wal {
         Ok(())
     }
 
-    /// Has records synced that were appended since nothing waited for a sync.
+    /// Schedules a sync for records appended while no sync was pending.
     pub(super) fn wake_ticker(&self, every: Duration) {
         self.ticker.lock().iter().for_each(|job| job.wake_at(Instant::now() + every));
     }
 }
 
 impl Shared {
-    /// One sync of those that follow each other for as long as records come.
+    /// One of the periodic syncs, which continue as long as records are appended.
     fn tick(&self, every: Duration) -> Next {
         let last = self.state.lock().buffer.last_seq();
-        // A failure is kept in the state, where the next append or sync finds it.
+        // A failure is recorded in the state, where the next append or sync finds it.
         let _ = self.drive(true, |state| Ok(state.durable >= state.still(last)));
         let mut state = self.state.lock();
         state.is_ticking = state.buffer.last_seq() > state.durable;

@@ -1,4 +1,4 @@
-//! Lends the reserve: work that frees space on a full disk uses its blocks for a while.
+//! Lends the reserve: work that frees space on a full disk uses its blocks temporarily.
 
 use super::{Shared, State, Wal};
 use crate::sync::MutexGuard;
@@ -16,15 +16,15 @@ impl Drop for Loan<'_> {
 }
 
 impl Wal {
-    /// Lends the blocks of the reserve to work that frees space, until the loan is dropped. Meanwhile, appends are
-    /// refused as on a full disk.
+    /// Lends the blocks of the reserve to work that frees space, until the loan is dropped. During that time, appends
+    /// are refused as on a full disk.
     pub fn lend_reserve(&self) -> Loan<'_> {
         let (mut state, ()) = self.shared.lead(Writer::lend_reserve);
         state.disk_full = true;
         Loan(self)
     }
 
-    /// Tells how many bytes the caller stores elsewhere; the reserve grows with them.
+    /// Sets the number of bytes that the caller stores elsewhere; the reserve grows with it.
     pub fn set_stored_bytes(&self, bytes: u64) {
         let mut state = self.shared.idle(self.shared.state.lock());
         state.stored_bytes = bytes;
@@ -34,15 +34,15 @@ impl Wal {
         self.shared.done.notify_all();
     }
 
-    /// Size of the reserve for the data that there are.
+    /// The intended size of the reserve for the present amount of data.
     pub fn reserve_bytes(&self) -> u64 {
         self.shared.state.lock().reserve_bytes
     }
 }
 
 impl Shared {
-    /// Makes the reserve as large as the data, if the disk has the blocks; it becomes smaller only when the log is opened.
-    /// The caller is the leader.
+    /// Makes the reserve as large as the data, if the disk has the blocks. The reserve becomes smaller only when the
+    /// log is opened. The caller is the leader.
     pub(super) fn grow_reserve(&self, state: &mut MutexGuard<'_, State>) {
         let data = state.stored_bytes.saturating_add(state.size_bytes());
         let wanted = reserve_for(data, self.options.reserve_bytes);
@@ -51,14 +51,13 @@ impl Shared {
         }
         let grown = MutexGuard::unlocked(state, || self.writer.lock().grow_reserve(wanted));
         if let Some(is_held) = grown {
-            // Blocks that are not there now are asked for when the data have doubled.
+            // Blocks that are not available now are requested again when the data has doubled.
             state.reserve_bytes = wanted;
             state.disk_full |= !is_held;
         }
     }
 
-    /// Says in the program's log when the disk has become full, and when something was written after that. The caller is
-    /// the leader.
+    /// Logs when the disk has become full, and when something was written after that. The caller is the leader.
     pub(super) fn log_space(&self, state: &mut MutexGuard<'_, State>, has_written: bool) {
         let is_full = state.disk_full;
         if state.is_full_logged == is_full || !(is_full || has_written) {
@@ -72,7 +71,7 @@ impl Shared {
         });
     }
 
-    /// Changes the writer as a leader, without holding `state` meanwhile.
+    /// Changes the writer as the leader, without holding `state` at the same time.
     fn lead<T>(&self, change: impl FnOnce(&mut Writer) -> T) -> (MutexGuard<'_, State>, T) {
         let mut state = self.idle(self.state.lock());
         state.is_led = true;

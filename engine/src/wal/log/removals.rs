@@ -1,30 +1,30 @@
 //! The removals of records so far: what each of them left, and why.
 //!
-//! A removal begins a new *term*. A ticket names the term in which its record was appended, and the record is lost if the
-//! removal that ended this term left only earlier ones. What is kept is bounded, however often a disk fails.
+//! A removal begins a new *term*. A ticket contains the term in which its record was appended. The record is lost if
+//! the removal that ended this term left only earlier ones. The history is bounded, no matter how often a disk fails.
 
 use std::collections::VecDeque;
 
 use crate::error::Error;
 use crate::wal::ticket::{Refusal, Ticket};
 
-/// Number of terms with different floors that are kept: removals without a new durable record between them share one.
+/// Maximum number of terms with different floors. Removals without a new durable record between them share one.
 const FLOORS_MAX: usize = 1 << 16;
-/// Number of different reasons that are kept.
+/// Maximum number of different reasons.
 const REASONS_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     /// The number of terms that have ended.
     terms: usize,
-    /// The first of the terms that left the same last sequence number, and this number. Neither ever decreases.
+    /// Pairs of a last remaining sequence number and the first of the terms that ended with it. Neither ever decreases.
     floors: VecDeque<(usize, u64)>,
-    /// The first of the terms that ended for the same reason, and this reason.
+    /// Pairs of a reason and the first of the terms that ended for it.
     reasons: VecDeque<(usize, Refusal)>,
 }
 
 impl Removals {
-    /// How many there were, which is also the number of the current term.
+    /// The number of terms that have ended, which is also the number of the current term.
     pub fn terms(&self) -> usize {
         self.terms
     }
@@ -36,21 +36,21 @@ impl Removals {
         self.terms += 1;
     }
 
-    /// The last sequence number that remained at the end of a term; `None` for the current one. A term so old that its
-    /// number is not kept left nothing: to say that a record is lost which is not costs a repetition, the opposite costs
-    /// the record.
+    /// The last sequence number that remained at the end of a term; `None` for the current one. For a term so old that
+    /// its number is not kept, the result is 0: if a record is wrongly reported as lost, it is written again; the
+    /// opposite would lose the record.
     pub fn floor(&self, term: usize) -> Option<u64> {
         (term < self.terms).then(|| of_term(&self.floors, term).copied().unwrap_or(0))
     }
 
-    /// Why the records of a ticket were removed; for a ticket older than all reasons that are kept, the oldest of them.
+    /// Why the records of a ticket were removed. For a ticket older than all reasons that are kept, the oldest of them.
     pub fn reason(&self, ticket: Ticket) -> Error {
         let reason = of_term(&self.reasons, ticket.term).or(self.reasons.front().map(|(_, reason)| reason));
         reason.map_or(Error::Closed, Refusal::error)
     }
 }
 
-/// Adds the value of a term, unless it is that of the preceding one; the oldest makes room.
+/// Adds the value of a term, unless it equals that of the preceding one. Drops the oldest value if there are too many.
 fn push_change<T: PartialEq>(changes: &mut VecDeque<(usize, T)>, most: usize, term: usize, value: T) {
     if changes.back().is_some_and(|(_, before)| *before == value) {
         return;

@@ -1,4 +1,4 @@
-//! What an open log knows of itself, and what has become of a record.
+//! The state of an open log, and of its records.
 
 use super::removals::Removals;
 use crate::error::{Error, Result};
@@ -8,11 +8,11 @@ use crate::wal::directory::Segment;
 use crate::wal::ticket::{Fate, Ticket};
 use crate::wal::writer::Progress;
 
-/// What is known of the log; locked briefly, never across I/O.
+/// The state of the log; locked briefly, never across I/O.
 pub(super) struct State {
     pub(super) buffer: Buffer,
     pub(super) is_led: bool,
-    /// A sync is due that nobody needs to ask for ([`crate::wal::SyncPolicy::Interval`]).
+    /// A periodic sync is scheduled ([`crate::wal::SyncPolicy::Interval`]).
     pub(super) is_ticking: bool,
     /// The files are closed.
     pub(super) is_closed: bool,
@@ -21,7 +21,7 @@ pub(super) struct State {
     /// Everything up to here is as durable as the policy promises; later records have not been acknowledged.
     pub(super) safe: Position,
     pub(super) removals: Removals,
-    /// Why the last write or sync failed; none if one succeeded after it.
+    /// Why the last write or sync failed; `None` after a later one succeeded.
     pub(super) failing: Option<String>,
     pub(super) poisoned: Option<String>,
     pub(super) disk_full: bool,
@@ -29,7 +29,7 @@ pub(super) struct State {
     pub(super) is_full_logged: bool,
     /// Bytes that the caller stores elsewhere.
     pub(super) stored_bytes: u64,
-    /// Size that the reserve has, or could not be given.
+    /// Size of the reserve, or the size that it could not be given.
     pub(super) reserve_bytes: u64,
     /// The sealed segments, oldest first.
     pub(super) segments: Vec<Segment>,
@@ -44,7 +44,7 @@ impl State {
         self.poisoned.as_ref().map_or(Ok(()), |cause| Err(Error::Poisoned(cause.clone())))
     }
 
-    /// Size of the log, what waits in memory included.
+    /// Size of the log, including data that has not been written.
     pub(super) fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum::<u64>()
             + self.buffer.closed_bytes()
@@ -75,18 +75,18 @@ impl State {
         if is_lost { Err(self.removals.reason(ticket)) } else { Ok(()) }
     }
 
-    /// Whether everything up to `seq` that was not removed is on the disk, and so is the seal of a segment that ended.
+    /// Whether everything up to `seq` that was not removed is on the disk, including the seal of a segment that ended.
     pub(super) fn is_durable(&self, seq: u64) -> bool {
-        // A seal may wait although its records are durable.
+        // A seal may be unwritten although its records are durable.
         self.durable >= self.still(seq) && !self.buffer.seal_waits()
     }
 
-    /// The last sequence number up to `seq` that can still be waited for: the records after it were removed.
+    /// The last sequence number up to `seq` that can still be waited for; the records after it were removed.
     pub(super) fn still(&self, seq: u64) -> u64 {
         seq.min(self.buffer.last_seq())
     }
 
-    /// Takes over what a leader achieved.
+    /// Records the progress of a leader.
     pub(super) fn absorb(&mut self, progress: Progress) {
         self.durable = self.durable.max(progress.durable.unwrap_or(0));
         self.written = self.written.max(progress.written.unwrap_or(0));
