@@ -42,7 +42,7 @@ use crate::store::catalogue::{Catalogue, Obsolete};
 use crate::store::guard::GuardedKv;
 use crate::store::kv::{self, Kv};
 use crate::store::memory::MemoryKv;
-use crate::store::versions::{Edit, Unreadable, remove_ranges};
+use crate::store::versions::{Edit, remove_ranges};
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
 
@@ -254,7 +254,7 @@ fn beyond_leftovers(next: u64, inventory: &Inventory) -> u64 {
 fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue, inventory: Inventory) -> Result<u64> {
     let mut removed = 0;
     for (family, leftovers) in inventory.leftovers {
-        let stay = remove_ranges(kv, catalogue, &mut Unreadable::default(), &[family], &leftovers)?;
+        let stay = remove_ranges(kv, catalogue, &[family], &leftovers)?;
         removed += (leftovers.len() - stay.len()) as u64;
         fail_point!("open.leftover");
     }

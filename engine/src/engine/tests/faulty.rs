@@ -31,8 +31,6 @@ pub(super) struct FaultyKv {
     pub(super) tables: Mutex<Vec<KeyRange>>,
     /// How often records were rewritten.
     pub(super) rewritten_records: AtomicU64,
-    /// Tables of chunks that come while others are read, the next one last.
-    pub(super) coming: Mutex<Vec<KeyRange>>,
     /// What was settled.
     pub(super) settled: Mutex<Vec<KeyRange>>,
     /// The ranges of chunks that were removed, and how.
@@ -66,7 +64,6 @@ impl FaultyKv {
             is_passing: AtomicBool::default(),
             tables: Mutex::default(),
             rewritten_records: AtomicU64::new(0),
-            coming: Mutex::default(),
             settled: Mutex::default(),
             removals: Mutex::default(),
             failure: OnceLock::new(),
@@ -188,16 +185,6 @@ impl Kv for FaultyKv {
         self.step(|| self.inner.remove_ranges(family, ranges, removal))
     }
 
-    fn remove_read(&self, family: Family, ranges: Vec<KeyRange>, _read: &[KeyRange]) -> Result<bool> {
-        if family == Family::Chunks
-            && let Some(table) = self.coming.lock().pop()
-        {
-            self.tables.lock().push(table);
-            return Ok(false);
-        }
-        self.remove_ranges(family, ranges, Removal::All).map(|()| true)
-    }
-
     fn rewritten(&self, family: Family, ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
         let is_touched = |(first, last): &&KeyRange| {
             family == Family::Chunks && ranges.iter().any(|(start, end)| first < end && start <= last)
@@ -209,7 +196,7 @@ impl Kv for FaultyKv {
         Ok(if family == Family::Chunks { self.tables.lock().clone() } else { Vec::new() })
     }
 
-    fn settle(&self, _family: Family, spans: &[KeyRange], _read: &[KeyRange]) -> Result<()> {
+    fn settle(&self, _family: Family, spans: &[KeyRange]) -> Result<()> {
         self.settled.lock().extend_from_slice(spans);
         Ok(())
     }

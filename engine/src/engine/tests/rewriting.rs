@@ -1,11 +1,9 @@
 //! Tables are rewritten only if they can be read: the store accepts no change any more after it has met a damaged block
 //! while it rewrites a table. All other tables are rewritten, whatever is damaged elsewhere.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::aside::{job, minutes, open, values};
-use super::faulty::Call;
 use super::unreadable::{Harness, harness};
 use super::{YEAR_2024, float_batch};
 use crate::Error;
@@ -90,61 +88,6 @@ fn damage_behind_the_last_generation_of_a_table_is_met_too() {
     assert_eq!(values(&harness.engine.view(), 0, minutes(0, 0)).unwrap(), [0.0]);
 }
 
-/// Nobody knows of such damage but those who read the tables, at each pass.
-#[test]
-fn tables_that_cannot_be_read_are_read_again_after_ever_longer_pauses() {
-    let harness = harness(false);
-    let dead = Prefix { generation: 1000, ..harness.prefix(0) };
-    let key = dead.chunk(SeriesId(1), YEAR_2024).to_vec();
-    harness.store.ingest(Family::Chunks, vec![Table::Memory(vec![(key, vec![1])])]).unwrap();
-    *harness.kv.broken.lock() = Some((Family::Chunks, dead.encode().to_vec()));
-    harness.set_tables(&[(0, 0)]);
-    harness.kv.tables.lock()[0].1 = [&dead.encode()[..], &[0xff; 20]].concat();
-    harness.clean(&[0]).unwrap();
-    let reads = Arc::new(AtomicU64::new(0));
-    let counted = reads.clone();
-    harness.kv.set_hook(move |call| {
-        counted.fetch_add(u64::from(call == Call::Cursor(Family::Chunks)), Ordering::Relaxed);
-    });
-    let pass = || {
-        harness.engine.compact().unwrap();
-        (reads.swap(0, Ordering::Relaxed), harness.removals(0).contains(&Removal::All))
-    };
-    for expected in [0, 1, 0, 0, 1] {
-        assert_eq!(pass(), (expected, false));
-    }
-    *harness.kv.broken.lock() = None;
-    for expected in [0, 0, 0, 0, 1] {
-        assert_eq!(pass(), (expected, expected > 0), "it is removed when it can be read");
-    }
-    assert!(harness.engine.shared.versions.obsolete().is_empty());
-}
-
-/// A flush adds tables at any time.
-#[test]
-fn tables_that_come_while_others_are_read_are_read_too() {
-    let harness = harness(false);
-    harness.set_tables(&[(0, 0), (3, 4)]);
-    harness.damage(Family::Chunks, 2);
-    harness.kv.coming.lock().push(harness.table(0, 2));
-    harness.clean(&[0, 3]).expect_err("a table with deleted samples stays");
-    assert_eq!(harness.aside(), [2], "removing has met it");
-    assert_eq!((harness.removals(0), harness.removals(3)), (vec![Removal::WholeTables], vec![Removal::All]));
-}
-
-#[test]
-fn what_more_and_more_tables_come_for_is_removed_later() {
-    let harness = harness(false);
-    harness.set_tables(&[(0, 0)]);
-    *harness.kv.coming.lock() = vec![harness.table(0, 1); 3];
-    harness.clean(&[0]).unwrap();
-    assert_eq!(harness.removals(0), []);
-    assert!(harness.kv.coming.lock().is_empty() && !harness.engine.shared.versions.obsolete().is_empty());
-    harness.engine.compact().unwrap();
-    assert_eq!(harness.removals(0), [Removal::All]);
-    assert!(harness.engine.shared.versions.obsolete().is_empty());
-}
-
 /// An error that passes is no reason to rewrite, nor to leave it for good.
 #[test]
 fn a_table_that_cannot_be_read_now_is_rewritten_later() {
@@ -179,7 +122,7 @@ fn what_a_crash_left_in_damaged_tables_stays() {
     let Harness { dir, store, kv, engine } = harness;
     drop(engine);
     *kv.broken.lock() = Some((Family::Chunks, last));
-    let engine = Arc::new(open(dir.path(), &kv, false).unwrap());
+    let engine = std::sync::Arc::new(open(dir.path(), &kv, false).unwrap());
     let harness = Harness { dir, store, kv, engine };
     assert_eq!(harness.aside(), [0; 0]);
     assert_eq!(harness.removals(0), [Removal::WholeTables]);

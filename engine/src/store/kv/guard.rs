@@ -132,16 +132,12 @@ impl Kv for GuardedKv {
         self.inner.remove_ranges(family, ranges, removal)
     }
 
-    fn remove_read(&self, family: Family, ranges: Vec<KeyRange>, read: &[KeyRange]) -> Result<bool> {
-        self.inner.remove_read(family, ranges, read)
-    }
-
     fn unsettled(&self, family: Family) -> Result<Vec<KeyRange>> {
         self.inner.unsettled(family)
     }
 
-    fn settle(&self, family: Family, spans: &[KeyRange], read: &[KeyRange]) -> Result<()> {
-        self.inner.settle(family, spans, read)
+    fn settle(&self, family: Family, spans: &[KeyRange]) -> Result<()> {
+        self.inner.settle(family, spans)
     }
 
     fn rewrite_records(&self) -> Result<()> {

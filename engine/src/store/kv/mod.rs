@@ -116,15 +116,6 @@ pub trait Kv: Send + Sync {
     /// The store refused.
     fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()>;
 
-    /// As [`Kv::remove_ranges`] with [`Removal::All`], if it rewrites no table but those with the first and last keys in
-    /// `read`. Otherwise it does nothing and returns false: a table has come since they were listed.
-    ///
-    /// # Errors
-    /// As [`Kv::remove_ranges`].
-    fn remove_read(&self, family: Family, ranges: Vec<KeyRange>, _read: &[KeyRange]) -> Result<bool> {
-        self.remove_ranges(family, ranges, Removal::All).map(|()| true)
-    }
-
     /// The first and last keys of the tables that removing all keys of `ranges` may rewrite: those that have other keys
     /// too, and all that overlap them, directly or through others. A table that cannot be read ends a removal, and with
     /// it all further changes.
@@ -145,12 +136,11 @@ pub trait Kv: Send + Sync {
 
     /// Rewrites the tables of a family from the first key of each of these spans to its last, so that a read looks into
     /// fewer. A span begins and ends where no table overlaps it. A table that cannot be read ends it, and with it all
-    /// further changes, so a span stays as it is if it would take along a table whose first and last keys are not in
-    /// `read`.
+    /// further changes.
     ///
     /// # Errors
     /// The store is closed.
-    fn settle(&self, _family: Family, _spans: &[KeyRange], _read: &[KeyRange]) -> Result<()> {
+    fn settle(&self, _family: Family, _spans: &[KeyRange]) -> Result<()> {
         Ok(())
     }
 

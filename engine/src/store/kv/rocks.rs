@@ -9,7 +9,6 @@ mod cursor;
 mod files;
 mod tables;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -39,9 +38,6 @@ pub struct RocksKv {
     table_options: [RocksOptions; 4],
     settings: StoreSettings,
     next_table: AtomicU64,
-    /// Locked shared while tables are ingested and exclusive while tables are rewritten, because a table that arrives in
-    /// between has not been read. Locked before `open`.
-    rewriting: RwLock<()>,
     /// Why the library accepts no more changes.
     failure: OnceLock<String>,
 }
@@ -255,8 +251,8 @@ impl RocksKv {
         }
         let table_options = Family::ALL.map(|family| family_options(family, &cache));
         let open = RwLock::new(Some(Arc::new(Open { db, cache })));
-        let (next_table, rewriting, failure) = (AtomicU64::new(0), RwLock::new(()), OnceLock::new());
-        Ok(RocksKv { open, table_options, settings, next_table, rewriting, failure })
+        let failure = OnceLock::new();
+        Ok(RocksKv { open, table_options, settings, next_table: AtomicU64::new(0), failure })
     }
 
     /// The database, unless it is closed.
@@ -368,7 +364,6 @@ impl Kv for RocksKv {
         }
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        let _rewriting = self.rewriting.read();
         let open = self.opened()?;
         fail_point!("store.ingest");
         let taken = open.db.ingest_external_file_cf_opts(open.family(family), &options, paths);
@@ -435,15 +430,6 @@ impl Kv for RocksKv {
         Ok(())
     }
 
-    fn remove_read(&self, family: Family, ranges: Vec<KeyRange>, read: &[KeyRange]) -> Result<bool> {
-        let _rewriting = self.rewriting.write();
-        let read: HashSet<&KeyRange> = read.iter().collect();
-        if !self.rewritten(family, &ranges)?.iter().all(|table| read.contains(table)) {
-            return Ok(false);
-        }
-        self.remove_ranges(family, ranges, Removal::All).map(|()| true)
-    }
-
     fn rewritten(&self, family: Family, ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
         Ok(self.opened()?.tables(family)?.rewritten_for(ranges))
     }
@@ -452,14 +438,10 @@ impl Kv for RocksKv {
         Ok(self.opened()?.tables(family)?.unsettled(OVERLAPPING_MAX))
     }
 
-    fn settle(&self, family: Family, spans: &[KeyRange], read: &[KeyRange]) -> Result<()> {
-        let read: HashSet<&KeyRange> = read.iter().collect();
-        for span in spans {
-            let _rewriting = self.rewriting.write();
-            let open = self.opened()?;
-            if open.tables(family)?.reached_from(span).iter().all(|table| read.contains(table)) {
-                open.db.compact_range_cf(open.family(family), Some(&span.0), Some(&span.1));
-            }
+    fn settle(&self, family: Family, spans: &[KeyRange]) -> Result<()> {
+        let open = self.opened()?;
+        for (first, last) in spans {
+            open.db.compact_range_cf(open.family(family), Some(first), Some(last));
         }
         Ok(())
     }

@@ -3,29 +3,24 @@
 //!
 //! A table that also has other keys is rewritten. After RocksDB has met a damaged block while it rewrites tables, it
 //! accepts no further changes. So tables are read first, with all that may be rewritten together with them, and are
-//! left alone if one of them is damaged. Damage elsewhere changes nothing. If a flush adds a table in between that would
-//! be rewritten with them, the store rewrites nothing and the tables are read again.
+//! left alone if one of them is damaged. Damage elsewhere changes nothing.
 
 use crate::Result;
 use crate::model::TimeRange;
 use crate::store::catalogue::Catalogue;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Cursor, Family, KeyRange, Kv, Removal};
-use crate::store::versions::{Unreadable, Versions};
+use crate::store::versions::Versions;
 
 /// Families whose tables are large.
 const BULK: [Family; 3] = [Family::Chunks, Family::Index, Family::Events];
-/// How often tables are read for one removal, if each time more have come.
-const TRIES: u32 = 3;
 
 impl Versions {
     /// Removes the ranges of generations that no reader uses any more.
     pub(crate) fn collect(&self) -> Result<()> {
         let dead = self.obsolete.take();
         fail_point!("bury.begun");
-        let mut unreadable = self.unreadable.lock();
-        let removed = remove_ranges(&*self.kv, &self.current_owned(), &mut unreadable, &BULK, &dead);
-        drop(unreadable);
+        let removed = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &dead);
         let (stay, done) = match removed {
             Ok(stay) => (stay, Ok(())),
             Err(error) => (dead, Err(error)),
@@ -42,8 +37,7 @@ impl Versions {
             let editing = self.editing.lock();
             prefixes.retain(|prefix| !editing.uncertain.names(*prefix));
         }
-        let mut unreadable = Unreadable::default();
-        let stay = remove_ranges(&*self.kv, &self.current_owned(), &mut unreadable, &BULK, &prefixes);
+        let stay = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &prefixes);
         self.obsolete.add(stay.unwrap_or_else(|error| {
             tracing::warn!(%error, "unused output could not be removed; removal will be retried");
             prefixes
@@ -52,16 +46,13 @@ impl Versions {
 
     /// Rewrites tables where so many overlap, unless they are damaged.
     pub(crate) fn settle_tables(&self, overlapping_min: usize) -> Result<()> {
-        let mut unreadable = self.unreadable.lock();
         for family in BULK {
-            let tables = self.kv.unsettled(family)?;
-            let mut overlaps = overlaps(tables.clone());
+            let mut overlaps = overlaps(self.kv.unsettled(family)?);
             overlaps.retain(|span| span.overlapping >= overlapping_min);
-            let damaged = damaged(&*self.kv, &self.current_owned(), &mut unreadable, family, &overlaps)?;
+            let damaged = damaged(&*self.kv, &self.current_owned(), family, &overlaps)?;
             overlaps.retain(|span| !damaged.contains(&span.keys));
             if !overlaps.is_empty() {
-                let spans: Vec<KeyRange> = overlaps.into_iter().map(|span| span.keys).collect();
-                self.kv.settle(family, &spans, &tables)?;
+                self.kv.settle(family, &overlaps.into_iter().map(|span| span.keys).collect::<Vec<_>>())?;
             }
         }
         Ok(())
@@ -76,7 +67,6 @@ impl Versions {
 pub(crate) fn remove_ranges(
     kv: &dyn Kv,
     catalogue: &Catalogue,
-    unreadable: &mut Unreadable,
     families: &[Family],
     prefixes: &[Prefix],
 ) -> Result<Vec<Prefix>> {
@@ -85,46 +75,22 @@ pub(crate) fn remove_ranges(
     }
     let ranges: Vec<KeyRange> = prefixes.iter().map(Prefix::range).collect();
     let mut stays = vec![false; ranges.len()];
-    let those = |stays: &[bool], is_staying: bool| {
-        let chosen = ranges.iter().zip(stays).filter(move |(_, stays)| **stays == is_staying);
-        chosen.map(|(range, _)| range.clone()).collect::<Vec<_>>()
-    };
-    // What stays in one family stays in all, so that its prefix is known.
-    let mut read = Vec::with_capacity(families.len());
     for &family in families {
-        read.push(mark_damaged(kv, catalogue, unreadable, family, &ranges, &mut stays)?);
-    }
-    for (&family, read) in families.iter().zip(&mut read) {
-        for tries_left in (0..TRIES).rev() {
-            kv.remove_ranges(family, those(&stays, true), Removal::WholeTables)?;
-            if kv.remove_read(family, those(&stays, false), read)? {
-                break;
-            }
-            match tries_left {
-                0 => stays.fill(true),
-                _ => *read = mark_damaged(kv, catalogue, unreadable, family, &ranges, &mut stays)?,
-            }
+        let overlaps = overlaps(kv.rewritten(family, &ranges)?);
+        let damaged = damaged(kv, catalogue, family, &overlaps)?;
+        for (stays, (start, end)) in stays.iter_mut().zip(&ranges) {
+            *stays |= damaged.iter().any(|(first, last)| first < end && start <= last);
         }
     }
-    Ok(prefixes.iter().zip(stays).filter(|(_, stays)| *stays).map(|(prefix, _)| *prefix).collect())
-}
-
-/// Reads the tables of a family that removing `ranges` may rewrite, and marks the ranges with keys in tables that must
-/// stay. Returns the tables.
-fn mark_damaged(
-    kv: &dyn Kv,
-    catalogue: &Catalogue,
-    unreadable: &mut Unreadable,
-    family: Family,
-    ranges: &[KeyRange],
-    stays: &mut [bool],
-) -> Result<Vec<KeyRange>> {
-    let tables = kv.rewritten(family, ranges)?;
-    let damaged = damaged(kv, catalogue, unreadable, family, &overlaps(tables.clone()))?;
-    for (stays, (start, end)) in stays.iter_mut().zip(ranges) {
-        *stays |= damaged.iter().any(|(first, last)| first < end && start <= last);
+    let those = |is_staying: bool| {
+        let chosen = ranges.iter().zip(&stays).filter(move |(_, stays)| **stays == is_staying);
+        chosen.map(|(range, _)| range.clone()).collect::<Vec<_>>()
+    };
+    for &family in families {
+        kv.remove_ranges(family, those(true), Removal::WholeTables)?;
+        kv.remove_ranges(family, those(false), Removal::All)?;
     }
-    Ok(tables)
+    Ok(prefixes.iter().zip(stays).filter(|(_, stays)| *stays).map(|(prefix, _)| *prefix).collect())
 }
 
 /// Tables that overlap each other, directly or through others.
@@ -162,7 +128,6 @@ fn overlaps(mut tables: Vec<KeyRange>) -> Vec<Overlap> {
 fn damaged(
     kv: &dyn Kv,
     catalogue: &Catalogue,
-    unreadable: &mut Unreadable,
     family: Family,
     overlaps: &[Overlap],
 ) -> Result<Vec<KeyRange>> {
@@ -171,10 +136,7 @@ fn damaged(
     let mut damaged = Vec::new();
     for Overlap { keys, .. } in overlaps {
         let (first, last) = keys;
-        let span = (family, keys.clone());
         if aside.iter().any(|(start, end)| first < end && start <= last) {
-            damaged.push(keys.clone());
-        } else if !unreadable.is_due(&span) {
             damaged.push(keys.clone());
         } else if let Err(error) = read_through(&mut *kv.probe(family), first, last) {
             if !error.is_damage() {
@@ -182,9 +144,6 @@ fn damaged(
             }
             tracing::warn!(%error, "tables that cannot be read are not rewritten");
             damaged.push(keys.clone());
-            unreadable.add(span);
-        } else {
-            unreadable.forget(&span);
         }
     }
     Ok(damaged)

@@ -13,7 +13,6 @@ mod edit;
 mod garbage;
 mod indexed;
 mod uncertain;
-mod unreadable;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +25,6 @@ pub(crate) use edit::{Edit, IndexChange};
 pub(crate) use garbage::remove_ranges;
 pub(crate) use indexed::{IndexVersions, IndexedSeries};
 use uncertain::UncertainCommits;
-pub(crate) use unreadable::Unreadable;
 
 use crate::Result;
 use crate::model::{Layout, PartitionId};
@@ -43,8 +41,6 @@ pub(crate) struct Versions {
     next_generation: AtomicU64,
     editing: Mutex<Editing>,
     boundaries: Mutex<Boundaries>,
-    /// Tables that cannot be read; locked by one removal at a time.
-    unreadable: Mutex<Unreadable>,
 }
 
 /// What the edit lock guards, together with the right to commit.
@@ -87,7 +83,6 @@ impl Versions {
             current: ArcSwap::from_pointee(catalogue),
             editing: Mutex::new(Editing { stored_deletes, ..Editing::default() }),
             boundaries: Mutex::default(),
-            unreadable: Mutex::default(),
         }
     }
 

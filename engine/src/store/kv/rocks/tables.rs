@@ -11,13 +11,6 @@ pub(super) struct Placed {
     pub keys: KeyRange,
 }
 
-impl Placed {
-    /// Whether it may have keys from the start of a range to its end.
-    fn touches(&self, (start, end): &KeyRange) -> bool {
-        self.keys.0 <= *end && *start <= self.keys.1
-    }
-}
-
 /// The tables of a family.
 pub(super) struct Tables {
     /// Ascending by their first keys.
@@ -70,18 +63,12 @@ impl Tables {
             let (first, last) = &table.keys;
             !table.is_upper && ranges.iter().any(|(start, end)| start <= first && last < end)
         };
-        let is_touched = |table: &Placed| ranges.iter().any(|range| table.touches(range));
-        Tables::new(self.tables.into_iter().filter(|table| !is_removed(table)).collect()).reached(is_touched)
-    }
-
-    /// The tables that rewriting those with keys from the first to the last of `span` takes along, and these.
-    pub(super) fn reached_from(self, span: &KeyRange) -> Vec<KeyRange> {
-        self.reached(|table| table.touches(span))
-    }
-
-    /// The tables of the groups in which some table is touched.
-    fn reached(self, is_touched: impl Fn(&Placed) -> bool) -> Vec<KeyRange> {
-        let touched = self.groups().into_iter().filter(|group| group.iter().any(&is_touched));
+        let is_touched = |table: &Placed| {
+            let (first, last) = &table.keys;
+            ranges.iter().any(|(start, end)| first <= end && start <= last)
+        };
+        let left = Tables::new(self.tables.into_iter().filter(|table| !is_removed(table)).collect());
+        let touched = left.groups().into_iter().filter(|group| group.iter().any(is_touched));
         touched.flatten().map(|table| table.keys).collect()
     }
 

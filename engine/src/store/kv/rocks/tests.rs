@@ -177,7 +177,7 @@ fn a_probe_reads_what_was_removed_and_is_still_in_a_table() {
     let dir = TempDir::new().expect("a folder");
     let kv = open(dir.path());
     fill(&kv);
-    settle_all(&kv);
+    kv.settle(Family::Chunks, &[(vec![], vec![0xff])]).expect("settled");
     let table = only_table(&kv, Family::Chunks);
     let opened = kv.opened().expect("it is open");
     let chunks = opened.family(Family::Chunks);
@@ -264,64 +264,6 @@ fn rewritten_records_have_nothing_of_removed_ones() {
     assert_eq!(kv.get(Family::Meta, b"b").expect("readable").as_deref(), Some(&b"kept"[..]));
 }
 
-/// Rewrites all tables of chunks.
-fn settle_all(kv: &RocksKv) {
-    let tables: Vec<KeyRange> = listed(kv).into_values().map(|(_, keys)| keys).collect();
-    kv.settle(Family::Chunks, &[(vec![], vec![0xff])], &tables).expect("settled");
-}
-
-/// A flush takes a table in while others are read.
-#[test]
-fn a_table_that_was_not_read_is_not_rewritten() {
-    let dir = TempDir::new().expect("a folder");
-    let kv = open(dir.path());
-    let add = |keys: &[u8]| {
-        let mut table = kv.table(Family::Chunks).expect("a table");
-        keys.iter().for_each(|key| table.put(&[*key], &[*key; 100]).expect("ascending keys"));
-        kv.ingest(Family::Chunks, vec![table.finish().expect("a table")]).expect("taken in");
-    };
-    let keys = || {
-        let mut cursor = kv.cursor(Family::Chunks);
-        let (mut keys, mut step) = (Vec::new(), cursor.seek(&[]));
-        while let (Ok(()), Some((key, _))) = (&step, cursor.entry()) {
-            keys.push(key[0]);
-            step = cursor.advance();
-        }
-        keys
-    };
-    add(&[1, 2, 3]);
-    add(&[11, 12]);
-    let range = vec![(vec![2], vec![3])];
-    let read = kv.rewritten(Family::Chunks, &range).expect("a list");
-    assert_eq!(read, [(vec![1], vec![3])]);
-    // It takes the second table along.
-    add(&[0, 10, 20]);
-    let before = listed(&kv);
-    assert!(!kv.remove_read(Family::Chunks, range.clone(), &read).expect("a list"));
-    assert_eq!(listed(&kv), before, "no table is touched");
-    assert_eq!(keys(), [0, 1, 2, 3, 10, 11, 12, 20]);
-    let read = kv.rewritten(Family::Chunks, &range).expect("a list");
-    assert_eq!(read.len(), 3);
-    assert!(kv.remove_read(Family::Chunks, range, &read).expect("removed"));
-    assert_eq!(keys(), [0, 1, 3, 10, 11, 12, 20]);
-}
-
-/// The same while they are settled.
-#[test]
-fn a_table_that_was_not_read_is_not_settled() {
-    let dir = TempDir::new().expect("a folder");
-    let kv = open(dir.path());
-    fill(&kv);
-    let read = kv.unsettled(Family::Chunks).expect("a list");
-    ingest(&kv, Family::Chunks, &[0, GENERATIONS]);
-    let before = listed(&kv);
-    kv.settle(Family::Chunks, &[(vec![0], vec![PARTITIONS])], &read).expect("nothing to do");
-    assert_eq!(listed(&kv), before);
-    let read = kv.unsettled(Family::Chunks).expect("a list");
-    kv.settle(Family::Chunks, &[(vec![0], vec![PARTITIONS])], &read).expect("settled");
-    assert_ne!(listed(&kv), before);
-}
-
 /// The file of the only table of a family.
 fn only_table(kv: &RocksKv, family: Family) -> String {
     let files = kv.opened().expect("it is open").db.live_files().expect("a list");
@@ -370,7 +312,7 @@ fn tables_that_overlap_stay_until_they_are_settled() {
     assert!(unsettled.iter().all(|(first, last)| first[0] == 0 && last[0] == PARTITIONS - 1));
     assert_eq!(kv.unsettled(Family::Index).expect("a list"), [], "each family has its own tables");
     let span = (unsettled[0].0.clone(), unsettled[unsettled.len() - 1].1.clone());
-    kv.settle(Family::Chunks, &[span], &unsettled).expect("settled");
+    kv.settle(Family::Chunks, &[span]).expect("settled");
     assert_eq!(kv.unsettled(Family::Chunks).expect("a list"), []);
     assert_eq!(prefixes(&kv), before);
 }
