@@ -160,7 +160,11 @@ fn append_parsed(c: &mut Criterion) {
                 let mut batch = Batch::new();
                 let values = hosts.values.iter().flatten();
                 for (handle, value) in handles.iter().zip(values) {
-                    batch.push_to(handle, timestamp, Value::Float(value.trunc()));
+                    batch.push_to(
+                        handle,
+                        barograph::Timestamp::from_nanos(timestamp),
+                        Value::Float(value.trunc()),
+                    );
                 }
                 let start = Instant::now();
                 let report = db.append(&batch).expect("append");
@@ -189,8 +193,12 @@ fn restart(c: &mut Criterion) {
     group.bench_function("100,000 series, to the first answer", |b| {
         b.iter(|| {
             let db = open(dir.path(), Durability::Off);
-            let answer =
-                db.query("cpu_usage_user{hostname=\"host_77\"}", START_NS + 3 * STEP_NS).expect("query");
+            let answer = db
+                .query(
+                    "cpu_usage_user{hostname=\"host_77\"}",
+                    barograph::Timestamp::from_nanos(START_NS + 3 * STEP_NS),
+                )
+                .expect("query");
             db.close().expect("close");
             answer
         });

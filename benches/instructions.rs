@@ -14,16 +14,17 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use barograph::{
-    Batch, Database, Durability, Labels, LineLimits, LineOptions, MatchOp, Matcher, Options, Precision,
-    SeriesHandle, TimeRange, Value,
+    Database, Durability, Labels, LineLimits, LineOptions, MatchOp, Matcher, Options, Precision,
+    SeriesHandle, Value,
 };
-use barograph_engine::Engine;
 use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
 use barograph_engine::clock::SystemClock;
 use barograph_engine::codec::timestamps::Frame;
 use barograph_engine::codec::{CompressionLevel, gorilla, timestamps};
 use barograph_engine::line::Lines;
+use barograph_engine::model::TimeRange;
 use barograph_engine::store::memory::MemoryKv;
+use barograph_engine::{Batch, Engine};
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_767_225_600 * SECOND;
@@ -467,8 +468,9 @@ fn query(text: &str) -> (usize, &'static str) {
         database.write_lines(body.as_bytes(), &LineOptions::default()).expect("write");
     }
     database.flush().expect("flush");
-    let end_ms = START / 1_000_000 + STEPS * 10_000;
-    let request = barograph::Request::range(text, end_ms - 239 * 60_000, end_ms, 60_000);
+    let end = barograph::Timestamp::from_nanos(START + STEPS * 10 * SECOND);
+    let minute = std::time::Duration::from_secs(60);
+    let request = barograph::Request::range(text, end - minute * 239, end, minute);
     counted(&mut || {
         black_box(database.execute(&request).expect("the query is good"));
     });

@@ -33,7 +33,9 @@ fn first_day(days: i64) -> i64 {
 
 fn append(database: &Database, job: &str, days: impl Iterator<Item = i64>) {
     let (labels, mut batch) = (labels(job), Batch::new());
-    days.for_each(|day| batch.push(&labels, day * DAY_NS + 1, Value::Float(day as f64)));
+    days.for_each(|day| {
+        batch.push(&labels, barograph::Timestamp::from_nanos(day * DAY_NS + 1), Value::Float(day as f64))
+    });
     database.append(&batch).expect("the batch is good");
 }
 
@@ -75,12 +77,14 @@ fn measure(days: i64) {
     let delete = rounds(|_| {
         database.delete(&nothing, TimeRange::ALL).expect("the log takes it");
     });
-    let day = TimeRange::inclusive(19_999 * DAY_NS, 20_000 * DAY_NS - 1);
+    let day = TimeRange::from(
+        barograph::Timestamp::from_nanos(19_999 * DAY_NS)..barograph::Timestamp::from_nanos(20_000 * DAY_NS),
+    );
     let query = rounds(|_| {
         let mut found = 0;
         let matchers = [Matcher::equal("job", "old")];
         let read = database.read(&matchers, day, 10, |_, samples| {
-            found += samples.timestamps.len();
+            found += samples.len();
             true
         });
         read.expect("the store answers");

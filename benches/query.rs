@@ -5,9 +5,11 @@
 //! otherwise. Throughput over columns is samples handed to windows, as the statistics of a
 //! query count them; over the engine it is samples that storage decoded.
 
+use std::time::Duration;
+
 use std::hint::black_box;
 
-use barograph::{Batch, Database, Durability, Options, Value};
+use barograph::{Batch, Database, Durability, Options, Timestamp, Value};
 use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};
 use barograph_query::source::{SeriesRef, SeriesSource, SourceError};
 use barograph_query::{Request, execute};
@@ -111,12 +113,18 @@ fn queries(c: &mut Criterion) {
     group.sample_size(10);
     for (name, query) in cases {
         let end_ms = HOURS * 3_600_000;
-        let request = Request::range(query, end_ms - 240 * 60_000, end_ms, 60_000);
+        let request = range(query, end_ms - 240 * 60_000, end_ms, 60_000);
         let samples = execute(&source, &request).expect("the query is good").stats.samples_total;
         group.throughput(Throughput::Elements(samples));
         group.bench_function(name, |b| b.iter(|| execute(&source, black_box(&request)).map(|r| r.stats)));
     }
     group.finish();
+}
+
+/// A range query, in milliseconds.
+fn range(query: impl Into<String>, start: i64, end: i64, step: i64) -> Request {
+    let ms = Timestamp::from_millis;
+    Request::range(query, ms(start), ms(end), Duration::from_millis(step as u64))
 }
 
 /// The same over the engine: half of the samples as chunks in the store, half in the head.
@@ -130,7 +138,7 @@ fn engine(c: &mut Criterion) {
         for (labels, samples) in &source().series {
             let mut batch = Batch::new();
             for (&t, &v) in samples.timestamps.iter().zip(&samples.values).filter(|(t, _)| part.contains(t)) {
-                batch.push(labels, t, Value::Float(v));
+                batch.push(labels, Timestamp::from_nanos(t), Value::Float(v));
             }
             database.append(&batch).expect("the batch is good");
         }
@@ -147,7 +155,7 @@ fn engine(c: &mut Criterion) {
         ("one_series", r#"rate(requests_total{pod="pod-0042"}[5m])"#),
     ] {
         let end_ms = HOURS * 3_600_000;
-        let mut request = Request::range(query, end_ms - 240 * 60_000, end_ms, 60_000);
+        let mut request = range(query, end_ms - 240 * 60_000, end_ms, 60_000);
         request.explain = true;
         let explained = database.execute(&request).expect("the query is good").explain;
         let stored = explained.and_then(|e| e.actual).map_or(0, |cost| cost.samples);
@@ -176,7 +184,7 @@ fn churned(c: &mut Criterion) {
             let labels = Labels::from_pairs(pairs).expect("the names are unique");
             for step in 0..6 {
                 let at = (generation * 60 + step * 10) * NS_PER_S;
-                batch.push(&labels, at, Value::Float((i as i64 * step) as f64));
+                batch.push(&labels, Timestamp::from_nanos(at), Value::Float((i as i64 * step) as f64));
             }
         }
         database.append(&batch).expect("the batch is good");
@@ -190,7 +198,7 @@ fn churned(c: &mut Criterion) {
         ("topk", r#"topk(5, sum by (deployment) (sum_over_time(requests_total{code="500"}[5m])))"#, 4),
         ("each_series", "requests_total", 1),
     ] {
-        let request = Request::range(query, 0, GENERATIONS * 60_000, 60_000);
+        let request = range(query, 0, GENERATIONS * 60_000, 60_000);
         group.throughput(Throughput::Elements(GENERATIONS as u64 * ALIVE as u64 / part));
         group.bench_function(name, |b| b.iter(|| database.execute(black_box(&request)).map(|r| r.stats)));
     }
@@ -218,7 +226,7 @@ fn sliding(c: &mut Criterion) {
             let end_ms = HOURS * 3_600_000;
             let step_ms = 4 * 3_600_000 / steps;
             let query = format!(r#"{function}(load{{route="/r7"}}[1h])"#);
-            let request = Request::range(query, end_ms - 4 * 3_600_000, end_ms, step_ms);
+            let request = range(query, end_ms - 4 * 3_600_000, end_ms, step_ms);
             group.bench_function(format!("{function}/{steps}"), |b| {
                 b.iter(|| execute(&source, black_box(&request)).map(|r| r.stats));
             });

@@ -27,7 +27,7 @@ fn database(dir: &std::path::Path) -> Database {
     for (step, at) in [(2, 0), (1, 60)] {
         let mut batch = Batch::new();
         for i in (0..SERIES).step_by(step) {
-            batch.push(&labels(i), at * NS_PER_S, Value::Float(i as f64));
+            batch.push(&labels(i), barograph::Timestamp::from_nanos(at * NS_PER_S), Value::Float(i as f64));
         }
         database.append(&batch).expect("the batch is good");
         if step == 2 {
@@ -55,7 +55,7 @@ fn select(c: &mut Criterion) {
         ("host_automaton", vec![name(), matcher("host", regex, "host-[0-9]+7")]),
         ("all_of_a_host", vec![matcher("host", equal, "host-0042")]),
     ];
-    let range = TimeRange::inclusive(0, 120 * NS_PER_S);
+    let range = TimeRange::from(barograph::Timestamp::UNIX_EPOCH..=barograph::Timestamp::from_secs(120));
     let mut group = c.benchmark_group("select");
     group.sample_size(10);
     for (name, matchers) in cases {

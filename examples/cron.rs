@@ -3,9 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use barograph::{Batch, Database, ErrorKind, Labels, Options, QueryValue, Value};
+use barograph::{Batch, Database, ErrorKind, Labels, Options, Timestamp, Value};
 
 /// Runs the example; a test calls it as well.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,17 +17,15 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         Err(error) => return Err(error.into()),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as i64;
+    let now = Timestamp::now();
     let load: f64 =
         std::fs::read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or_default().parse()?;
     let mut batch = Batch::new();
     batch.push(&Labels::from_pairs([("__name__", "load1")])?, now, Value::Float(load));
     db.append(&batch)?; // on the disk from here on
     let answer = db.query("max_over_time(load1[1h])", now)?;
-    if let QueryValue::Vector(samples) = answer.value {
-        for sample in samples {
-            println!("highest load of the last hour: {:?}", sample.value);
-        }
+    for sample in answer.value.into_vector().unwrap_or_default() {
+        println!("highest load of the last hour: {:?}", sample.value.as_f64());
     }
     // Also merges what earlier runs left, if it is little. A run that ends without it loses nothing.
     db.close()?;

@@ -1,19 +1,49 @@
-//! The whole database inside a program: `cargo run --release --workspace --example embed`.
+//! The whole database inside a program: open, write, ask over a range, iterate, cancel, close.
+//! `cargo run --release --workspace --example embed`
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
-use barograph::{Database, LineOptions, QueryValue};
+use std::time::Duration;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+use barograph::{Batch, Cancel, Database, ErrorKind, Labels, Request, Timestamp, Value, parse_selector};
+
+/// Runs the example; a test calls it as well.
+pub fn main() -> barograph::Result<()> {
     let db = Database::open("weather-data")?;
-    let lines = "weather,city=Oslo temperature=3.5 1700000000000000000\n\
-                 weather,city=Lima temperature=19.25 1700000000000000000\n";
-    db.write_lines(lines.as_bytes(), &LineOptions::default())?; // durable from here on
-    let answer = db.query("max by (city) (weather_temperature)", 1_700_000_060_000_000_000)?;
-    let QueryValue::Vector(samples) = answer.value else { return Err("no vector".into()) };
-    for sample in samples {
-        println!("{} {:?}", sample.labels, sample.value);
+    let (begin, minute) = ("2023-11-14T22:00:00Z".parse::<Timestamp>()?, Duration::from_secs(60));
+
+    let mut batch = Batch::new();
+    for (city, degrees) in [("Oslo", 3.5), ("Lima", 19.25)] {
+        let series = Labels::from_pairs([("__name__", "temperature"), ("city", city)])?;
+        for number in 0..60 {
+            batch.push(&series, begin + minute * number, Value::Float(degrees + f64::from(number) / 60.0));
+        }
     }
-    db.close()?;
-    Ok(())
+    db.append(&batch)?; // on the disk from here on
+
+    // What the text asks for, every 20 minutes of an hour.
+    let warmest = db.query_range("max by (city) (temperature)", begin, begin + minute * 59, minute * 20)?;
+    for series in warmest.value.into_matrix().unwrap_or_default() {
+        for (time, degrees) in series.floats() {
+            println!("{} {time} {degrees:.2}", series.labels);
+        }
+    }
+
+    // The stored samples, series by series, in bounded memory.
+    let half_hour = begin..begin + minute * 30;
+    for series in db.scan(&parse_selector(r#"temperature{city="Oslo"}"#)?, half_hour)? {
+        let series = series?;
+        println!("{} has {} samples", series.labels, series.values.len());
+    }
+
+    // Any thread may cancel a query, before it runs or while it does.
+    let cancel = Cancel::new();
+    let mut request = Request::instant("avg_over_time(temperature[1h])", begin + minute * 59);
+    request.cancel = cancel.clone();
+    cancel.cancel();
+    match db.execute(&request) {
+        Err(error) if error.kind() == ErrorKind::Canceled => println!("canceled"),
+        answer => println!("{:?}", answer?.value),
+    }
+    db.close()
 }

@@ -3,7 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
-use barograph::{Batch, Database, Labels, Options, QueryValue, Result, Value};
+use barograph::{Batch, Database, Labels, Options, Result, Timestamp, Value};
 
 /// Their background threads are shared: one that flushes and one that merges for all of them.
 fn open(number: usize) -> Result<Database> {
@@ -15,16 +15,17 @@ pub fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let count = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(50);
     std::fs::create_dir_all("customers")?;
     let databases = (0..count).map(open).collect::<Result<Vec<_>>>()?;
+    let now = Timestamp::now();
     let logins = Labels::from_pairs([("__name__", "logins_total")])?;
     for (number, db) in databases.iter().enumerate() {
         let mut batch = Batch::new();
-        batch.push(&logins, 1_700_000_000_000_000_000, Value::Int(number as i64));
+        batch.push(&logins, now, Value::Int(number as i64));
         db.append(&batch)?;
     }
     let mut answers = 0;
     for db in &databases {
-        let answer = db.query("logins_total", 1_700_000_000_000_000_000)?;
-        answers += usize::from(matches!(answer.value, QueryValue::Vector(found) if found.len() == 1));
+        let answer = db.query("logins_total", now)?;
+        answers += usize::from(answer.value.into_vector().is_some_and(|found| found.len() == 1));
     }
     for db in &databases {
         db.close()?;

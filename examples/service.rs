@@ -4,18 +4,19 @@
 #![expect(clippy::print_stdout, reason = "a program")]
 
 use std::error::Error;
+use std::time::Duration;
 
-use barograph::{Batch, Database, Labels, QueryValue, Request, Response, Subscription, Update, Value};
+use barograph::{Batch, Database, Labels, Request, Response, Subscription, Timestamp, Update, Value};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const START: i64 = 1_700_000_000;
+const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// A measurement from somewhere in the service.
 struct Measured {
-    second: i64,
+    second: u64,
     latency: f64,
 }
 
@@ -28,7 +29,7 @@ fn start_writer(db: Database, mut incoming: mpsc::Receiver<Measured>) -> JoinHan
             batch.clear();
             let more = std::iter::from_fn(|| incoming.try_recv().ok());
             for Measured { second, latency: value } in std::iter::once(first).chain(more).take(10_000) {
-                batch.push_to(&latency, (START + second) * 1_000_000_000, Value::Float(value));
+                batch.push_to(&latency, START + Duration::from_secs(second), Value::Float(value));
             }
             db.append(&batch)?;
         }
@@ -72,9 +73,10 @@ async fn serve() -> Outcome<()> {
     drop(measured); // the writer ends
     writer.await??;
     let answer =
-        ask(&db, Request::instant("max_over_time(latency_seconds[1h])", (START + 999) * 1_000)).await?;
-    let QueryValue::Vector(samples) = answer.value else { return Err("no vector".into()) };
-    println!("slowest: {:?}", samples.first().map(|sample| &sample.value));
+        ask(&db, Request::instant("max_over_time(latency_seconds[1h])", START + Duration::from_secs(999)))
+            .await?;
+    let samples = answer.value.into_vector().unwrap_or_default();
+    println!("slowest: {:?}", samples.first().and_then(|sample| sample.value.as_f64()));
 
     // On shutdown: closing flushes, which may take a moment, and ends the subscription.
     spawn_blocking(move || db.close()).await??;

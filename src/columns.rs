@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use barograph_engine::chunk::Run;
-use barograph_engine::model::{Histogram, Labels, Timestamp};
+use barograph_engine::model::{self, Histogram, Labels};
+
+use crate::{SampleValue, Timestamp};
 
 /// Samples of one series: columns of one length.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SeriesColumns {
     /// The series.
     pub labels: Labels,
-    /// Nanoseconds, ascending.
+    /// Times, ascending.
     pub timestamps: Vec<Timestamp>,
     /// Values; integers as the nearest float, NaN for histograms.
     pub values: Vec<f64>,
@@ -18,8 +20,8 @@ pub struct SeriesColumns {
     pub exact: Vec<(u32, i64)>,
     /// Native histograms: index and histogram.
     pub histograms: Vec<(u32, Arc<Histogram>)>,
-    /// When the counting behind each sample began, 0 where that is unknown; empty where
-    /// it is for all.
+    /// When the counting behind each sample began, [`Timestamp::UNIX_EPOCH`] where that is unknown; empty where it is for
+    /// all.
     pub start_timestamps: Vec<Timestamp>,
 }
 
@@ -27,11 +29,67 @@ impl SeriesColumns {
     pub(crate) fn new(labels: Labels, run: Run) -> Self {
         SeriesColumns {
             labels,
-            timestamps: run.timestamps,
+            timestamps: typed(run.timestamps),
             values: run.values,
             exact: run.exact,
             histograms: run.histograms,
-            start_timestamps: run.starts,
+            start_timestamps: typed(run.starts),
         }
+    }
+}
+
+/// The same column as instants. The type has the layout of an `i64`, so the column keeps its memory and nothing is copied.
+fn typed(nanos: Vec<i64>) -> Vec<Timestamp> {
+    nanos.into_iter().map(Timestamp::from_nanos).collect()
+}
+
+/// Samples of one series as a read lends them, as queries see them: histograms with their reset hints, stale markers
+/// included.
+#[derive(Debug, Clone, Copy)]
+pub struct Samples<'s>(&'s model::Samples);
+
+impl<'s> Samples<'s> {
+    pub(crate) fn new(samples: &'s model::Samples) -> Self {
+        Samples(samples)
+    }
+
+    /// Number of samples.
+    pub fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The times, ascending.
+    pub fn timestamps(self) -> impl DoubleEndedIterator<Item = Timestamp> + ExactSizeIterator + 's {
+        self.0.timestamps.iter().copied().map(Timestamp::from_nanos)
+    }
+
+    /// The values, one for each time; NaN for histograms.
+    pub fn values(self) -> &'s [f64] {
+        &self.0.values
+    }
+
+    /// The native histograms, each with the index of its time.
+    pub fn histograms(self) -> &'s [(u32, Arc<Histogram>)] {
+        &self.0.histograms
+    }
+
+    /// The samples: time and value, ascending.
+    pub fn iter(self) -> impl Iterator<Item = (Timestamp, SampleValue)> + 's {
+        let mut histograms = self.0.histograms.iter().peekable();
+        self.timestamps().zip(self.values()).enumerate().map(move |(at, (time, value))| {
+            let histogram = histograms.next_if(|(index, _)| *index as usize == at);
+            (time, histogram.map_or(SampleValue::Float(*value), |(_, h)| SampleValue::Histogram(h.clone())))
+        })
+    }
+
+    /// The columns, in nanoseconds.
+    #[doc(hidden)]
+    pub fn columns(self) -> &'s model::Samples {
+        self.0
     }
 }

@@ -2,20 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use barograph_engine::budget::Work;
-use barograph_engine::model::{Exemplar, Labels, Matcher, Metadata, Samples, Tenant, TimeRange, Timestamp};
+use barograph_engine::model::{Exemplar, Labels, Matcher, Metadata, Tenant};
 use barograph_engine::{
-    AppendReport, Batch, Cardinality, CleanReport, Damage, Engine, Event, FlushReport, Health, LineBody,
+    AppendReport, Cardinality, CleanReport, Damage, Engine, Event, FlushReport, Health, LineBody,
     LineOptions, LineReport, OpenReport, Options, PartUse, RemoteReport, RemoteVersion, RepairReport,
     SeriesHandle, Stats, TenantsReport, VerifyReport,
 };
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, Request, Response};
 
-use crate::Result;
-use crate::columns::SeriesColumns;
+use crate::columns::{Samples, SeriesColumns};
 use crate::reader::{Reader, view_of};
+use crate::{Batch, Result, TimeRange, Timestamp};
 
 /// An open database. Clones share it. [`Database::close`] closes it for all of them and unlocks the directory; so does
 /// dropping the last one, without a flush.
@@ -81,22 +82,22 @@ impl Database {
     /// A limit, bad input (then nothing of the batch is stored), or an I/O error.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         Ok(match self.tenant() {
-            Some(tenant) => self.engine.append(&batch.of_tenant(tenant)?)?,
-            None => self.engine.append(batch)?,
+            Some(tenant) => self.engine.append(&batch.0.of_tenant(tenant)?)?,
+            None => self.engine.append(&batch.0)?,
         })
     }
 
     /// The handle of a series, for appends that do not look its labels up again.
     ///
     /// ```
-    /// use barograph::{Batch, Database, Labels, Options, Value};
+    /// use barograph::{Batch, Database, Labels, Options, Timestamp, Value};
     /// # fn main() -> barograph::Result<()> {
     /// let db = Database::in_memory(Options::default())?;
     /// let labels = Labels::from_pairs([("__name__", "load"), ("host", "a")]).expect("names differ");
     /// let load = db.handle(&labels)?;
     /// let mut batch = Batch::new();
     /// for second in 0..60 {
-    ///     batch.push_to(&load, (1_700_000_000 + second) * 1_000_000_000, Value::Float(0.5));
+    ///     batch.push_to(&load, Timestamp::from_secs(1_700_000_000 + second), Value::Float(0.5));
     /// }
     /// assert_eq!(db.append(&batch)?.samples, 60);
     /// # Ok(()) }
@@ -165,11 +166,11 @@ impl Database {
     pub fn exemplars(
         &self,
         selectors: &[Vec<Matcher>],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
         Ok(match self.tenant() {
-            Some(tenant) => self.engine.exemplars(&tenant.restrict(selectors), range)?,
-            None => self.engine.exemplars(selectors, range)?,
+            Some(tenant) => self.engine.exemplars(&tenant.restrict(selectors), range.into().0)?,
+            None => self.engine.exemplars(selectors, range.into().0)?,
         })
     }
 
@@ -182,36 +183,33 @@ impl Database {
     pub fn read(
         &self,
         matchers: &[Matcher],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
         series_max: usize,
-        visit: impl FnMut(&Labels, &Samples) -> bool,
+        visit: impl FnMut(&Labels, Samples<'_>) -> bool,
     ) -> Result<()> {
         self.unbounded().read(&[matchers.to_vec()], range, series_max, visit)
     }
 
-    /// Evaluates a PromQL expression at `time`, nanoseconds (evaluation is at the whole
-    /// millisecond below), with default limits.
+    /// Evaluates a PromQL expression at `time` (at the whole millisecond below), with default limits.
     ///
     /// # Errors
     /// The text is not a query, or its evaluation failed.
-    pub fn query(&self, query: &str, time: Timestamp) -> Result<Response> {
-        self.execute(&Request::instant(query, time.div_euclid(1_000_000)))
+    pub fn query(&self, query: &str, time: impl Into<Timestamp>) -> Result<Response> {
+        self.execute(&Request::instant(query, time))
     }
 
-    /// Evaluates a PromQL expression at `start`, `start + step`, … up to `end`; nanoseconds,
-    /// cut to whole milliseconds.
+    /// Evaluates a PromQL expression at `start`, `start + step`, … up to `end`, all rounded down to whole milliseconds.
     ///
     /// # Errors
     /// The times are invalid, the text is not a query, or its evaluation failed.
     pub fn query_range(
         &self,
         query: &str,
-        start: Timestamp,
-        end: Timestamp,
-        step: Timestamp,
+        start: impl Into<Timestamp>,
+        end: impl Into<Timestamp>,
+        step: Duration,
     ) -> Result<Response> {
-        let ms = |t: Timestamp| t.div_euclid(1_000_000);
-        self.execute(&Request::range(query, ms(start), ms(end), ms(step)))
+        self.execute(&Request::range(query, start, end, step))
     }
 
     /// Evaluates a request: times, limits and cancellation in the caller's hands.
@@ -252,7 +250,12 @@ impl Database {
     ///
     /// # Errors
     /// The store could not be read.
-    pub fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>> {
+    pub fn series(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: impl Into<TimeRange>,
+        limit: usize,
+    ) -> Result<Vec<Labels>> {
         self.unbounded().series(selectors, range, limit)
     }
 
@@ -261,7 +264,7 @@ impl Database {
     ///
     /// # Errors
     /// The store could not be read.
-    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
+    pub fn label_names(&self, matchers: &[Matcher], range: impl Into<TimeRange>) -> Result<Vec<String>> {
         self.unbounded().label_names(&[matchers.to_vec()], range, usize::MAX)
     }
 
@@ -273,7 +276,7 @@ impl Database {
         &self,
         name: &str,
         matchers: &[Matcher],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
     ) -> Result<Vec<(String, u64)>> {
         self.unbounded().label_values(name, &[matchers.to_vec()], range, usize::MAX)
     }
@@ -313,8 +316,8 @@ impl Database {
     /// The damaged generations set aside in the partitions of `range`, ascending by time. Queries leave them out, with
     /// a warning in the response; other reads of such a time are refused, unless [`Reader::leaving_out_damage`] allows
     /// them.
-    pub fn damage(&self, range: TimeRange) -> Vec<Damage> {
-        self.engine.damage(range)
+    pub fn damage(&self, range: impl Into<TimeRange>) -> Vec<Damage> {
+        self.engine.damage(range.into().0)
     }
 
     /// The databases: those that were created by name, and the values of the label `db`. Ascending. For a tenant, the
@@ -345,7 +348,7 @@ impl Database {
     pub fn export(
         &self,
         matchers: &[Matcher],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
         visit: impl FnMut(SeriesColumns) -> bool,
     ) -> Result<()> {
         self.unbounded().export(&[matchers.to_vec()], range, visit)
@@ -355,7 +358,12 @@ impl Database {
     ///
     /// # Errors
     /// The store could not be read.
-    pub fn events(&self, matchers: &[Matcher], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
+    pub fn events(
+        &self,
+        matchers: &[Matcher],
+        range: impl Into<TimeRange>,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
         self.unbounded().events(&[matchers.to_vec()], range, limit)
     }
 
@@ -363,8 +371,8 @@ impl Database {
     ///
     /// # Errors
     /// No matcher was given, or the WAL could not be written.
-    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
-        Ok(self.engine.delete(&self.own_matchers(matchers), range)?)
+    pub fn delete(&self, matchers: &[Matcher], range: impl Into<TimeRange>) -> Result<()> {
+        Ok(self.engine.delete(&self.own_matchers(matchers), range.into().0)?)
     }
 
     /// Reads everything in a directory that is not open anywhere and reports damage.
@@ -424,7 +432,7 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::clean`].
-    pub fn clean_within(&self, patience: std::time::Duration) -> Result<CleanReport> {
+    pub fn clean_within(&self, patience: Duration) -> Result<CleanReport> {
         Ok(self.engine.clean_within(patience)?)
     }
 
@@ -432,7 +440,7 @@ impl Database {
     ///
     /// # Errors
     /// It is shorter than one partition.
-    pub fn set_retention(&self, retention: std::time::Duration) -> Result<()> {
+    pub fn set_retention(&self, retention: Duration) -> Result<()> {
         Ok(self.engine.set_retention(retention)?)
     }
 

@@ -4,7 +4,7 @@ use barograph_engine::budget::{Denied, Full, Stopped};
 use barograph_engine::line::UnknownPrecision;
 use barograph_engine::model::{HistogramError, LabelsError, PatternError};
 use barograph_engine::remote::wire::WireError;
-use barograph_engine::{Error as StorageError, ErrorKind as StorageErrorKind};
+use barograph_engine::{Error as StorageError, ErrorKind as StorageErrorKind, TimestampError};
 use barograph_query::{QueryError, QueryErrorKind};
 
 /// The result of the calls of this crate.
@@ -17,11 +17,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// [`source`](std::error::Error::source) is the error below that one, such as the [`std::io::Error`] of the system.
 ///
 /// ```
-/// use barograph::{Database, ErrorKind, Options};
+/// use barograph::{Database, ErrorKind, Options, Timestamp};
 ///
 /// # fn main() -> barograph::Result<()> {
 /// let db = Database::in_memory(Options::default())?;
-/// let error = db.query("sum(", 0).unwrap_err();
+/// let error = db.query("sum(", Timestamp::now()).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Parse);
 /// assert!(error.to_string().starts_with("1:5: parse error"));
 /// # Ok(()) }
@@ -50,6 +50,9 @@ pub enum Error {
     /// The text is no precision of timestamps.
     #[error(transparent)]
     Precision(#[from] UnknownPrecision),
+    /// The text is no timestamp.
+    #[error(transparent)]
+    Timestamp(#[from] TimestampError),
 }
 
 /// What the caller can do about an [`Error`].
@@ -102,7 +105,8 @@ impl Error {
             | Error::Labels(_)
             | Error::Histogram(_)
             | Error::Pattern(_)
-            | Error::Precision(_) => ErrorKind::Invalid,
+            | Error::Precision(_)
+            | Error::Timestamp(_) => ErrorKind::Invalid,
         }
     }
 }
@@ -238,7 +242,8 @@ mod tests {
         let twice = Labels::from_pairs([("a", "1"), ("a", "2")]).expect_err("twice");
         let pattern = Matcher::new("a", crate::MatchOp::Regex, "(").expect_err("no expression");
         let precision = "week".parse::<crate::Precision>().expect_err("no precision");
-        for error in [Error::from(twice), pattern.into(), precision.into()] {
+        let time = "noon".parse::<crate::Timestamp>().expect_err("no time");
+        for error in [Error::from(twice), pattern.into(), precision.into(), time.into()] {
             assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         }
     }

@@ -4,7 +4,7 @@
 //! keeps them durably, and answers PromQL.
 //!
 //! ```
-//! use barograph::{Database, LineOptions, QueryValue};
+//! use barograph::{Database, LineOptions, Timestamp};
 //!
 //! # fn main() -> barograph::Result<()> {
 //! # let dir = tempfile::tempdir().expect("a directory");
@@ -13,9 +13,9 @@
 //! let lines = "cpu,host=a usage=0.5 1700000000000000000\ncpu,host=b usage=0.7 1700000000000000000\n";
 //! let report = db.write_lines(lines.as_bytes(), &LineOptions::default())?;
 //! assert_eq!(report.samples, 2);
-//! let answer = db.query("max(cpu_usage)", 1_700_000_060_000_000_000)?;
-//! let QueryValue::Vector(samples) = answer.value else { panic!("a vector") };
-//! assert_eq!(samples[0].value, barograph::SampleValue::Float(0.7));
+//! let answer = db.query("max(cpu_usage)", Timestamp::from_secs(1_700_000_060))?;
+//! let samples = answer.value.into_vector().unwrap_or_default();
+//! assert_eq!(samples[0].value.as_f64(), Some(0.7));
 //! db.close()?;
 //! # Ok(())
 //! # }
@@ -29,13 +29,16 @@
 //! queries run on the calling thread and on those of a [`Crew`]. No call panics on bad input or a full disk.
 //!
 //! # Times
-//! Timestamps are nanoseconds since the Unix epoch, except in [`Request`] and query
-//! results, which count milliseconds as PromQL does.
+//! Instants are [`Timestamp`]s, which hold nanoseconds and convert from [`SystemTime`](std::time::SystemTime) and from the
+//! text of RFC 3339; spans are [`Duration`](std::time::Duration)s. A [`TimeRange`] is made of a range of Rust, such as
+//! `begin..end`. Queries are evaluated at whole milliseconds.
 
+mod batch;
 mod columns;
 mod database;
 mod error;
 mod owned;
+mod range;
 mod reader;
 mod scan;
 mod selector;
@@ -56,7 +59,7 @@ pub mod budget {
 #[doc(hidden)]
 pub mod internals {
     pub use barograph_engine::codec::varint;
-    pub use barograph_engine::model::pattern;
+    pub use barograph_engine::model::{Samples, pattern};
     pub use barograph_engine::options::PARTS;
     pub use barograph_engine::{line, remote};
     pub use barograph_query::{functions, syntax};
@@ -67,24 +70,27 @@ pub use barograph_engine::line::{
 };
 pub use barograph_engine::model::{
     CompileError, Exemplar, Expressions, Histogram, HistogramError, Labels, LabelsBuilder, LabelsError,
-    METRIC_NAME, MatchOp, Matcher, Metadata, MetricType, PatternError, ResetHint, STALE_NAN_BITS, Samples,
-    Span, Tenant, TimeRange, Timestamp, Value, is_stale,
+    METRIC_NAME, MatchOp, Matcher, Metadata, MetricType, PatternError, ResetHint, STALE_NAN_BITS, Span,
+    Tenant, Value, is_stale,
 };
 pub use barograph_engine::remote::{LabelFault, RemoteReason, WireError, WireFault};
 pub use barograph_engine::{
-    AppendReport, Batch, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error as StorageError,
+    AppendReport, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error as StorageError,
     ErrorKind as StorageErrorKind, Event, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
     OpenReport, Options, PartUse, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesHandle,
-    SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Update, VerifyReport,
+    SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Timestamp,
+    TimestampError, Update, VerifyReport,
 };
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{
     Bucket, BucketKind, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
     QueryStats, QueryValue, Request, Response, SampleValue, Times, Usage, VectorSample, histogram_buckets,
 };
-pub use columns::SeriesColumns;
+pub use batch::Batch;
+pub use columns::{Samples, SeriesColumns};
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
+pub use range::TimeRange;
 pub use reader::Reader;
 pub use scan::Scan;
 pub use selector::{parse_selector, parse_selector_within};

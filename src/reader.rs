@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use barograph_engine::budget::{Taken, Work};
 use barograph_engine::model::matcher::meets_any;
-use barograph_engine::model::{Exemplar, Labels, METRIC_NAME, Matcher, Metadata, Samples, Tenant, TimeRange};
+use barograph_engine::model::{Exemplar, Labels, METRIC_NAME, Matcher, Metadata, Tenant, TimeRange as Range};
 use barograph_engine::{Cardinality, Engine, Event, View};
 use barograph_query::QueryError;
 use barograph_query::source::engine;
 
-use crate::Result;
-use crate::columns::SeriesColumns;
+use crate::columns::{Samples, SeriesColumns};
+use crate::{Result, TimeRange};
 
 /// The label that names a database of InfluxDB.
 pub(crate) const DATABASE_LABEL: &str = "db";
@@ -107,8 +107,13 @@ impl<'d> Reader<'d> {
     ///
     /// # Errors
     /// The store could not be read.
-    pub fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>> {
-        Ok(self.view.label_sets(selectors, range, limit)?)
+    pub fn series(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: impl Into<TimeRange>,
+        limit: usize,
+    ) -> Result<Vec<Labels>> {
+        Ok(self.view.label_sets(selectors, range.into().0, limit)?)
     }
 
     /// The first `limit` label names of the selected series that may have samples in `range`, sorted.
@@ -118,10 +123,10 @@ impl<'d> Reader<'d> {
     pub fn label_names(
         &self,
         selectors: &[Vec<Matcher>],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
         limit: usize,
     ) -> Result<Vec<String>> {
-        Ok(self.view.label_names(selectors, range, limit)?)
+        Ok(self.view.label_names(selectors, range.into().0, limit)?)
     }
 
     /// The first `limit` values of label `name` among the same series, sorted, each with a number of series that have it.
@@ -134,10 +139,10 @@ impl<'d> Reader<'d> {
         &self,
         name: &str,
         selectors: &[Vec<Matcher>],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
         limit: usize,
     ) -> Result<Vec<(String, u64)>> {
-        Ok(self.view.label_values(name, selectors, range, limit)?)
+        Ok(self.view.label_values(name, selectors, range.into().0, limit)?)
     }
 
     /// The databases: those that were created by name, and the values of the label `db`. Ascending. For a tenant, the
@@ -151,7 +156,7 @@ impl<'d> Reader<'d> {
             names.retain(|name| tenant.label() == DATABASE_LABEL && tenant.name() == name);
         }
         let view = self.lenient();
-        let values = view.label_values(DATABASE_LABEL, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
+        let values = view.label_values(DATABASE_LABEL, &[Vec::new()], Range::ALL, usize::MAX)?;
         names.extend(values.into_iter().map(|(name, _)| name));
         names.sort_unstable();
         names.dedup();
@@ -165,7 +170,7 @@ impl<'d> Reader<'d> {
     /// # Errors
     /// The store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
-        Ok(self.view.cardinality(range, top)?)
+        Ok(self.view.cardinality(range.map(|range| range.0), top)?)
     }
 
     /// Calls `visit` with each selected series and its samples in `range`, selector by selector and in the order of
@@ -179,9 +184,10 @@ impl<'d> Reader<'d> {
     pub fn export(
         &self,
         selectors: &[Vec<Matcher>],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
         mut visit: impl FnMut(SeriesColumns) -> bool,
     ) -> Result<()> {
+        let range = range.into().0;
         each_selector(selectors, |matchers, skip| {
             Ok(self.view.each_piece(matchers, range, usize::MAX, skip, &mut |series, _, run| {
                 Ok(visit(SeriesColumns::new(series.labels.clone(), std::mem::take(run))))
@@ -197,12 +203,15 @@ impl<'d> Reader<'d> {
     pub fn read(
         &self,
         selectors: &[Vec<Matcher>],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
         series_max: usize,
-        mut visit: impl FnMut(&Labels, &Samples) -> bool,
+        mut visit: impl FnMut(&Labels, Samples<'_>) -> bool,
     ) -> Result<()> {
+        let range = range.into().0;
         each_selector(selectors, |matchers, skip| {
-            engine::each_series(&self.view, matchers, range, series_max, skip, &mut visit)
+            engine::each_series(&self.view, matchers, range, series_max, skip, &mut |labels, samples| {
+                visit(labels, Samples::new(samples))
+            })
         })
         .map_err(|error| QueryError::from(error).into())
     }
@@ -214,12 +223,15 @@ impl<'d> Reader<'d> {
     pub fn read_pieces(
         &self,
         selectors: &[Vec<Matcher>],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
         series_max: usize,
-        mut visit: impl FnMut(&Labels, &Samples) -> bool,
+        mut visit: impl FnMut(&Labels, Samples<'_>) -> bool,
     ) -> Result<()> {
+        let range = range.into().0;
         each_selector(selectors, |matchers, skip| {
-            engine::each_piece(&self.view, matchers, range, series_max, skip, &mut visit)
+            engine::each_piece(&self.view, matchers, range, series_max, skip, &mut |labels, samples| {
+                visit(labels, Samples::new(samples))
+            })
         })
         .map_err(|error| QueryError::from(error).into())
     }
@@ -229,8 +241,13 @@ impl<'d> Reader<'d> {
     ///
     /// # Errors
     /// The store could not be read.
-    pub fn events(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Event>> {
-        Ok(self.view.events(selectors, range, limit)?)
+    pub fn events(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: impl Into<TimeRange>,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        Ok(self.view.events(selectors, range.into().0, limit)?)
     }
 
     /// Calls `visit` with the same string fields, in the same order, until it answers false. None is held longer than its
@@ -241,10 +258,10 @@ impl<'d> Reader<'d> {
     pub fn each_event(
         &self,
         selectors: &[Vec<Matcher>],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
         mut visit: impl FnMut(Event) -> bool,
     ) -> Result<()> {
-        Ok(self.view.each_event(selectors, range, &mut |event| Ok(visit(event)))?)
+        Ok(self.view.each_event(selectors, range.into().0, &mut |event| Ok(visit(event)))?)
     }
 
     /// The metadata of one metric family, or of the first `limit` of all: ascending by name, within a family the oldest
@@ -277,7 +294,7 @@ impl<'d> Reader<'d> {
         /// Bytes of a name besides its text: its entry in a node that may be half full, and an allocation.
         const NAME_BYTES: usize = 2 * size_of::<String>() + 16;
         let view = self.lenient();
-        let metrics = view.label_values(METRIC_NAME, &[Vec::new()], TimeRange::ALL, usize::MAX)?;
+        let metrics = view.label_values(METRIC_NAME, &[Vec::new()], Range::ALL, usize::MAX)?;
         let mut families = BTreeSet::new();
         for (metric, _) in &metrics {
             let stripped = FAMILY_SUFFIXES.iter().filter_map(|suffix| metric.strip_suffix(suffix));
@@ -296,11 +313,13 @@ impl<'d> Reader<'d> {
     pub fn exemplars(
         &self,
         selectors: &[Vec<Matcher>],
-        range: TimeRange,
+        range: impl Into<TimeRange>,
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
         Ok(match self.tenant {
-            None => self.engine.exemplars_within(selectors, range, &self.work)?,
-            Some(tenant) => self.engine.exemplars_within(&tenant.restrict(selectors), range, &self.work)?,
+            None => self.engine.exemplars_within(selectors, range.into().0, &self.work)?,
+            Some(tenant) => {
+                self.engine.exemplars_within(&tenant.restrict(selectors), range.into().0, &self.work)?
+            }
         })
     }
 }

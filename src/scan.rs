@@ -6,12 +6,12 @@ use barograph_engine::Pieces;
 use barograph_engine::budget::{Taken, Work};
 use barograph_engine::chunk::Run;
 use barograph_engine::model::matcher::meets_any;
-use barograph_engine::model::{Matcher, TimeRange};
+use barograph_engine::model::{Matcher, TimeRange as Range};
 
 use crate::columns::SeriesColumns;
 use crate::owned::OwnedView;
 use crate::reader::view_of;
-use crate::{Database, Result};
+use crate::{Database, Result, TimeRange};
 
 /// Samples after which reading ahead ends.
 const AHEAD_SAMPLES: usize = 1 << 16;
@@ -34,7 +34,7 @@ pub struct Scan {
     /// Selectors that were begun.
     begun: usize,
     pieces: Option<Pieces>,
-    range: TimeRange,
+    range: Range,
     /// Pieces that were read and not handed out, with their bytes.
     ahead: VecDeque<(SeriesColumns, usize)>,
     taken: Taken,
@@ -59,7 +59,7 @@ impl Database {
     ///
     /// # Errors
     /// The database is closed. Errors of reading come from the iterator.
-    pub fn scan(&self, matchers: &[Matcher], range: TimeRange) -> Result<Scan> {
+    pub fn scan(&self, matchers: &[Matcher], range: impl Into<TimeRange>) -> Result<Scan> {
         self.scan_within(&Work::unbounded(), &[matchers.to_vec()], range)
     }
 
@@ -70,7 +70,12 @@ impl Database {
     /// As [`Database::scan`]. The iterator also fails when the work was stopped
     /// ([`ErrorKind::Canceled`](crate::ErrorKind::Canceled), [`ErrorKind::Timeout`](crate::ErrorKind::Timeout)) and when
     /// it may hold no more ([`ErrorKind::Limit`](crate::ErrorKind::Limit), [`ErrorKind::Busy`](crate::ErrorKind::Busy)).
-    pub fn scan_within(&self, work: &Work, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Scan> {
+    pub fn scan_within(
+        &self,
+        work: &Work,
+        selectors: &[Vec<Matcher>],
+        range: impl Into<TimeRange>,
+    ) -> Result<Scan> {
         self.engine.check_open()?;
         let view = OwnedView::new(self.engine.clone(), |engine| view_of(engine, work, self.tenant()));
         Ok(Scan {
@@ -78,7 +83,7 @@ impl Database {
             selectors: selectors.to_vec(),
             begun: 0,
             pieces: None,
-            range,
+            range: range.into().0,
             ahead: VecDeque::new(),
             taken: Taken::of(work),
             is_done: false,

@@ -20,14 +20,14 @@ impl Database {
     /// database are the same for every handle: statistics, limits, flushing, merging, snapshots, closing.
     ///
     /// ```
-    /// use barograph::{Database, LineOptions, Options};
+    /// use barograph::{Database, LineOptions, Options, Timestamp};
     /// # fn main() -> barograph::Result<()> {
     /// let db = Database::in_memory(Options::default())?;
     /// let (a, b) = (db.for_tenant("a")?, db.for_tenant("b")?);
     /// a.write_lines(b"cpu,host=x usage=1 1700000000000000000", &LineOptions::default())?;
     /// b.write_lines(b"cpu,host=x usage=2 1700000000000000000", &LineOptions::default())?;
-    /// let sum = |db: &Database| db.query("sum(cpu_usage)", 1_700_000_000_000_000_000).unwrap().value;
-    /// assert_ne!(sum(&a), sum(&b));
+    /// let time = Timestamp::from_secs(1_700_000_000);
+    /// assert_ne!(a.query("sum(cpu_usage)", time)?.value, b.query("sum(cpu_usage)", time)?.value);
     /// assert_eq!(a.write_lines(b"cpu,host=x,db=b usage=1", &LineOptions::default())?.lines_bad, 1);
     /// # Ok(()) }
     /// ```

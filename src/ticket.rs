@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use barograph_engine::{AppendReport, Batch, Engine, PendingAppend};
+use barograph_engine::{AppendReport, Engine, PendingAppend};
 
-use crate::{Database, Result};
+use crate::{Batch, Database, Result};
 
 /// An append that was begun by [`Database::begin_append`].
 ///
@@ -22,7 +22,7 @@ use crate::{Database, Result};
 /// - A ticket keeps the database open as a clone of its handle does. After [`Database::close`] it still answers.
 ///
 /// ```
-/// use barograph::{Batch, Database, Labels, Value};
+/// use barograph::{Batch, Database, Labels, Timestamp, Value};
 /// # fn main() -> barograph::Result<()> {
 /// # let dir = tempfile::tempdir().expect("a directory");
 /// let db = Database::open(dir.path())?;
@@ -30,7 +30,7 @@ use crate::{Database, Result};
 /// let mut tickets = Vec::new();
 /// for second in 0..60 {
 ///     let mut batch = Batch::new();
-///     batch.push_to(&load, (1_700_000_000 + second) * 1_000_000_000, Value::Float(0.5));
+///     batch.push_to(&load, Timestamp::from_secs(1_700_000_000 + second), Value::Float(0.5));
 ///     tickets.push(db.begin_append(&batch)?);
 /// }
 /// // One sync makes all of them durable.
@@ -89,8 +89,8 @@ impl Database {
     /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) are among them. Later failures are reported by the ticket.
     pub fn begin_append(&self, batch: &Batch) -> Result<AppendTicket> {
         let pending = match self.tenant() {
-            Some(tenant) => self.engine.begin_append(&batch.of_tenant(tenant)?),
-            None => self.engine.begin_append(batch),
+            Some(tenant) => self.engine.begin_append(&batch.0.of_tenant(tenant)?),
+            None => self.engine.begin_append(&batch.0),
         }?;
         Ok(AppendTicket { engine: self.engine.clone(), pending })
     }

@@ -31,6 +31,7 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
+pub use model::timestamp::{Timestamp, TimestampError};
 pub use options::{Durability, Options};
 pub use remote::RemoteVersion;
 pub use stats::{DiskBytes, Stats};

@@ -112,9 +112,9 @@ pub struct Stats {
     /// Bytes of chunks in the store before block compression.
     pub stored_chunk_bytes: u64,
     /// Oldest timestamp in the store, nanoseconds since the Unix epoch.
-    pub oldest: Option<i64>,
+    pub oldest: Option<crate::Timestamp>,
     /// Newest timestamp written, nanoseconds since the Unix epoch.
-    pub newest: Option<i64>,
+    pub newest: Option<crate::Timestamp>,
     /// How far the clock is ahead of the time that retention trusts, nanoseconds; 0 if the clock is trusted.
     pub clock_ahead_ns: u64,
     /// Number of completed scrubs.
@@ -124,7 +124,7 @@ pub struct Stats {
     /// Problems found by the last scrub, or by the current one if it has found more.
     pub scrub_problems: u64,
     /// When the last scrub ended, nanoseconds since the Unix epoch.
-    pub scrub_finished: Option<i64>,
+    pub scrub_finished: Option<crate::Timestamp>,
     /// The statistics of the store.
     pub store: KvStats,
     /// Bytes on the disk, by part; zero for a database in memory.

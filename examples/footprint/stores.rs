@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use barograph::{Batch, Database, Labels, Options, Value};
+use barograph::{Batch, Database, Labels, Options, Timestamp, Value};
 use redb::{Database as Redb, TableDefinition};
 
 pub type Failure = Box<dyn std::error::Error>;
@@ -56,7 +56,11 @@ impl Store for Database {
         for (series, second) in samples {
             let number = series.to_string();
             let labels = Labels::from_pairs([("__name__", "footprint"), ("series", number.as_str())])?;
-            batch.push(&labels, (1_700_000_000 + second) * 1_000_000_000, Value::Float(*second as f64 / 7.0));
+            batch.push(
+                &labels,
+                Timestamp::from_secs(1_700_000_000 + second),
+                Value::Float(*second as f64 / 7.0),
+            );
         }
         Ok(Database::append(self, &batch).map(drop)?)
     }

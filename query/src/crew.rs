@@ -16,9 +16,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 ///
 /// ```
 /// use barograph_query::{Crew, Request};
-/// let mut request = Request::instant("up", 0);
+/// let mut request = Request::instant("up", barograph_engine::Timestamp::UNIX_EPOCH);
 /// request.crew = Crew::of(2);
-/// let mut alone = Request::instant("up", 0);
+/// let mut alone = Request::instant("up", barograph_engine::Timestamp::UNIX_EPOCH);
 /// alone.crew = Crew::of(0);
 /// ```
 #[derive(Clone, Default)]

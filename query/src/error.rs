@@ -36,7 +36,7 @@ pub enum QueryErrorKind {
 /// use barograph_query::source::memory::MemorySource;
 /// use barograph_query::{QueryErrorKind, Request, execute};
 ///
-/// let error = execute(&MemorySource::new(), &Request::instant("sum(", 0)).unwrap_err();
+/// let error = execute(&MemorySource::new(), &Request::instant("sum(", barograph_engine::Timestamp::UNIX_EPOCH)).unwrap_err();
 /// assert_eq!(error.kind(), QueryErrorKind::Parse);
 /// assert!(error.to_string().starts_with("1:5: parse error"));
 /// ```

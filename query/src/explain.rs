@@ -1,6 +1,8 @@
 //! The estimated and the actual cost of the parts of a query.
 
-/// The cost of a part of a query. Times, chunks and samples include the parts below it.
+use std::time::Duration;
+
+/// What a part of a query costs. Times and what is read include the parts below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
     /// Series in its value; for a range selector, the selected series.
@@ -13,7 +15,7 @@ pub struct Cost {
     pub bytes: u64,
     /// Wall time, nanoseconds. Estimates use fixed prices for a chunk, a sample and a value; use them only to compare
     /// parts.
-    pub time_ns: u64,
+    pub time: Duration,
 }
 
 /// One part of a query: a node of its plan.

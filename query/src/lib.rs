@@ -38,10 +38,11 @@ pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, Vec
 ///
 /// ```
 /// use barograph_query::source::memory::MemorySource;
+/// use barograph_engine::Timestamp;
 /// use barograph_query::{QueryValue, Request, execute};
 ///
-/// let response = execute(&MemorySource::new(), &Request::instant("1 + 2", 0))?;
-/// assert_eq!(response.value, QueryValue::Scalar(0, 3.0));
+/// let response = execute(&MemorySource::new(), &Request::instant("1 + 2", Timestamp::UNIX_EPOCH))?;
+/// assert_eq!(response.value, QueryValue::Scalar(Timestamp::UNIX_EPOCH, 3.0));
 /// # Ok::<(), barograph_query::QueryError>(())
 /// ```
 ///
@@ -86,21 +87,17 @@ fn parsed(request: &Request, expressions: &mut Expressions) -> Result<syntax::as
 }
 
 fn query_times(request: &Request) -> Result<QueryTimes, QueryError> {
-    match request.times {
-        Times::Instant { time_ms } => Ok(QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 }),
-        Times::Range { start_ms, end_ms, step_ms } => {
-            if end_ms < start_ms {
-                return Err(QueryError::BadTimes("end timestamp must not be before start time".to_owned()));
-            }
-            if step_ms < 1 {
-                return Err(QueryError::BadTimes(
-                    "zero or negative query resolution step widths are not accepted. Try a positive integer"
-                        .to_owned(),
-                ));
-            }
-            Ok(QueryTimes { start_ms, end_ms, step_ms })
-        }
+    let times = request.query_times();
+    if times.end_ms < times.start_ms {
+        return Err(QueryError::BadTimes("end timestamp must not be before start time".to_owned()));
     }
+    if matches!(request.times, Times::Range { .. }) && times.step_ms < 1 {
+        return Err(QueryError::BadTimes(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer"
+                .to_owned(),
+        ));
+    }
+    Ok(times)
 }
 
 #[cfg(test)]
@@ -116,7 +113,8 @@ mod tests {
     fn a_query_holds_its_expressions_and_gives_them_back() {
         let source = source::memory::MemorySource::new();
         let share = Share::new("queries", 1 << 30);
-        let asked = |query: String| Request { usage: Usage::of(share.clone()), ..Request::instant(query, 0) };
+        let asked =
+            |query: String| Request { usage: Usage::of(share.clone()), ..Request::instant_ms(query, 0) };
         let pattern = barograph_engine::model::Pattern::new(r"\pL{90}1").expect("a pattern");
         for query in [
             format!("x{{a=~\"{}\"}}", heavy(1)),
@@ -145,7 +143,7 @@ mod tests {
         for (query, least) in [(&many, 1 << 20), (&nested, 1 << 20)] {
             let share = Share::new("queries", 1 << 30);
             let mut request =
-                Request { usage: Usage::of(share.clone()), ..Request::instant(query.clone(), 0) };
+                Request { usage: Usage::of(share.clone()), ..Request::instant_ms(query.clone(), 0) };
             request.limits.regex_memory_max = least;
             let error = execute(&source, &request).expect_err("too much");
             assert!(error.to_string().contains("more than 1MiB of memory together"), "{error}");
@@ -163,7 +161,7 @@ mod tests {
             assert_eq!(share.used(), 0);
         }
         // Sequential expressions need no more memory than one, because each ends with its node.
-        let mut request = Request::instant(nested, 0);
+        let mut request = Request::instant_ms(nested, 0);
         request.limits.regex_memory_max = 12 << 20;
         execute(&source, &request).expect("one at a time");
     }
@@ -171,7 +169,7 @@ mod tests {
     #[test]
     fn the_length_of_a_query_is_limited() {
         let source = source::memory::MemorySource::new();
-        let mut request = Request::instant(format!("1{}", " ".repeat(1 << 20)), 0);
+        let mut request = Request::instant_ms(format!("1{}", " ".repeat(1 << 20)), 0);
         for result in [execute(&source, &request).map(|_| ()), explain(&source, &request).map(|_| ())] {
             let message = result.expect_err("one byte too many").to_string();
             assert!(message.contains("the query has 1048577 bytes, the limit is 1048576"), "{message}");

@@ -5,26 +5,28 @@ use std::time::{Duration, Instant};
 use barograph_engine::budget::{Cancel, Work};
 use barograph_engine::model::Expressions;
 use barograph_engine::model::pattern::EXPRESSIONS_BYTES_MAX;
+use barograph_engine::model::timestamp::Timestamp;
 
 use crate::crew::Crew;
+use crate::steps::QueryTimes;
 use crate::usage::Usage;
 
-/// When to evaluate. All times are milliseconds since the Unix epoch.
+/// When to evaluate: at whole milliseconds, so times are rounded down to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
     /// Once.
     Instant {
         /// The evaluation time.
-        time_ms: i64,
+        time: Timestamp,
     },
-    /// At `start_ms`, `start_ms + step_ms`, … up to and including `end_ms`.
+    /// At `start`, `start + step`, … up to and including `end`.
     Range {
         /// First evaluation time.
-        start_ms: i64,
-        /// No evaluation after this; not before `start_ms`.
-        end_ms: i64,
-        /// Distance, at least 1.
-        step_ms: i64,
+        start: Timestamp,
+        /// No evaluation after this; not before `start`.
+        end: Timestamp,
+        /// Distance, at least a millisecond.
+        step: Duration,
     },
 }
 
@@ -68,7 +70,7 @@ pub struct Request {
     /// When to evaluate it.
     pub times: Times,
     /// How far back an instant selector looks, milliseconds; default 5 minutes.
-    pub lookback_ms: i64,
+    pub lookback: Duration,
     /// The limits of the query.
     pub limits: Limits,
     /// Cancels the query.
@@ -87,20 +89,38 @@ pub struct Request {
 
 impl Request {
     /// An instant query with default limits.
-    pub fn instant(query: impl Into<String>, time_ms: i64) -> Self {
-        Self::new(query.into(), Times::Instant { time_ms })
+    pub fn instant(query: impl Into<String>, time: impl Into<Timestamp>) -> Self {
+        Self::new(query.into(), Times::Instant { time: time.into() })
     }
 
     /// A range query with default limits.
-    pub fn range(query: impl Into<String>, start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
-        Self::new(query.into(), Times::Range { start_ms, end_ms, step_ms })
+    pub fn range(
+        query: impl Into<String>,
+        start: impl Into<Timestamp>,
+        end: impl Into<Timestamp>,
+        step: Duration,
+    ) -> Self {
+        Self::new(query.into(), Times::Range { start: start.into(), end: end.into(), step })
+    }
+
+    /// An instant query at a millisecond.
+    #[cfg(test)]
+    pub(crate) fn instant_ms(query: impl Into<String>, time_ms: i64) -> Self {
+        Self::instant(query, Timestamp::from_millis(time_ms))
+    }
+
+    /// A range query, in milliseconds.
+    #[cfg(test)]
+    pub(crate) fn range_ms(query: impl Into<String>, start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
+        let ms = Timestamp::from_millis;
+        Self::range(query, ms(start_ms), ms(end_ms), Duration::from_millis(step_ms as u64))
     }
 
     fn new(query: String, times: Times) -> Self {
         Request {
             query,
             times,
-            lookback_ms: 300_000,
+            lookback: Duration::from_secs(300),
             limits: Limits::default(),
             cancel: Cancel::default(),
             usage: Usage::default(),
@@ -111,7 +131,24 @@ impl Request {
         }
     }
 
-    /// The memory for its regular expressions.
+    /// Its times in milliseconds; the step is 0 for an instant query, and for a range query whose step is too short.
+    pub(crate) fn query_times(&self) -> QueryTimes {
+        match self.times {
+            Times::Instant { time } => {
+                QueryTimes { start_ms: time.as_millis(), end_ms: time.as_millis(), step_ms: 0 }
+            }
+            Times::Range { start, end, step } => {
+                QueryTimes { start_ms: start.as_millis(), end_ms: end.as_millis(), step_ms: millis(step) }
+            }
+        }
+    }
+
+    /// [`Request::lookback`] in milliseconds.
+    pub(crate) fn lookback_ms(&self) -> i64 {
+        millis(self.lookback)
+    }
+
+    /// What its regular expressions may take.
     pub(crate) fn expressions(&self) -> Expressions {
         Expressions::new(self.work(), self.limits.regex_memory_max)
     }
@@ -126,4 +163,9 @@ impl Request {
             .within_since(self.limits.timeout, self.started)
             .until(self.cancel.clone())
     }
+}
+
+/// Whole milliseconds of a span, at most as many as an `i64` holds.
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

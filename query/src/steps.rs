@@ -1,7 +1,5 @@
 //! The evaluation times of a query or subquery: `start`, `start + step`, …, in milliseconds.
 
-use crate::request::Times;
-
 /// Nanoseconds in a millisecond.
 pub(crate) const NS_PER_MS: i64 = 1_000_000;
 
@@ -76,10 +74,10 @@ impl Steps {
     }
 
     /// The evaluation times of a request.
-    pub fn of(times: Times) -> Self {
+    pub fn of(times: QueryTimes) -> Self {
         match times {
-            Times::Instant { time_ms } => Steps::single(time_ms),
-            Times::Range { start_ms, end_ms, step_ms } => Steps::until(start_ms, end_ms, step_ms),
+            QueryTimes { start_ms, step_ms: 0, .. } => Steps::single(start_ms),
+            QueryTimes { start_ms, end_ms, step_ms } => Steps::until(start_ms, end_ms, step_ms),
         }
     }
 

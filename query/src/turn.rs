@@ -42,7 +42,7 @@ mod tests {
     }
 
     fn request(share: &Arc<Share>) -> Request {
-        Request { usage: Usage::of(share.clone()), ..Request::range("m * 2", 0, 200_000, 1_000) }
+        Request { usage: Usage::of(share.clone()), ..Request::range_ms("m * 2", 0, 200_000, 1_000) }
     }
 
     /// A share of which one query needs 60 %, and the answer of the query when it runs alone.
@@ -115,7 +115,8 @@ mod tests {
         });
         assert!(matches!(ended, Err(QueryError::Canceled)), "{ended:?}");
         drop((turn, first));
-        let large = Request { usage: Usage::of(share.clone()), ..Request::range("m * 2", 0, 400_000, 1_000) };
+        let large =
+            Request { usage: Usage::of(share.clone()), ..Request::range_ms("m * 2", 0, 400_000, 1_000) };
         let refused = large.evaluated(|| execute(&source, &large)).map(drop);
         assert!(
             matches!(refused, Err(QueryError::Memory { limit }) if limit == share.reserve()),

@@ -65,7 +65,7 @@ impl AddAssign for Footprint {
 /// use barograph_query::source::memory::MemorySource;
 /// use barograph_query::{Request, execute};
 ///
-/// let request = Request::instant("vector(1)", 0);
+/// let request = Request::instant("vector(1)", barograph_engine::Timestamp::UNIX_EPOCH);
 /// let usage = request.usage.clone();
 /// let response = execute(&MemorySource::new(), &request)?;
 /// assert!(usage.bytes() > 0, "the answer is still held");

@@ -1,7 +1,9 @@
 //! Results of queries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use barograph_engine::model::timestamp::Timestamp;
 use barograph_engine::model::{Histogram, Labels};
 
 use crate::explain::Explained;
@@ -20,8 +22,8 @@ pub enum SampleValue {
 pub struct VectorSample {
     /// The labels in the result of the whole expression.
     pub labels: Labels,
-    /// Milliseconds since the Unix epoch.
-    pub timestamp_ms: i64,
+    /// When.
+    pub timestamp: Timestamp,
     /// The value.
     pub value: SampleValue,
 }
@@ -31,26 +33,115 @@ pub struct VectorSample {
 pub struct MatrixSeries {
     /// The labels in the result of the whole expression.
     pub labels: Labels,
-    /// Time in milliseconds and value.
-    pub floats: Vec<(i64, f64)>,
-    /// Time in milliseconds and histogram.
-    pub histograms: Vec<(i64, Arc<Histogram>)>,
+    /// Milliseconds, as evaluation counts, and value.
+    #[doc(hidden)]
+    pub floats_ms: Vec<(i64, f64)>,
+    /// Milliseconds and histogram.
+    #[doc(hidden)]
+    pub histograms_ms: Vec<(i64, Arc<Histogram>)>,
+}
+
+impl MatrixSeries {
+    /// The floats with their times, ascending.
+    pub fn floats(&self) -> impl DoubleEndedIterator<Item = (Timestamp, f64)> + ExactSizeIterator {
+        self.floats_ms.iter().map(|(ms, value)| (Timestamp::from_millis(*ms), *value))
+    }
+
+    /// The histograms with their times, ascending.
+    pub fn histograms(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (Timestamp, &Arc<Histogram>)> + ExactSizeIterator {
+        self.histograms_ms.iter().map(|(ms, histogram)| (Timestamp::from_millis(*ms), histogram))
+    }
+
+    /// Number of floats and histograms.
+    pub fn len(&self) -> usize {
+        self.floats_ms.len() + self.histograms_ms.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The result of a query, by type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum QueryValue {
-    /// One number and its time in milliseconds.
-    Scalar(i64, f64),
-    /// Text and its time in milliseconds.
-    String(i64, String),
+    /// One number and its time.
+    Scalar(Timestamp, f64),
+    /// Text and its time.
+    String(Timestamp, String),
     /// An instant vector. Ordered only after `sort*`, `topk`, `bottomk`.
     Vector(Vec<VectorSample>),
     /// A range vector, or the answer of a range query; sorted by labels.
     Matrix(Vec<MatrixSeries>),
 }
 
-/// The cost of a query.
+impl SampleValue {
+    /// The float, if it is one.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            SampleValue::Float(value) => Some(*value),
+            SampleValue::Histogram(_) => None,
+        }
+    }
+
+    /// The native histogram, if it is one.
+    pub fn as_histogram(&self) -> Option<&Histogram> {
+        match self {
+            SampleValue::Float(_) => None,
+            SampleValue::Histogram(histogram) => Some(histogram),
+        }
+    }
+}
+
+impl QueryValue {
+    /// The samples, if the answer is an instant vector.
+    ///
+    /// ```
+    /// use barograph_engine::Timestamp;
+    /// use barograph_query::source::memory::MemorySource;
+    /// use barograph_query::{Request, execute};
+    ///
+    /// let request = Request::instant("vector(7)", Timestamp::UNIX_EPOCH);
+    /// let samples = execute(&MemorySource::new(), &request)?.value.into_vector().unwrap_or_default();
+    /// assert_eq!(samples[0].value.as_f64(), Some(7.0));
+    /// # Ok::<(), barograph_query::QueryError>(())
+    /// ```
+    pub fn into_vector(self) -> Option<Vec<VectorSample>> {
+        match self {
+            QueryValue::Vector(samples) => Some(samples),
+            _ => None,
+        }
+    }
+
+    /// The series, if the answer is that of a range query or a range vector.
+    pub fn into_matrix(self) -> Option<Vec<MatrixSeries>> {
+        match self {
+            QueryValue::Matrix(series) => Some(series),
+            _ => None,
+        }
+    }
+
+    /// The number, if the answer is a scalar.
+    pub fn into_scalar(self) -> Option<f64> {
+        match self {
+            QueryValue::Scalar(_, value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The text, if the answer is a string.
+    pub fn into_string(self) -> Option<String> {
+        match self {
+            QueryValue::String(_, text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// What a query cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueryStats {
     /// Samples read by selectors, counted once for each evaluation that used them.
@@ -61,8 +152,8 @@ pub struct QueryStats {
     pub bytes_peak: u64,
     /// Series selected.
     pub series_total: u64,
-    /// Wall time of the evaluation, nanoseconds.
-    pub eval_ns: u64,
+    /// Wall time of the evaluation.
+    pub eval_time: Duration,
 }
 
 /// The answer of a query.
@@ -78,7 +169,7 @@ pub struct Response {
     pub stats: QueryStats,
     /// The time of each step in milliseconds, and the samples read for it, if requested. Samples that a subquery reads
     /// count toward the first step that needs them.
-    pub samples_per_step: Vec<(i64, u64)>,
+    pub samples_per_step: Vec<(Timestamp, u64)>,
     /// The estimated and actual cost of each part, if requested.
     pub explain: Option<Explained>,
 }

@@ -95,8 +95,8 @@ fn database() -> ((), Database) {
 fn results(criterion: &mut Criterion) {
     let series = |floats: fn(i64) -> f64| MatrixSeries {
         labels: Labels::from_pairs([("__name__", "cpu"), ("host", "a")]).expect("good labels"),
-        floats: (0..100_000).map(|i| (1_700_000_000_000 + i * 15_000, floats(i))).collect(),
-        histograms: Vec::new(),
+        floats_ms: (0..100_000).map(|i| (1_700_000_000_000 + i * 15_000, floats(i))).collect(),
+        histograms_ms: Vec::new(),
     };
     let mut group = criterion.benchmark_group("json");
     group.throughput(Throughput::Elements(100_000));

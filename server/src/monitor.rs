@@ -8,10 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph::{Labels, Value};
+use barograph::{Labels, Timestamp, Value};
 use tokio::sync::watch;
 
-use crate::clock;
 use crate::runtime;
 use crate::state::State;
 use crate::telemetry::exposition::Metric;
@@ -34,7 +33,7 @@ pub async fn run(state: Arc<State>, interval: Duration, mut stop: watch::Receive
         let stored = runtime::blocking(move || {
             let metrics = state_too.metrics(&database);
             let config = state_too.config.load();
-            let batch = batch(&metrics, &config.listen, &config.tenant_label, clock::now_ns());
+            let batch = batch(&metrics, &config.listen, &config.tenant_label, Timestamp::now());
             database.append(&batch).map(drop)
         })
         .await;
@@ -48,7 +47,7 @@ pub async fn run(state: Arc<State>, interval: Duration, mut stop: watch::Receive
 }
 
 /// The metrics as samples with the same time. NaN, which means no observation yet, is omitted.
-fn batch(metrics: &[Metric], instance: &str, tenant_label: &str, now_ns: i64) -> Batch {
+fn batch(metrics: &[Metric], instance: &str, tenant_label: &str, now: Timestamp) -> Batch {
     let mut batch = Batch::default();
     let exported = format!("exported_{tenant_label}");
     batch.set_stamped_by_clock();
@@ -59,7 +58,7 @@ fn batch(metrics: &[Metric], instance: &str, tenant_label: &str, now_ns: i64) ->
             let name_of = |name: &'static str| if name == tenant_label { exported.as_str() } else { name };
             let labels = own.into_iter().chain(point.labels.iter().map(|(n, v)| (name_of(n), v.as_str())));
             if let Ok(labels) = Labels::from_pairs(labels) {
-                batch.push(&labels, now_ns, Value::Float(point.value));
+                batch.push(&labels, now, Value::Float(point.value));
             }
         }
     }
@@ -75,7 +74,7 @@ mod tests {
 
     #[test]
     fn what_the_server_writes_about_itself_is_no_opinion_about_the_time() {
-        assert!(batch(&[], "localhost", "db", 1).is_stamped_by_clock());
+        assert!(batch(&[], "localhost", "db", Timestamp::from_nanos(1)).is_stamped_by_clock());
     }
 
     #[test]
@@ -85,7 +84,7 @@ mod tests {
         let database =
             Database::in_memory(Options { tenant_label: "tenant".to_owned(), ..Options::default() });
         let database = database.unwrap();
-        database.append(&batch(&[metric], "localhost", "tenant", clock::now_ns())).unwrap();
+        database.append(&batch(&[metric], "localhost", "tenant", Timestamp::now())).unwrap();
         let tenants = database.tenants(9);
         assert_eq!((tenants.count, &*tenants.largest[0].name), (1, ""), "{tenants:?}");
         let values = database.label_values("exported_tenant", &[], TimeRange::ALL).unwrap();

@@ -41,7 +41,7 @@ pub fn close_lets_everything_go(dir: &Path) -> Outcome {
     assert!(matches!(reader.series(&all, TimeRange::ALL, 10), Err(Error::Storage(StorageError::Closed))));
     assert!(matches!(reader.exemplars(&all, TimeRange::ALL), Err(Error::Storage(StorageError::Closed))));
     assert!(matches!(reader.metadata(None, 10), Err(Error::Storage(StorageError::Closed))));
-    let refused = clone.query("load", 0).map(drop);
+    let refused = clone.query("load", barograph::Timestamp::now()).map(drop);
     assert!(refused.as_ref().is_err_and(|error| error.kind() == ErrorKind::Closed), "{refused:?}");
     clone.close()?;
     assert_eq!(count(&again)?, 101);

@@ -10,6 +10,8 @@ use crate::process::part;
 mod cron;
 #[path = "../../examples/daemon.rs"]
 mod daemon;
+#[path = "../../examples/embed.rs"]
+mod embed;
 #[path = "../../examples/many.rs"]
 mod many;
 #[path = "../../examples/service.rs"]
@@ -36,6 +38,18 @@ pub fn example_cron(dir: &Path) -> Outcome {
     assert_eq!(samples, 3);
     // A run beside another leaves its minute out.
     run_in(dir, cron::main)
+}
+
+pub fn example_embed(dir: &Path) -> Outcome {
+    run_in(dir, || Ok(embed::main()?))?;
+    let db = barograph::Database::open(dir.join("weather-data"))?;
+    let mut samples = 0;
+    db.export(&barograph::parse_selector("temperature")?, .., |series| {
+        samples += series.values.len();
+        true
+    })?;
+    assert_eq!(samples, 120);
+    Ok(())
 }
 
 pub fn example_many(dir: &Path) -> Outcome {

@@ -41,7 +41,7 @@ fn refused_by_all(db: &Database) -> Outcome {
             other => return Err(format!("{call}: {other:?}").into()),
         }
     }
-    match db.query("load", 0).map(drop) {
+    match db.query("load", barograph::Timestamp::now()).map(drop) {
         Err(error) if error.kind() == ErrorKind::Forked && error.to_string().contains("forked") => Ok(()),
         other => Err(format!("query: {other:?}").into()),
     }

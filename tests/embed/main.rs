@@ -46,6 +46,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("snapshot_as_an_archive", snapshots::snapshot_as_an_archive),
     ("example_cron", examples::example_cron),
     ("example_daemon", examples::example_daemon),
+    ("example_embed", examples::example_embed),
     ("example_many", examples::example_many),
     ("example_service", examples::example_service),
     ("example_subscriber", examples::example_subscriber),

@@ -62,7 +62,8 @@ pub fn write(db: &Database, range: std::ops::Range<i64>) -> barograph::Result<()
 
 /// How many of these samples there are.
 pub fn count(db: &Database) -> Result<u64, Box<dyn std::error::Error>> {
-    let answer = db.query("sum(count_over_time(load[365d]))", (START + 1_000_000) * 1_000_000_000)?;
+    let answer =
+        db.query("sum(count_over_time(load[365d]))", barograph::Timestamp::from_secs(START + 1_000_000))?;
     let QueryValue::Vector(samples) = answer.value else { return Err("not a vector".into()) };
     match samples.first().map(|sample| &sample.value) {
         Some(SampleValue::Float(count)) => Ok(*count as u64),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barograph_engine::model::{
-    Histogram, Labels, Matcher, ResetHint, STALE_NAN_BITS, Span, TimeRange, Timestamp, Value,
+    Histogram, Labels, Matcher, ResetHint, STALE_NAN_BITS, Span, TimeRange, Value,
 };
-use barograph_engine::{Batch, Engine, Options};
+use barograph_engine::{Batch, Engine, Options, Timestamp};
 use barograph_query::source::engine::EngineSource;
 use barograph_query::source::{MemorySource, SeriesSource};
 use barograph_query::{QueryError, Request, execute};
@@ -86,7 +86,7 @@ impl Both {
 }
 
 /// Mostly unknown; else some time before the sample, so that several samples share it.
-fn start_timestamp(choices: &mut Choices<'_>, time: Timestamp) -> Timestamp {
+fn start_timestamp(choices: &mut Choices<'_>, time: i64) -> i64 {
     match choices.next() {
         n if n < 200 => 0,
         n if n < 230 => (START_MS - 5000) * NS,
@@ -198,9 +198,11 @@ pub fn evaluate(data: &[u8]) {
     let start = START_MS + choices.next() as i64 * 1000;
     let text = expression(&mut choices);
     let mut request = if choices.next() % 2 == 0 {
-        Request::instant(&text, start)
+        Request::instant(&text, Timestamp::from_millis(start))
     } else {
-        Request::range(&text, start, start + choices.next() as i64 * 2000, 1 + choices.next() as i64 * 500)
+        let end = start + choices.next() as i64 * 2000;
+        let step = Duration::from_millis(1 + choices.next() as u64 * 500);
+        Request::range(&text, Timestamp::from_millis(start), Timestamp::from_millis(end), step)
     };
     request.limits.samples_max = 100_000;
     // A query may be long; what is cut off is not compared.

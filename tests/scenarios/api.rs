@@ -4,10 +4,8 @@ use std::error::Error as _;
 
 use barograph::{
     Batch, Database, Error, ErrorKind, Labels, LineOptions, Matcher, Options, StorageError, TimeRange,
-    Update, Value, parse_selector,
+    Timestamp, Update, Value, parse_selector,
 };
-
-const SECOND: i64 = 1_000_000_000;
 
 fn database() -> Database {
     Database::in_memory(Options { background: false, ..Options::default() }).expect("the options are good")
@@ -16,10 +14,10 @@ fn database() -> Database {
 #[test]
 fn the_error_of_the_engine_is_the_source_of_that_of_a_query() {
     let db = database();
-    let error = db.query("sum(up) by (", 0).expect_err("no query");
+    let error = db.query("sum(up) by (", Timestamp::now()).expect_err("no query");
     assert_eq!((error.kind(), error.source().is_none()), (ErrorKind::Parse, true));
     db.close().expect("nothing reads");
-    let refused = db.query("up", 0).expect_err("it is closed");
+    let refused = db.query("up", Timestamp::now()).expect_err("it is closed");
     assert_eq!(refused.kind(), ErrorKind::Closed);
     let cause = refused.source().and_then(|cause| cause.downcast_ref::<StorageError>());
     assert!(matches!(cause, Some(StorageError::Closed)), "{cause:?}");
@@ -34,8 +32,8 @@ fn the_text_of_a_selector_selects_in_every_read() {
     for (job, code) in [("api", "200"), ("api", "500"), ("web", "200")] {
         let labels = Labels::from_pairs([("__name__", "http_requests_total"), ("job", job), ("code", code)]);
         let labels = labels.expect("names differ");
-        batch.push(&labels, SECOND, Value::Float(1.0));
-        batch.push_event(&labels, SECOND, "restarted");
+        batch.push(&labels, Timestamp::from_secs(1), Value::Float(1.0));
+        batch.push_event(&labels, Timestamp::from_secs(1), "restarted");
     }
     db.append(&batch).expect("append");
     let matchers = parse_selector(r#"http_requests_total{job=~"a.*", code!="500"}"#).expect("a selector");
@@ -46,7 +44,7 @@ fn the_text_of_a_selector_selects_in_every_read() {
     })
     .expect("export");
     db.read(&matchers, TimeRange::ALL, 9, |_, samples| {
-        read += samples.timestamps.len();
+        read += samples.len();
         true
     })
     .expect("read");
@@ -86,7 +84,7 @@ fn a_ticket_keeps_the_database_open_and_answers_after_it_is_closed() {
     let labels = Labels::from_pairs([("__name__", "up"), ("db", "a")]).expect("names differ");
     let batch = |second: i64| {
         let mut batch = Batch::new();
-        batch.push(&labels, second * SECOND, Value::Float(1.0));
+        batch.push(&labels, Timestamp::from_secs(second), Value::Float(1.0));
         batch
     };
     let db = Database::open_with(dir.path(), options()).expect("it opens");
@@ -110,7 +108,7 @@ fn a_ticket_keeps_the_database_open_and_answers_after_it_is_closed() {
     assert!(second.is_durable().expect("it was completed"));
     assert_eq!(second.wait().expect("it was completed").samples, 1);
     let db = Database::open_with(dir.path(), options()).expect("it opens, though the ticket is there");
-    let answer = db.query("up[1m]", 3 * SECOND).expect("an answer");
+    let answer = db.query("up[1m]", Timestamp::from_secs(3)).expect("an answer");
     assert_eq!(answer.stats.samples_total, 2);
 }
 

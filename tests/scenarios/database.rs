@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use barograph::{
     Batch, Database, Durability, Error, LineOptions, Options, QueryValue, SampleValue, SeriesColumns,
-    StorageError,
+    StorageError, Timestamp,
 };
 use barograph::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use proptest::prelude::*;
@@ -52,8 +52,8 @@ fn samples_of(series: &SeriesColumns) -> BTreeMap<i64, String> {
     let histogram = |i: usize| series.histograms.iter().find(|(at, _)| *at as usize == i);
     let sample = |i: usize| {
         let value = histogram(i).map_or(Value::Float(series.values[i]), |(_, h)| Value::Histogram(h.clone()));
-        let start = series.start_timestamps.get(i).copied().unwrap_or(0);
-        (series.timestamps[i], shown(start, &value))
+        let start = series.start_timestamps.get(i).map_or(0, |start| start.as_nanos());
+        (series.timestamps[i].as_nanos(), shown(start, &value))
     };
     (0..series.timestamps.len()).map(sample).collect()
 }
@@ -91,17 +91,20 @@ fn append(db: &Database, model: &mut Model, series: u8, start: i64, count: i64) 
         let value = if n / 5 % 2 == 0 && !is_plain { histogram(n) } else { Value::Float(n as f64 * 0.25) };
         let start_timestamp = if n / 9 % 2 == 0 && !is_plain { at - n % 3 * SECOND } else { 0 };
         model.entry(labels.to_string()).or_default().insert(at, shown(start_timestamp, &value));
-        batch.push_started(&labels, at, start_timestamp, value);
+        batch.push_started(&labels, Timestamp::from_nanos(at), Timestamp::from_nanos(start_timestamp), value);
     }
     db.append(&batch).expect("append");
 }
 
 fn delete(db: &Database, model: &mut Model, series: u8, from: i64, to: i64) {
-    let range = TimeRange::new(START + from * SECOND, START + to * SECOND);
+    let range = TimeRange::left_open(
+        Timestamp::from_nanos(START + from * SECOND),
+        Timestamp::from_nanos(START + to * SECOND),
+    );
     let matcher = Matcher::equal("job", &format!("job{series}"));
     db.delete(std::slice::from_ref(&matcher), range).expect("delete");
     if let Some(samples) = model.get_mut(&labels(series).to_string()) {
-        samples.retain(|t, _| !range.contains(*t));
+        samples.retain(|t, _| !range.contains(Timestamp::from_nanos(*t)));
     }
     model.retain(|_, samples| !samples.is_empty());
 }
@@ -227,7 +230,8 @@ fn lines_in_promql_out_across_a_restart() {
     }
     db.write_lines(lines.as_bytes(), &LineOptions::default()).expect("write");
     let rate = |db: &Database| {
-        let answer = db.query("rate(requests_total[5m])", START + 595 * SECOND).expect("query");
+        let answer =
+            db.query("rate(requests_total[5m])", Timestamp::from_nanos(START + 595 * SECOND)).expect("query");
         let QueryValue::Vector(samples) = answer.value else { panic!("a vector") };
         samples[0].value.clone()
     };
@@ -254,12 +258,17 @@ fn stored_histograms_answer_queries() {
             positive_buckets: vec![i as f64, (2 * i) as f64],
             ..Histogram::default()
         };
-        batch.push_started(&labels, START + i * 15 * SECOND, START, Value::Histogram(Arc::new(histogram)));
+        batch.push_started(
+            &labels,
+            Timestamp::from_nanos(START + i * 15 * SECOND),
+            Timestamp::from_nanos(START),
+            Value::Histogram(Arc::new(histogram)),
+        );
     }
     db.append(&batch).expect("append");
     let answers = |db: &Database| {
         let ask = |query: &str| {
-            let value = db.query(query, START + 590 * SECOND).expect("query").value;
+            let value = db.query(query, Timestamp::from_nanos(START + 590 * SECOND)).expect("query").value;
             let QueryValue::Vector(samples) = value else { panic!("a vector") };
             samples[0].value.clone()
         };
@@ -314,7 +323,7 @@ fn reading_only_changes_no_byte() {
     db.flush().expect("flush");
     append(&db, &mut model, 0, 200, 100);
     let mut event = Batch::new();
-    event.push_event(&labels(0), START, "deployed");
+    event.push_event(&labels(0), Timestamp::from_nanos(START), "deployed");
     db.append(&event).expect("append");
     // What was written after a delete, in its range.
     delete(&db, &mut model, 0, 210, 250);

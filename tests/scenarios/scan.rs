@@ -2,8 +2,8 @@
 
 use barograph::budget::{Cancel, Share, Work};
 use barograph::{
-    Batch, Database, Error, Labels, Matcher, Options, SeriesColumns, StorageError, TimeRange, Value,
-    parse_selector,
+    Batch, Database, Error, Labels, Matcher, Options, SeriesColumns, StorageError, TimeRange, Timestamp,
+    Value, parse_selector,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -19,7 +19,11 @@ fn append(db: &Database, job: &str, seconds: std::ops::Range<i64>) {
     for from in seconds.clone().step_by(10_000) {
         let mut batch = Batch::new();
         for second in from..seconds.end.min(from + 10_000) {
-            batch.push_to(&series, second * SECOND, Value::Float((second as f64).sqrt()));
+            batch.push_to(
+                &series,
+                Timestamp::from_nanos(second * SECOND),
+                Value::Float((second as f64).sqrt()),
+            );
         }
         db.append(&batch).expect("append");
     }

@@ -1,16 +1,18 @@
 //! Handles of one tenant: every call of the facade reads, writes and deletes only that tenant's series.
 
+use std::time::Duration;
+
 use barograph::Exemplar;
 use barograph::budget::Work;
 use barograph::internals::remote::wire::{put_bytes, put_double, put_integer, put_message};
 use barograph::{
     Batch, Database, Error, Labels, LineOptions, Matcher, Metadata, MetricType, Options, QueryValue,
-    RemoteVersion, Request, StorageError, TimeRange, Value,
+    RemoteVersion, Request, StorageError, TimeRange, Timestamp, Value,
 };
 
 const TENANTS: [&str; 2] = ["aaaa", "bbbb"];
-const SECOND: i64 = 1_000_000_000;
-const NOW: i64 = 1_700_000_000 * SECOND;
+const SECOND: Duration = Duration::from_secs(1);
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn database() -> Database {
     Database::in_memory(Options { background: false, ..Options::default() }).unwrap()
@@ -49,11 +51,9 @@ const READS: &[Call] = &[
     ("query_range", |db| {
         format!("{:?}", db.query_range("max_over_time(cpu[5m:1s])", NOW, NOW + SECOND, SECOND).unwrap().value)
     }),
-    ("execute", |db| {
-        format!("{:?}", db.execute(&Request::instant("cpu or cpu", NOW / 1_000_000)).unwrap().value)
-    }),
+    ("execute", |db| format!("{:?}", db.execute(&Request::instant("cpu or cpu", NOW)).unwrap().value)),
     ("execute_at_once", |db| {
-        format!("{:?}", db.execute_at_once(&Request::instant("cpu", NOW / 1_000_000)).unwrap().value)
+        format!("{:?}", db.execute_at_once(&Request::instant("cpu", NOW)).unwrap().value)
     }),
     ("read", |db| {
         let mut found = String::new();
@@ -120,7 +120,7 @@ fn compare(db: &Database, when: &str) {
         }
     }
     let [a, _] = &handles;
-    let request = Request::instant("{__name__=~\".+\"}", NOW / 1_000_000);
+    let request = Request::instant("{__name__=~\".+\"}", NOW);
     assert_eq!(found(a, "{__name__=~\".+\"}"), 2, "{when}");
     let estimate = |db: &Database| format!("{:?}", db.explain(&request).unwrap());
     assert_ne!(estimate(a), estimate(db), "{when}");
@@ -139,7 +139,8 @@ fn a_tenant_reads_its_own_by_every_call() {
     compare(&db, "flushed");
     // Series without new samples leave memory.
     for second in 0..4 {
-        db.write_lines(format!("keep v=1 {}", NOW + second).as_bytes(), &LineOptions::default()).unwrap();
+        db.write_lines(format!("keep v=1 {}", NOW.as_nanos() + second).as_bytes(), &LineOptions::default())
+            .unwrap();
         db.flush().unwrap();
     }
     assert_eq!(db.cardinality(None, 100).unwrap().series, 1);
@@ -167,7 +168,7 @@ fn remote(db: &Database, pairs: &[(&str, &str)]) -> Result<(), String> {
         }
         put_message(out, 2, |out| {
             put_double(out, 1, 1.0);
-            put_integer(out, 2, (NOW / 1_000_000) as u64);
+            put_integer(out, 2, NOW.as_millis() as u64);
         });
     });
     let report = db.write_remote(&body, RemoteVersion::One).unwrap();

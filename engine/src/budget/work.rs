@@ -13,6 +13,11 @@ pub struct Cancel {
 }
 
 impl Cancel {
+    /// A flag that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Asks the work to stop; it ends within milliseconds.
     pub fn cancel(&self) {
         self.flag.store(true, Relaxed);

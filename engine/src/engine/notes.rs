@@ -200,7 +200,7 @@ impl Admission {
                 shown(series)
             )));
         }
-        if exemplar.timestamp <= horizon {
+        if exemplar.timestamp.as_nanos() <= horizon {
             return Ok(false);
         }
         resolved.add_text_bytes(exemplar_bytes(series, &exemplar));

@@ -18,7 +18,7 @@ impl Engine {
             head_series: shared.head.series_count() as u64,
             head_sample_bytes: shared.head.sample_bytes(),
             head_series_bytes: shared.head.series_bytes(),
-            newest: (newest != Timestamp::MIN).then_some(newest),
+            newest: (newest != Timestamp::MIN).then_some(crate::Timestamp::from_nanos(newest)),
             clock_ahead_ns: duration_ns(shared.retention.ahead()).unsigned_abs(),
             store_poisoned: shared.versions.kv().failure().is_some(),
             store: shared.versions.kv().stats(),
@@ -50,6 +50,6 @@ impl Engine {
         stats.stored_chunks = totals.chunks;
         stats.stored_samples = totals.samples;
         stats.stored_chunk_bytes = totals.bytes;
-        stats.oldest = (totals.generations > 0).then_some(totals.first);
+        stats.oldest = (totals.generations > 0).then_some(crate::Timestamp::from_nanos(totals.first));
     }
 }

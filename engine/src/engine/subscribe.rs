@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 
-use crate::Result;
 use crate::engine::Engine;
 use crate::head::{Event, HeadSeries, ResolvedBatch};
 use crate::model::matcher::meets_all;
-use crate::model::{Labels, Matcher, Timestamp, Value};
+use crate::model::{Labels, Matcher, Value};
 use crate::process::Process;
 use crate::sync::{Condvar, Mutex};
+use crate::{Result, Timestamp};
 
 /// Maximum number of series of which a subscription remembers whether they match.
 const KNOWN_MAX: usize = 1 << 15;
@@ -36,10 +36,10 @@ pub enum Update {
     Sample {
         /// Its series.
         labels: Labels,
-        /// Nanoseconds. Late samples come when they are written, so these need not ascend.
+        /// Its time. Late samples come when they are written, so times need not ascend.
         timestamp: Timestamp,
-        /// When the counting began, nanoseconds; 0 means unknown.
-        start_timestamp: Timestamp,
+        /// When the counting began, if that is known.
+        start_timestamp: Option<Timestamp>,
         /// What was written.
         value: Value,
     },
@@ -179,6 +179,9 @@ impl Channel {
         batch.for_each(|series, timestamp, start_timestamp, value| {
             if state.matches(&self.matchers, series, self.bytes_max) {
                 let (labels, value) = (series.labels.clone(), value.clone());
+                let timestamp = Timestamp::from_nanos(timestamp);
+                let start_timestamp =
+                    Some(start_timestamp).filter(|start| *start != 0).map(Timestamp::from_nanos);
                 state.push(Update::Sample { labels, timestamp, start_timestamp, value }, self.bytes_max);
             }
         });

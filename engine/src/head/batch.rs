@@ -128,7 +128,11 @@ impl Batch {
 
     /// Adds an event: text at an instant.
     pub fn push_event(&mut self, labels: &Labels, timestamp: Timestamp, text: &str) {
-        self.events.push(Event { labels: labels.clone(), timestamp, text: text.to_owned() });
+        self.events.push(Event {
+            labels: labels.clone(),
+            timestamp: crate::Timestamp::from_nanos(timestamp),
+            text: text.to_owned(),
+        });
     }
 
     /// Adds the description of a metric family. A family keeps its newest eight distinct descriptions.
@@ -425,7 +429,7 @@ impl ResolvedBatch {
     /// Adds a string field.
     pub fn push_event(&mut self, event: Event) {
         self.text_bytes += event.memory_bytes();
-        self.note(event.timestamp, self.stamp);
+        self.note(event.timestamp.as_nanos(), self.stamp);
         self.events.push(event);
     }
 
@@ -465,7 +469,10 @@ impl ResolvedBatch {
 
     /// The timestamps of samples and events, row by row.
     pub(crate) fn timestamps(&self) -> impl Iterator<Item = Timestamp> {
-        self.rows.iter().map(|row| row.timestamp).chain(self.events.iter().map(|event| event.timestamp))
+        self.rows
+            .iter()
+            .map(|row| row.timestamp)
+            .chain(self.events.iter().map(|event| event.timestamp.as_nanos()))
     }
 
     #[inline]

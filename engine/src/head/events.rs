@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::matcher::meets_all;
-use crate::model::{Labels, Matcher, TimeRange, Timestamp};
+use crate::model::{Labels, Matcher, TimeRange};
 use crate::sync::Mutex;
 
 /// A string field: text at an instant, with the labels of its series.
@@ -11,8 +11,8 @@ use crate::sync::Mutex;
 pub struct Event {
     /// The labels, including `__name__` (measurement and field).
     pub labels: Labels,
-    /// Nanoseconds.
-    pub timestamp: Timestamp,
+    /// When.
+    pub timestamp: crate::Timestamp,
     /// The text.
     pub text: String,
 }
@@ -122,7 +122,7 @@ impl HeadEvents {
 
     /// Removes events that are not frozen for a flush. Returns their bytes.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> u64 {
-        let goes = |e: &Event| range.contains(e.timestamp) && meets_all(matchers, &e.labels);
+        let goes = |e: &Event| range.contains(e.timestamp.as_nanos()) && meets_all(matchers, &e.labels);
         let mut bytes = 0;
         let mut lists = self.inner.lock();
         lists.close();
@@ -152,11 +152,11 @@ mod tests {
 
     fn event(number: i64) -> Event {
         let labels = Labels::from_pairs([("__name__", "log")]).unwrap();
-        Event { labels, timestamp: number, text: format!("event {number}") }
+        Event { labels, timestamp: crate::Timestamp::from_nanos(number), text: format!("event {number}") }
     }
 
     fn times(segments: &[Segment]) -> Vec<i64> {
-        segments.iter().flat_map(|segment| segment.iter().map(|w| w.event.timestamp)).collect()
+        segments.iter().flat_map(|segment| segment.iter().map(|w| w.event.timestamp.as_nanos())).collect()
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         events.push(3, event(-2));
         assert_eq!(times(&events.snapshot()), [0, 1, 2, 3, 4, -1, -2]);
         let frozen = events.frozen();
-        let frozen: Vec<_> = frozen.iter().map(|e| (e.event().timestamp, e.seq())).collect();
+        let frozen: Vec<_> = frozen.iter().map(|e| (e.event().timestamp.as_nanos(), e.seq())).collect();
         assert_eq!(frozen, [(-1, 2), (0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]);
         events.drop_flushed();
         assert_eq!(times(&events.snapshot()), [-2]);

@@ -11,9 +11,10 @@ use std::mem::size_of;
 use ahash::RandomState;
 
 use crate::Result;
+use crate::Timestamp;
 use crate::budget::{Taken, Work};
 use crate::model::matcher::{meets_all, meets_any};
-use crate::model::{Exemplar, Labels, Matcher, TimeRange, Timestamp};
+use crate::model::{Exemplar, Labels, Matcher, TimeRange};
 use crate::sync::Mutex;
 
 /// Maximum number of exemplars of one series.
@@ -85,13 +86,13 @@ impl HeadExemplars {
             .map(|(slot, _)| *slot)
             .collect();
         for slot in found {
-            lists.remove_if(slot, |exemplar| range.contains(exemplar.timestamp));
+            lists.remove_if(slot, |exemplar| range.contains(exemplar.timestamp.as_nanos()));
         }
     }
 
     /// Removes the exemplars at or before `horizon`.
-    pub fn expire(&self, horizon: Timestamp) {
-        let mut lists = self.inner.lock();
+    pub fn expire(&self, horizon: i64) {
+        let (mut lists, horizon) = (self.inner.lock(), Timestamp::from_nanos(horizon));
         while let Some(&(_, slot)) = lists.oldest.first().filter(|(first, _)| *first <= horizon) {
             lists.remove_if(slot, |exemplar| exemplar.timestamp <= horizon);
         }
@@ -114,7 +115,7 @@ impl HeadExemplars {
             if at.is_multiple_of(SERIES_PER_CHECK) {
                 work.check()?;
             }
-            let inside = || list.iter().filter(|e| range.contains(e.timestamp));
+            let inside = || list.iter().filter(|e| range.contains(e.timestamp.as_nanos()));
             let bytes: u64 = inside().map(bytes_of).sum();
             if bytes > 0 && meets_any(selectors, labels) {
                 taken.more(bytes as usize + labels.memory_bytes() + size_of::<SeriesExemplars>())?;

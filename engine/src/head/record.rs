@@ -137,7 +137,7 @@ pub fn encode_events(events: &[Event], out: &mut Vec<u8>) {
     varint::write(out, events.len() as u64);
     for event in events {
         push_bytes(out, event.labels.as_bytes());
-        out.extend_from_slice(&event.timestamp.to_le_bytes());
+        out.extend_from_slice(&event.timestamp.as_nanos().to_le_bytes());
         push_bytes(out, event.text.as_bytes());
     }
 }
@@ -239,7 +239,7 @@ impl<'a> RecordReader<'a> {
             let labels = Labels::from_bytes(self.text()?).ok()?;
             let timestamp = i64::from_le_bytes(self.take(8)?.try_into().ok()?);
             let text = String::from_utf8(self.text()?.to_vec()).ok()?;
-            event(Event { labels, timestamp, text });
+            event(Event { labels, timestamp: crate::Timestamp::from_nanos(timestamp), text });
         }
         (self.position == self.bytes.len()).then_some(())
     }
@@ -351,7 +351,7 @@ mod tests {
 
         #[test]
         fn events_round_trip(text in ".{0,30}", t: i64) {
-            let event = Event { labels: Labels::from_pairs([("__name__", "deploy")]).unwrap(), timestamp: t, text };
+            let event = Event { labels: Labels::from_pairs([("__name__", "deploy")]).unwrap(), timestamp: crate::Timestamp::from_nanos(t), text };
             let mut bytes = Vec::new();
             encode_events(std::slice::from_ref(&event), &mut bytes);
             let mut got = Vec::new();

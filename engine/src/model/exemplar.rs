@@ -1,6 +1,6 @@
 //! Exemplars: single observations that a writer attaches to a series, usually to refer to a trace.
 
-use crate::model::{Labels, Timestamp};
+use crate::model::Labels;
 
 /// An observation with additional labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -8,7 +8,7 @@ pub struct Exemplar {
     /// What it refers to, such as a trace; excludes the labels of its series.
     pub labels: Labels,
     /// Nanoseconds since the Unix epoch.
-    pub timestamp: Timestamp,
+    pub timestamp: crate::Timestamp,
     /// The observed value.
     pub value: f64,
 }

@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod samples;
 pub mod tenant;
 pub mod time;
+pub mod timestamp;
 
 pub use exemplar::Exemplar;
 pub use histogram::{Histogram, HistogramError, ResetHint, Span};

@@ -1,6 +1,6 @@
 //! Instants and left-open ranges, both in nanoseconds since the Unix epoch.
 
-/// Nanoseconds since the Unix epoch; negative before it.
+/// Nanoseconds since the Unix epoch; negative before it. What callers of the engine see is a type ([`crate::Timestamp`]).
 pub type Timestamp = i64;
 
 /// A time range that is open on the left and closed on the right, like the windows of PromQL: it contains `t` if and

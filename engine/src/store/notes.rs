@@ -75,8 +75,9 @@ impl Note {
                 Ok((keyed(KIND_METADATA, family.as_bytes()), value.transpose()?))
             }
             Note::Exemplars(series, exemplars) => {
-                let exemplars =
-                    exemplars.iter().map(|e| (e.labels.as_bytes().to_vec(), e.timestamp, e.value.to_bits()));
+                let exemplars = exemplars
+                    .iter()
+                    .map(|e| (e.labels.as_bytes().to_vec(), e.timestamp.as_nanos(), e.value.to_bits()));
                 let record = ExemplarsRecord { exemplars: exemplars.collect() };
                 let value = (!record.exemplars.is_empty()).then(|| values::encode(NOTES_VERSION, &record));
                 Ok((keyed(KIND_EXEMPLARS, series.as_bytes()), value.transpose()?))
@@ -107,7 +108,11 @@ impl Note {
                 let series = labels(name)?;
                 let record: ExemplarsRecord = values::decode(&place, NOTES_VERSION, value)?;
                 let exemplars = record.exemplars.into_iter().map(|(bytes, timestamp, bits)| {
-                    Ok(Exemplar { labels: labels(&bytes)?, timestamp, value: f64::from_bits(bits) })
+                    Ok(Exemplar {
+                        labels: labels(&bytes)?,
+                        timestamp: crate::Timestamp::from_nanos(timestamp),
+                        value: f64::from_bits(bits),
+                    })
                 });
                 Some(Note::Exemplars(series, exemplars.collect::<Result<_>>()?))
             }
@@ -151,7 +156,8 @@ mod tests {
         let metadata =
             Metadata { kind: MetricType::Gauge, help: "How warm.".to_owned(), unit: "celsius".to_owned() };
         let labels = |value| Labels::from_pairs([("a", value)]).unwrap();
-        let exemplar = Exemplar { labels: labels("t"), timestamp: 7, value: -0.0 };
+        let exemplar =
+            Exemplar { labels: labels("t"), timestamp: crate::Timestamp::from_nanos(7), value: -0.0 };
         [Note::Metadata("temp".to_owned(), vec![metadata]), Note::Exemplars(labels("s"), vec![exemplar])]
     }
 

@@ -49,10 +49,16 @@ impl Side<'_, '_, '_> {
                 self.view.work.check()?;
             }
             let next = self.events.next()?;
-            self.next = next.map(|(timestamp, labels, text)| Event { labels, timestamp, text });
+            self.next = next.map(|(timestamp, labels, text)| Event {
+                labels,
+                timestamp: crate::Timestamp::from_nanos(timestamp),
+                text,
+            });
             let Some(event) = &self.next else { break };
-            let is_hidden =
-                self.hiding.iter().any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels));
+            let is_hidden = self
+                .hiding
+                .iter()
+                .any(|t| t.range.contains(event.timestamp.as_nanos()) && t.matches(&event.labels));
             if !is_hidden && meets_any(self.selectors, &event.labels) {
                 break;
             }
@@ -82,11 +88,14 @@ impl HeadSide {
                 looked += 1;
                 // Events up to `flushed` are in the store.
                 let is_seen = view.pin.flushed < *seq && *seq <= view.pin.seq;
-                if !is_seen || !range.contains(event.timestamp) || !meets_any(selectors, &event.labels) {
+                if !is_seen
+                    || !range.contains(event.timestamp.as_nanos())
+                    || !meets_any(selectors, &event.labels)
+                {
                     continue;
                 }
                 let mut later = view.catalogue.tombstones.iter().rev().take_while(|t| t.seq > *seq);
-                if later.any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels)) {
+                if later.any(|t| t.range.contains(event.timestamp.as_nanos()) && t.matches(&event.labels)) {
                     continue;
                 }
                 if places.len() == places.capacity() {
@@ -94,7 +103,7 @@ impl HeadSide {
                     taken.more(more * size_of::<Reverse<(Timestamp, u32, u32)>>())?;
                     places.reserve_exact(more);
                 }
-                places.push(Reverse((event.timestamp, number as u32, at as u32)));
+                places.push(Reverse((event.timestamp.as_nanos(), number as u32, at as u32)));
             }
         }
         Ok(HeadSide { segments, heap: places.into(), _taken: taken })
@@ -205,12 +214,13 @@ impl View<'_> {
         let mut instant: BTreeMap<Labels, String> = BTreeMap::new();
         loop {
             self.work.check()?;
-            let times = sides.iter().filter_map(|side| side.next.as_ref().map(|event| event.timestamp));
+            let times =
+                sides.iter().filter_map(|side| side.next.as_ref().map(|event| event.timestamp.as_nanos()));
             let Some(time) = times.chain(head.time(end)).min() else { return Ok(true) };
             let mut bytes = 0;
             // The one written later comes later, and replaces the other.
             for side in &mut *sides {
-                while let Some(event) = side.next.take_if(|event| event.timestamp == time) {
+                while let Some(event) = side.next.take_if(|event| event.timestamp.as_nanos() == time) {
                     bytes += event.memory_bytes() as usize;
                     taken.at_least(bytes)?;
                     instant.insert(event.labels, event.text);
@@ -223,7 +233,7 @@ impl View<'_> {
                 instant.insert(event.labels.clone(), event.text.clone());
             }
             while let Some((labels, text)) = instant.pop_first() {
-                if !visit(Event { labels, timestamp: time, text })? {
+                if !visit(Event { labels, timestamp: crate::Timestamp::from_nanos(time), text })? {
                     return Ok(false);
                 }
             }

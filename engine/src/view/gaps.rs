@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::model::{Layout, TierId, TimeRange, Timestamp};
+use crate::model::{Layout, TierId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generations::Aside;
 use crate::store::keys::Prefix;
@@ -20,10 +20,10 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
-    /// First instant of its partition, nanoseconds.
-    pub first: Timestamp,
-    /// Last instant of its partition, nanoseconds.
-    pub last: Timestamp,
+    /// First instant of its partition.
+    pub first: crate::Timestamp,
+    /// Last instant of its partition.
+    pub last: crate::Timestamp,
     /// The generation's number.
     pub generation: u64,
     /// The damage.
@@ -32,8 +32,7 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = |ns: Timestamp| ns.div_euclid(1_000_000_000);
-        let (first, last, generation) = (seconds(self.first), seconds(self.last), self.generation);
+        let (first, last, generation) = (self.first.as_secs(), self.last.as_secs(), self.generation);
         write!(
             f,
             "samples from {first} to {last} (Unix seconds) may be missing: generation {generation} is damaged and set \
@@ -47,6 +46,7 @@ impl Damage {
     fn of(aside: &Aside, layout: Layout) -> Self {
         let prefix = aside.generation.prefix;
         let (first, last) = layout.bounds(prefix.partition);
+        let (first, last) = (crate::Timestamp::from_nanos(first), crate::Timestamp::from_nanos(last));
         Damage { first, last, generation: prefix.generation, why: aside.why.clone() }
     }
 }
@@ -98,7 +98,9 @@ impl View<'_> {
     /// There is damage, and the view does not leave it out.
     pub(super) fn note_gaps(&self, catalogue: &Catalogue, range: TimeRange) -> Result<()> {
         let lost = self.gaps.lost.lock().clone();
-        let lost = lost.into_iter().filter(|(_, damage)| range.overlaps(damage.first, damage.last));
+        let lost = lost
+            .into_iter()
+            .filter(|(_, damage)| range.overlaps(damage.first.as_nanos(), damage.last.as_nanos()));
         for (prefix, damage) in catalogue.damage_in(range).chain(lost) {
             match &self.gaps.left_out {
                 Some(left_out) => drop(left_out.lock().insert(prefix, damage)),

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use barograph_engine::budget::Work;
 use barograph_engine::model::Expressions;
+use barograph_engine::model::timestamp::Timestamp;
 
 use crate::steps::Steps;
 pub(crate) mod pace;
@@ -42,7 +43,7 @@ struct PerStep {
 
 impl PerStep {
     fn of(request: &Request) -> Option<PerStep> {
-        let steps = Steps::of(request.times);
+        let steps = Steps::of(request.query_times());
         let wanted = request.per_step_stats && steps.count as u64 <= request.limits.samples_max;
         wanted.then(|| PerStep { steps, counts: (0..steps.count).map(|_| AtomicU64::new(0)).collect() })
     }
@@ -154,10 +155,10 @@ impl Budget {
     }
 
     /// Times, and samples read for each step; empty if the request did not ask for this.
-    pub fn samples_per_step(&self) -> Vec<(i64, u64)> {
+    pub fn samples_per_step(&self) -> Vec<(Timestamp, u64)> {
         let Some(per_step) = &self.per_step else { return Vec::new() };
         let counts = per_step.counts.iter().enumerate();
-        counts.map(|(i, count)| (per_step.steps.at(i), count.load(Relaxed))).collect()
+        counts.map(|(i, count)| (Timestamp::from_millis(per_step.steps.at(i)), count.load(Relaxed))).collect()
     }
 
     /// Fails if the query must stop. Called for every series and every few thousand samples.
@@ -194,7 +195,7 @@ impl Budget {
             samples_peak: self.usage.samples_peak(),
             bytes_peak: self.usage.bytes_peak(),
             series_total: self.usage.series(),
-            eval_ns: u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            eval_time: self.started.elapsed(),
         }
     }
 }
@@ -213,7 +214,7 @@ mod tests {
     use super::*;
 
     fn budget(limits: Limits) -> Budget {
-        Budget::new(&Request { limits, ..Request::instant("1", 0) })
+        Budget::new(&Request { limits, ..Request::instant_ms("1", 0) })
     }
 
     fn samples(samples: u64) -> Footprint {
@@ -232,8 +233,10 @@ mod tests {
 
     #[test]
     fn what_the_source_keeps_outlives_the_nodes() {
-        let request =
-            Request { limits: Limits { memory_max: 100, ..Limits::default() }, ..Request::instant("1", 0) };
+        let request = Request {
+            limits: Limits { memory_max: 100, ..Limits::default() },
+            ..Request::instant_ms("1", 0)
+        };
         let (b, source) = (Budget::new(&request), request.work());
         source.take(30).unwrap();
         b.hold(Footprint::bytes(50)).unwrap();
@@ -249,7 +252,7 @@ mod tests {
 
     #[test]
     fn cancel_and_deadline_end_it() {
-        let request = Request::instant("1", 0);
+        let request = Request::instant_ms("1", 0);
         let b = Budget::new(&request);
         b.check().unwrap();
         request.cancel.cancel();

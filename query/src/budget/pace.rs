@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_sort_is_stable_and_gives_its_memory_back() {
-        let budget = Budget::new(&Request::instant("1", 0));
+        let budget = Budget::new(&Request::instant_ms("1", 0));
         for count in [0, 1, RUN - 1, RUN, RUN + 1, 5 * RUN + 3] {
             let items: Vec<(usize, usize)> = (0..count).map(|n| (n * 7919 % 101, n)).collect();
             let mut expected = items.clone();

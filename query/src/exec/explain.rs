@@ -5,6 +5,8 @@
 //! has one series and otherwise at most as many as its input, and matching keeps the number of the "many" side. Steps
 //! without a value are not known in advance, so bytes are an upper bound.
 
+use std::time::Duration;
+
 use barograph_engine::model::TimeRange;
 
 use super::window::subquery;
@@ -31,7 +33,7 @@ const VALUE_NS: u64 = 4;
 
 /// Explains `plan` as `request` will run it.
 pub(crate) fn estimate(ctx: &Context<'_>, request: &Request, plan: &Node) -> Result<Explained, QueryError> {
-    Estimator { ctx, query: &request.query }.node(plan, Steps::of(request.times))
+    Estimator { ctx, query: &request.query }.node(plan, Steps::of(request.query_times()))
 }
 
 struct Estimator<'a> {
@@ -58,14 +60,14 @@ impl Estimator<'_> {
         for child in &children {
             estimated.chunks += child.estimated.chunks;
             estimated.samples += child.estimated.samples;
-            estimated.time_ns += child.estimated.time_ns;
+            estimated.time += child.estimated.time;
         }
         let is_selector = matches!(node.kind, Kind::Instant(_) | Kind::Range(_));
         if let Kind::Instant(selection) | Kind::Range(selection) = &node.kind {
             let found = self.selection(selection, steps)?;
             estimated =
                 Cost { series: found.series, chunks: found.chunks, samples: found.samples, ..estimated };
-            estimated.time_ns = found.chunks * CHUNK_NS + found.samples * SAMPLE_NS;
+            estimated.time = Duration::from_nanos(found.chunks * CHUNK_NS + found.samples * SAMPLE_NS);
         } else {
             estimated.series = series(node, &children);
         }
@@ -73,7 +75,8 @@ impl Estimator<'_> {
             let columns = if node.value_type() == ValueType::Scalar { 1 } else { estimated.series };
             let values = columns.saturating_mul(asked.count as u64);
             estimated.bytes = values.saturating_mul(8).saturating_add(estimated.series * SERIES_BYTES);
-            estimated.time_ns = estimated.time_ns.saturating_add(values.saturating_mul(VALUE_NS));
+            estimated.time =
+                estimated.time.saturating_add(Duration::from_nanos(values.saturating_mul(VALUE_NS)));
         }
         let parallel = match &node.kind {
             _ if is_selector => parallel::splits(self.ctx.budget.crew(), estimated.series),

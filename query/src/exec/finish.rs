@@ -1,5 +1,6 @@
 //! Turns the value of the root into the answer: drops names, merges series that became equal, and sorts matrices.
 
+use barograph_engine::model::timestamp::Timestamp;
 use barograph_engine::model::{Labels, Samples, TimeRange};
 
 use super::Evaluator;
@@ -26,9 +27,10 @@ pub(crate) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
         Kind::Subquery(subquery) => return inner_samples(ev, subquery, time_ms),
         _ => {}
     }
+    let timestamp = Timestamp::from_millis(time_ms);
     Ok(match ev.eval(root, Steps::single(time_ms))? {
-        Value::Scalar(values) => QueryValue::Scalar(time_ms, values[0]),
-        Value::Text(text) => QueryValue::String(time_ms, text),
+        Value::Scalar(values) => QueryValue::Scalar(timestamp, values[0]),
+        Value::Text(text) => QueryValue::String(timestamp, text),
         Value::Vector(vector) => {
             let budget = &ev.ctx.budget;
             let vector = drop_names(budget, vector)?;
@@ -37,7 +39,7 @@ pub(crate) fn instant(ev: &mut Evaluator<'_>, root: &Node, time_ms: i64) -> Resu
                     Point::Float(v) => SampleValue::Float(v),
                     Point::Histogram(h) => SampleValue::Histogram(h),
                 };
-                Some(VectorSample { labels: s.labels, timestamp_ms: time_ms, value })
+                Some(VectorSample { labels: s.labels, timestamp, value })
             };
             budget.hold(Footprint::bytes(vector.len() * size_of::<VectorSample>()))?;
             let mut samples = Vec::with_capacity(vector.len());
@@ -85,10 +87,12 @@ fn samples_held(samples: &[VectorSample]) -> Footprint {
 /// Memory of the result of a range query.
 fn matrix_held(matrix: &[MatrixSeries]) -> Footprint {
     let series = |s: &MatrixSeries| {
-        let floats = s.floats.capacity() * size_of::<(i64, f64)>();
-        let own =
-            Footprint { samples: s.floats.len() as u64, bytes: (floats + size_of::<MatrixSeries>()) as u64 };
-        let histograms = s.histograms.iter().map(|(_, h)| histogram_held(h));
+        let floats = s.floats_ms.capacity() * size_of::<(i64, f64)>();
+        let own = Footprint {
+            samples: s.floats_ms.len() as u64,
+            bytes: (floats + size_of::<MatrixSeries>()) as u64,
+        };
+        let histograms = s.histograms_ms.iter().map(|(_, h)| histogram_held(h));
         histograms.fold(own + labels_held(&s.labels), |a, b| a + b)
     };
     matrix.iter().map(series).fold(Footprint::default(), |a, b| a + b)
@@ -105,23 +109,23 @@ fn matrix_of(budget: &Budget, vector: Vector, steps: Steps) -> Result<Vec<Matrix
 }
 
 fn has_samples(series: &MatrixSeries) -> bool {
-    !series.floats.is_empty() || !series.histograms.is_empty()
+    !series.floats_ms.is_empty() || !series.histograms_ms.is_empty()
 }
 
 fn matrix_series(series: Series, steps: Steps) -> MatrixSeries {
     let mut out = MatrixSeries { labels: series.labels, ..MatrixSeries::default() };
     let floats = &series.points.floats;
     let present = floats.iter().filter(|v| !is_absent(**v)).count();
-    out.floats.reserve_exact(present);
+    out.floats_ms.reserve_exact(present);
     let timed = floats.iter().enumerate().map(|(i, &v)| (steps.at(i), v));
     if present == floats.len() {
         // The length is known, so the loop does not check the capacity.
-        out.floats.extend(timed);
+        out.floats_ms.extend(timed);
     } else {
-        out.floats.extend(timed.filter(|(_, v)| !is_absent(*v)));
+        out.floats_ms.extend(timed.filter(|(_, v)| !is_absent(*v)));
     }
     for (i, h) in series.points.histograms.into_iter().flatten().enumerate() {
-        out.histograms.extend(h.map(|h| (steps.at(i), h)));
+        out.histograms_ms.extend(h.map(|h| (steps.at(i), h)));
     }
     out
 }
@@ -182,7 +186,12 @@ fn whole_columns(labels: Labels, columns: &Columns) -> MatrixSeries {
     let ms = |ns: &i64| ns.div_euclid(NS_PER_MS);
     MatrixSeries {
         labels,
-        floats: columns.times.iter().map(ms).zip(columns.values.iter().copied()).collect(),
-        histograms: columns.histogram_times.iter().map(ms).zip(columns.histograms.iter().cloned()).collect(),
+        floats_ms: columns.times.iter().map(ms).zip(columns.values.iter().copied()).collect(),
+        histograms_ms: columns
+            .histogram_times
+            .iter()
+            .map(ms)
+            .zip(columns.histograms.iter().cloned())
+            .collect(),
     }
 }

@@ -18,6 +18,7 @@
 //! (`functions`, `histogram`).
 
 use barograph_engine::model::Labels;
+use barograph_engine::model::timestamp::Timestamp;
 
 use crate::annotations::Annotations;
 use crate::budget::Budget;
@@ -25,10 +26,10 @@ use crate::error::QueryError;
 use crate::explain::Explained;
 use crate::functions::ValueType;
 use crate::plan::{Kind, Node};
-use crate::request::{Request, Times};
+use crate::request::Request;
 use crate::series::{Points, Series, Value, Vector};
 use crate::source::SeriesSource;
-use crate::steps::Steps;
+use crate::steps::{QueryTimes, Steps};
 use crate::usage::Footprint;
 use crate::value::{QueryStats, QueryValue};
 
@@ -71,7 +72,7 @@ pub(crate) struct Outcome {
     /// The cost.
     pub stats: QueryStats,
     /// Samples read for each step, if the request asked for them.
-    pub samples_per_step: Vec<(i64, u64)>,
+    pub samples_per_step: Vec<(Timestamp, u64)>,
     /// The estimated and the actual cost of each node, if the request asked for them.
     pub explain: Option<Explained>,
 }
@@ -81,16 +82,16 @@ pub(crate) struct Outcome {
 /// # Errors
 /// Any of [`QueryError`] except parse errors.
 pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> Result<Outcome, QueryError> {
-    let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms };
-    let is_range = matches!(request.times, Times::Range { .. });
+    let QueryTimes { start_ms, end_ms, step_ms } = request.query_times();
+    let is_range = step_ms > 0;
+    let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms() };
     let mut explain = if request.explain { Some(explain::estimate(&ctx, request, plan)?) } else { None };
     let trace = request.explain.then(Trace::default);
     let mut ev = Evaluator { ctx: &ctx, annotations: Annotations::default(), is_range, trace };
-    let value = match request.times {
-        Times::Instant { time_ms } => finish::instant(&mut ev, plan, time_ms)?,
-        Times::Range { start_ms, end_ms, step_ms } => {
-            finish::range(&mut ev, plan, Steps::until(start_ms, end_ms, step_ms))?
-        }
+    let value = if is_range {
+        finish::range(&mut ev, plan, Steps::until(start_ms, end_ms, step_ms))?
+    } else {
+        finish::instant(&mut ev, plan, start_ms)?
     };
     if let (Some(explained), Some(trace)) = (&mut explain, &ev.trace) {
         trace.fill_in(plan, explained);
@@ -111,7 +112,7 @@ pub(crate) fn expect(
     request: &Request,
     plan: &Node,
 ) -> Result<Explained, QueryError> {
-    let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms };
+    let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms() };
     explain::estimate(&ctx, request, plan)
 }
 

@@ -58,14 +58,14 @@ fn column(response: &Response) -> BTreeMap<i64, u64> {
     match &response.value {
         QueryValue::Matrix(matrix) => {
             assert!(matrix.len() <= 1);
-            matrix.iter().flat_map(|s| &s.floats).map(|(t, v)| (*t, v.to_bits())).collect()
+            matrix.iter().flat_map(|s| &s.floats_ms).map(|(t, v)| (*t, v.to_bits())).collect()
         }
         QueryValue::Vector(vector) => {
             let bits = |v: &SampleValue| match v {
                 SampleValue::Float(v) => v.to_bits(),
                 SampleValue::Histogram(_) => panic!("no histograms here"),
             };
-            vector.iter().map(|s| (s.timestamp_ms, bits(&s.value))).collect()
+            vector.iter().map(|s| (s.timestamp.as_millis(), bits(&s.value))).collect()
         }
         other => panic!("{other:?}"),
     }
@@ -129,11 +129,11 @@ proptest! {
         let (start, end) = (-50_000, -50_000 + 24 * step_ms);
         for function in FUNCTIONS {
             let query = function.replace('W', &format!("{window_s}s"));
-            let range = execute(&source, &Request::range(query.as_str(), start, end, step_ms)).unwrap();
+            let range = execute(&source, &Request::range_ms(query.as_str(), start, end, step_ms)).unwrap();
             let mut single = BTreeMap::new();
             for i in 0..=24 {
                 let at = start + i * step_ms;
-                single.extend(column(&execute(&source, &Request::instant(query.as_str(), at)).unwrap()));
+                single.extend(column(&execute(&source, &Request::instant_ms(query.as_str(), at)).unwrap()));
             }
             prop_assert_eq!(column(&range), single, "{}", query);
         }
@@ -165,7 +165,7 @@ proptest! {
             for (name, expected) in expected {
                 let function = if matches!(name, "changes" | "resets") { name.to_owned() } else { format!("{name}_over_time") };
                 let query = format!("{function}(m_total[{window_ms}ms])");
-                let got = column(&execute(&source, &Request::instant(query.as_str(), at)).unwrap());
+                let got = column(&execute(&source, &Request::instant_ms(query.as_str(), at)).unwrap());
                 let wanted = (!inside.is_empty()).then_some((at, expected.to_bits()));
                 prop_assert_eq!(got, wanted.into_iter().collect::<BTreeMap<_, _>>(), "{}", query);
             }
@@ -198,7 +198,7 @@ fn the_number_of_cores_does_not_show() {
     ];
     let with_threads = |threads: usize| -> Vec<Response> {
         let crew = Crew::of(threads - 1);
-        let request = |q: &str| Request { crew: crew.clone(), ..Request::range(q, 0, 1_800_000, 2_000) };
+        let request = |q: &str| Request { crew: crew.clone(), ..Request::range_ms(q, 0, 1_800_000, 2_000) };
         queries.iter().map(|q| execute(&source, &request(q)).unwrap()).collect()
     };
     for (one, four) in with_threads(1).into_iter().zip(with_threads(4)) {
@@ -221,11 +221,11 @@ fn a_query_does_not_wait_for_the_pool_of_the_program() {
         });
     }
     begun.wait();
-    let request = Request::range("sum by (g) (rate(m_total[2m]))", 0, 1_800_000, 2_000);
+    let request = Request::range_ms("sum by (g) (rate(m_total[2m]))", 0, 1_800_000, 2_000);
     let answered = execute(&source, &request);
     // Work over series, over columns, and over the value of another expression.
     let others = ["max_over_time(m_total[5m:1m])", "sum by (g) (m_total * 2)", "quantile(0.9, m_total)"];
-    let others = others.map(|text| execute(&source, &Request::range(text, 0, 1_800_000, 60_000)));
+    let others = others.map(|text| execute(&source, &Request::range_ms(text, 0, 1_800_000, 60_000)));
     let cancelled = Request { cancel: Cancel::default(), ..request };
     cancelled.cancel.cancel();
     let stopped = execute(&source, &cancelled);
@@ -240,7 +240,7 @@ fn a_query_does_not_wait_for_the_pool_of_the_program() {
 fn limits_end_a_query() {
     let source = many_series();
     let ask = |change: fn(&mut Request)| {
-        let mut request = Request::range("sum(rate(m_total[5m]))", 0, 1_800_000, 15_000);
+        let mut request = Request::range_ms("sum(rate(m_total[5m]))", 0, 1_800_000, 15_000);
         change(&mut request);
         execute(&source, &request).unwrap_err()
     };
@@ -263,7 +263,7 @@ const ENDLESS: &str =
 
 /// The error with which the query ends when `stop` is called while it runs.
 fn ended_by(stop: impl FnOnce(&Request), timeout: Duration) -> QueryError {
-    let mut request = Request::instant(ENDLESS, 0);
+    let mut request = Request::instant_ms(ENDLESS, 0);
     request.limits.timeout = timeout;
     let (ends, ended) = std::sync::mpsc::channel();
     let running = request.clone();
@@ -297,12 +297,12 @@ fn times_at_the_ends_of_the_clock_do_no_harm() {
             "day_of_year()",
             "timestamp(m_total)",
         ] {
-            let _ = execute(&source, &Request::instant(query, time));
+            let _ = execute(&source, &Request::instant_ms(query, time));
         }
     }
-    let request = Request::range("vector(1)", i64::MIN, i64::MAX, 1);
+    let request = Request::range_ms("vector(1)", i64::MIN, i64::MAX, 1);
     assert!(matches!(execute(&source, &request), Err(QueryError::TooManySamples { .. })));
-    let request = Request::instant("sum_over_time(m_total[100y:1ms])", 0);
+    let request = Request::instant_ms("sum_over_time(m_total[100y:1ms])", 0);
     assert!(matches!(execute(&source, &request), Err(QueryError::TooManySamples { .. })));
 }
 
@@ -311,7 +311,7 @@ fn two_samples_within_a_millisecond_are_two() {
     let mut source = MemorySource::new();
     source.insert(&labels(0), 1_000 * NS, Value::Float(1.0), 0);
     source.insert(&labels(0), 1_000 * NS + 1, Value::Float(2.0), 0);
-    let at = |query: &str, time| column(&execute(&source, &Request::instant(query, time)).unwrap());
+    let at = |query: &str, time| column(&execute(&source, &Request::instant_ms(query, time)).unwrap());
     assert_eq!(at("m_total", 1_000), BTreeMap::from([(1_000, 1f64.to_bits())]));
     assert_eq!(at("m_total", 1_001), BTreeMap::from([(1_001, 2f64.to_bits())]));
     assert_eq!(at("count_over_time(m_total[1ms])", 1_001), BTreeMap::from([(1_001, 1f64.to_bits())]));
@@ -326,7 +326,7 @@ fn values_near_the_largest_float_have_a_sum() {
         source.insert(&labels, 1_000_000, Value::Float(value), 0);
     }
     for query in ["sum(m)", "sum(m + 0)", "2 * avg(m)"] {
-        let answer = execute(&source, &Request::instant(query, 1)).unwrap().value;
+        let answer = execute(&source, &Request::instant_ms(query, 1)).unwrap().value;
         let QueryValue::Vector(vector) = answer else { panic!("{answer:?}") };
         assert_eq!(vector[0].value, SampleValue::Float(f64::MAX - 7.733479453475439e307), "{query}");
     }

@@ -39,7 +39,7 @@ impl Mark {
             chunks: ctx.source.chunks_read().saturating_sub(self.chunks),
             samples: ctx.budget.usage().samples_decoded().saturating_sub(self.samples),
             bytes,
-            time_ns: u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            time: self.started.elapsed(),
         }
     }
 }

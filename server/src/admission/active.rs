@@ -175,11 +175,11 @@ impl Entry {
         }
         match self.described.times {
             None => {}
-            Some(Times::Instant { time_ms }) => value["time"] = seconds(time_ms),
-            Some(Times::Range { start_ms, end_ms, step_ms }) => {
-                value["start"] = seconds(start_ms);
-                value["end"] = seconds(end_ms);
-                value["step"] = seconds(step_ms);
+            Some(Times::Instant { time }) => value["time"] = seconds(time.as_millis()),
+            Some(Times::Range { start, end, step }) => {
+                value["start"] = seconds(start.as_millis());
+                value["end"] = seconds(end.as_millis());
+                value["step"] = seconds(step.as_millis() as i64);
             }
         }
         value
@@ -213,8 +213,14 @@ mod tests {
     #[tokio::test]
     async fn work_is_listed_until_it_is_done() {
         let work = Arc::new(ActiveWork::default());
-        let (cancel, range) =
-            (Cancel::default(), Times::Range { start_ms: 1500, end_ms: 3000, step_ms: 500 });
+        let (cancel, range) = (
+            Cancel::default(),
+            Times::Range {
+                start: barograph::Timestamp::from_millis(1500),
+                end: barograph::Timestamp::from_secs(3),
+                step: Duration::from_millis(500),
+            },
+        );
         let active = work.enter(described("up", Some(range)), Usage::default(), cancel.clone());
         let other = work.enter(described(&"é".repeat(3000), None), Usage::default(), Cancel::default());
         let listed = work.list(None);

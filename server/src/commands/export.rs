@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
 use anyhow::Context;
-use barograph::TimeRange;
 use barograph::budget::Work;
+use barograph::{TimeRange, Timestamp};
 
 use crate::api::{export, selectors};
 use crate::cli::ExportArgs;
@@ -38,8 +38,10 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
                 .iter()
                 .map(|text| selectors::parse(text).map_err(anyhow::Error::msg))
                 .collect::<anyhow::Result<Vec<_>>>()?;
-            let ns = |ms: i64| ms.saturating_mul(1_000_000);
-            let range = TimeRange::inclusive(start.map_or(i64::MIN, ns), end.map_or(i64::MAX, ns));
+            let range = TimeRange::from(
+                start.map_or(Timestamp::MIN, Timestamp::from_millis)
+                    ..=end.map_or(Timestamp::MAX, Timestamp::from_millis),
+            );
             let opened = Reader::open(dir, args.target.allow_damage)?;
             let reader = opened.database.reader(&Work::unbounded());
             export::write_all(&reader, &wanted, range, &mut Output { to: &mut output, piece: Vec::new() })?;

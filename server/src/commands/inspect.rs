@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use barograph::TimeRange;
+use barograph::{TimeRange, Timestamp};
 use serde_json::Value;
 
 use crate::api::prometheus::cardinality;
@@ -67,8 +67,10 @@ pub fn cardinality(args: &CardinalityArgs, reader: &mut Option<Reader>) -> anyho
         }
         return served(&args.target, &parameters);
     };
-    let ns = |ms: i64| ms.saturating_mul(1_000_000);
-    let range = TimeRange::inclusive(start.map_or(i64::MIN, ns), end.map_or(i64::MAX, ns));
+    let range = TimeRange::from(
+        start.map_or(Timestamp::MIN, Timestamp::from_millis)
+            ..=end.map_or(Timestamp::MAX, Timestamp::from_millis),
+    );
     let reader = reader.insert(Reader::open(dir, args.target.allow_damage)?);
     stored(&reader.database, range, args.top)
 }

@@ -1,9 +1,10 @@
 //! `barograph query`
 
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::bail;
-use barograph::{Request, Times};
+use barograph::{Request, Times, Timestamp};
 use serde_json::Value;
 
 use crate::api::call;
@@ -25,7 +26,7 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let body = match &args.target.data_dir {
         Some(dir) => {
             let reader = reader.insert(Reader::open(dir, args.target.allow_damage)?);
-            let mut request = Request::instant(args.query.clone(), 0);
+            let mut request = Request::instant(args.query.clone(), Timestamp::now());
             request.times = times;
             request.explain = args.explain;
             let response = reader.database.execute(&request)?;
@@ -80,12 +81,13 @@ fn ask(args: &QueryArgs, times: Times) -> anyhow::Result<Vec<u8>> {
         form.push(("explain", "true".to_owned()));
     }
     let path = match times {
-        Times::Instant { time_ms } => {
-            form.push(("time", seconds(time_ms)));
+        Times::Instant { time } => {
+            form.push(("time", seconds(time.as_millis())));
             "/api/v1/query"
         }
-        Times::Range { start_ms, end_ms, step_ms } => {
-            form.extend([("start", seconds(start_ms)), ("end", seconds(end_ms)), ("step", seconds(step_ms))]);
+        Times::Range { start, end, step } => {
+            let [start, end] = [start, end].map(|at| seconds(at.as_millis()));
+            form.extend([("start", start), ("end", end), ("step", seconds(step.as_millis() as i64))]);
             "/api/v1/query_range"
         }
     };
@@ -98,7 +100,7 @@ fn ask(args: &QueryArgs, times: Times) -> anyhow::Result<Vec<u8>> {
 
 fn times(args: &QueryArgs, now_ms: i64) -> anyhow::Result<Times> {
     let Some(start) = &args.start else {
-        return Ok(Times::Instant { time_ms: time_ms(&args.time, now_ms)? });
+        return Ok(Times::Instant { time: Timestamp::from_millis(time_ms(&args.time, now_ms)?) });
     };
     let start_ms = time_ms(start, now_ms)?;
     let end_ms = time_ms(args.end.as_deref().unwrap_or("now"), now_ms)?;
@@ -112,5 +114,6 @@ fn times(args: &QueryArgs, now_ms: i64) -> anyhow::Result<Times> {
     if step_ms == 0 {
         bail!("--step must be longer than 0");
     }
-    Ok(Times::Range { start_ms, end_ms, step_ms })
+    let (start, end) = (Timestamp::from_millis(start_ms), Timestamp::from_millis(end_ms));
+    Ok(Times::Range { start, end, step: Duration::from_millis(step_ms as u64) })
 }

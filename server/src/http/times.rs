@@ -4,7 +4,7 @@
 //! milliseconds, so both are rounded to milliseconds. Storage counts nanoseconds in 64 bits, so times between 1677-09-21
 //! and 2262-04-11 can be stored. A time outside this range is moved to its nearer end, since there are no samples beyond.
 
-use barograph::TimeRange;
+use barograph::{TimeRange, Timestamp};
 
 use crate::config::values;
 use crate::error::ApiError;
@@ -146,9 +146,9 @@ impl Params {
         let start = self.time("start")?.unwrap_or(-TIME_MAX_MS);
         let end = self.time("end")?.unwrap_or(TIME_MAX_MS);
         // The outermost milliseconds include everything that can be stored beyond them.
-        let last = if end == TIME_MAX_MS { i64::MAX } else { end * 1_000_000 };
-        let first = if start == -TIME_MAX_MS { i64::MIN } else { start * 1_000_000 };
-        Ok(TimeRange::inclusive(first, last))
+        let last = if end == TIME_MAX_MS { Timestamp::MAX } else { Timestamp::from_millis(end) };
+        let first = if start == -TIME_MAX_MS { Timestamp::MIN } else { Timestamp::from_millis(start) };
+        Ok((first..=last).into())
     }
 }
 
@@ -221,13 +221,19 @@ mod tests {
     fn ranges_include_both_ends() {
         let params = Params::urlencoded(b"start=1&end=2".to_vec()).unwrap();
         let range = params.range().unwrap();
-        assert!(range.contains(1_000_000_000) && range.contains(2_000_000_000));
-        assert!(!range.contains(999_999_999) && !range.contains(2_000_000_001));
+        assert!(
+            range.contains(Timestamp::from_nanos(1_000_000_000))
+                && range.contains(Timestamp::from_nanos(2_000_000_000))
+        );
+        assert!(
+            !range.contains(Timestamp::from_nanos(999_999_999))
+                && !range.contains(Timestamp::from_nanos(2_000_000_001))
+        );
         assert_eq!(Params::default().range().unwrap(), TimeRange::ALL);
         let backwards = Params::urlencoded(b"start=2&end=1".to_vec()).unwrap();
         assert!(backwards.range().is_err() && backwards.any_range().unwrap().is_empty());
         let instant = Params::urlencoded(b"start=2&end=2".to_vec()).unwrap();
-        assert!(instant.range().unwrap().contains(2_000_000_000));
+        assert!(instant.range().unwrap().contains(Timestamp::from_nanos(2_000_000_000)));
         let step = Params::urlencoded(b"step=0&other=-5".to_vec()).unwrap();
         assert!(step.positive_duration("step").is_err() && step.positive_duration("other").is_err());
     }

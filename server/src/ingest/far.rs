@@ -43,7 +43,7 @@ pub fn warn(
     };
     let Some(held_back) = throttle.pass() else { return };
     let sender = sender(first.body).map(|address| address.to_string());
-    let what = describe(first.timestamp, precision, clock::now_ns(), origin);
+    let what = describe(first.timestamp.as_nanos(), precision, clock::now_ns(), origin);
     tracing::warn!(held_back, lines = report.lines_far, ?origin, sender, "{what}");
 }
 

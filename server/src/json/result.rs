@@ -35,10 +35,10 @@ pub fn query_data<S: Sink>(sink: &mut S, value: &QueryValue) -> Result<(), S::Er
         out.extend_from_slice(b"\",\"result\":");
     })?;
     match value {
-        QueryValue::Scalar(ms, value) => sink.put(SCALAR_ROOM, |out| scalar(out, *ms, *value)),
-        QueryValue::String(ms, text) => sink.put(POINT_ROOM + text.len(), |out| {
+        QueryValue::Scalar(at, value) => sink.put(SCALAR_ROOM, |out| scalar(out, at.as_millis(), *value)),
+        QueryValue::String(at, text) => sink.put(POINT_ROOM + text.len(), |out| {
             out.push(b'[');
-            time(out, *ms);
+            time(out, at.as_millis());
             out.push(b',');
             string(out, text);
             out.push(b']');
@@ -72,18 +72,18 @@ fn vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
     match &sample.value {
         SampleValue::Float(value) => {
             out.extend_from_slice(b",\"value\":");
-            point(out, sample.timestamp_ms, *value);
+            point(out, sample.timestamp.as_millis(), *value);
         }
         SampleValue::Histogram(h) => {
             out.extend_from_slice(b",\"histogram\":");
-            histogram_point(out, sample.timestamp_ms, h);
+            histogram_point(out, sample.timestamp.as_millis(), h);
         }
     }
     out.push(b'}');
 }
 
 fn matrix_series<S: Sink>(sink: &mut S, series: &MatrixSeries, is_first: bool) -> Result<(), S::Error> {
-    let has_floats = !series.floats.is_empty() || series.histograms.is_empty();
+    let has_floats = !series.floats_ms.is_empty() || series.histograms_ms.is_empty();
     sink.put(labels_room(&series.labels), |out| {
         out.extend_from_slice(if is_first { b"{\"metric\":" } else { b",{\"metric\":" });
         labels(out, &series.labels);
@@ -91,7 +91,7 @@ fn matrix_series<S: Sink>(sink: &mut S, series: &MatrixSeries, is_first: bool) -
             out.extend_from_slice(b",\"values\":[");
         }
     })?;
-    for (i, points) in series.floats.chunks(POINTS_AT_ONCE).enumerate() {
+    for (i, points) in series.floats_ms.chunks(POINTS_AT_ONCE).enumerate() {
         sink.put(POINT_ROOM * points.len(), |out| {
             for (j, (ms, value)) in points.iter().enumerate() {
                 if i + j > 0 {
@@ -104,11 +104,11 @@ fn matrix_series<S: Sink>(sink: &mut S, series: &MatrixSeries, is_first: bool) -
     if has_floats {
         sink.put(1, |out| out.push(b']'))?;
     }
-    if !series.histograms.is_empty() {
+    if !series.histograms_ms.is_empty() {
         sink.put(POINT_ROOM, |out| out.extend_from_slice(b",\"histograms\":"))?;
         items(
             sink,
-            &series.histograms,
+            &series.histograms_ms,
             |(_, h)| histogram_room(h),
             |out, (ms, h)| histogram_point(out, *ms, h),
         )?;
@@ -177,7 +177,7 @@ mod tests {
     fn golden_results() {
         let vector = QueryValue::Vector(vec![VectorSample {
             labels: metric(&[("__name__", "up"), ("job", "a")]),
-            timestamp_ms: 1500,
+            timestamp: barograph::Timestamp::from_millis(1500),
             value: SampleValue::Float(1.0),
         }]);
         assert_eq!(
@@ -186,14 +186,17 @@ mod tests {
         );
         let matrix = QueryValue::Matrix(vec![MatrixSeries {
             labels: metric(&[]),
-            floats: vec![(0, 1.0), (1000, f64::NAN)],
-            histograms: Vec::new(),
+            floats_ms: vec![(0, 1.0), (1000, f64::NAN)],
+            histograms_ms: Vec::new(),
         }]);
         assert_eq!(
             data(&matrix),
             r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],[1,"NaN"]]}]"#
         );
-        assert_eq!(data(&QueryValue::Scalar(1000, 2.0)), r#"{"resultType":"scalar","result":[1,"2"]"#);
+        assert_eq!(
+            data(&QueryValue::Scalar(barograph::Timestamp::from_millis(1000), 2.0)),
+            r#"{"resultType":"scalar","result":[1,"2"]"#
+        );
         for (value, expected) in [
             (1e23, "100000000000000000000000"),
             (-1.5e21, "-1500000000000000000000"),
@@ -204,10 +207,13 @@ mod tests {
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
         ] {
-            let printed = data(&QueryValue::Scalar(1000, value));
+            let printed = data(&QueryValue::Scalar(barograph::Timestamp::from_millis(1000), value));
             assert_eq!(printed, format!(r#"{{"resultType":"scalar","result":[1,"{expected}"]"#));
         }
-        assert_eq!(data(&QueryValue::String(1000, "x".into())), r#"{"resultType":"string","result":[1,"x"]"#);
+        assert_eq!(
+            data(&QueryValue::String(barograph::Timestamp::from_secs(1), "x".into())),
+            r#"{"resultType":"string","result":[1,"x"]"#
+        );
         assert_eq!(data(&QueryValue::Vector(Vec::new())), r#"{"resultType":"vector","result":[]"#);
     }
 
@@ -238,7 +244,7 @@ mod tests {
         let h = two_sided(0.5, spans, [2.0, 0.0, 3.0], (1, 4.0));
         let sample = QueryValue::Vector(vec![VectorSample {
             labels: metric(&[]),
-            timestamp_ms: 0,
+            timestamp: barograph::Timestamp::from_millis(0),
             value: SampleValue::Histogram(Arc::new(h)),
         }]);
         assert_eq!(

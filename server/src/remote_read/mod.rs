@@ -25,8 +25,9 @@ pub mod sampled;
 pub mod streamed;
 pub mod xor;
 
+use barograph::internals::Samples;
 use barograph::internals::remote::wire;
-use barograph::{Histogram, Labels, Samples};
+use barograph::{Histogram, Labels};
 use std::sync::Arc;
 
 /// The value of a sample.

@@ -1,7 +1,7 @@
 //! Decodes a ReadRequest.
 
 use barograph::internals::remote::wire::{Fields, WireError};
-use barograph::{CompileError, Expressions, MatchOp, Matcher, TimeRange};
+use barograph::{CompileError, Expressions, MatchOp, Matcher, TimeRange, Timestamp};
 
 /// Maximum number of queries in a request, and of matchers in a query.
 const QUERIES_MAX: usize = 100;
@@ -150,7 +150,7 @@ fn query(fields: Fields<'_>, number: usize, expressions: &mut Expressions) -> Re
             _ => {}
         }
     }
-    let range = TimeRange::inclusive(start_ms.saturating_mul(1_000_000), end_ms.saturating_mul(1_000_000));
+    let range = TimeRange::from(Timestamp::from_millis(start_ms)..=Timestamp::from_millis(end_ms));
     Ok(Query { range, matchers })
 }
 
@@ -220,7 +220,7 @@ mod tests {
     fn queries_and_forms() {
         let found = read(&request(&[(0, b"__name__", b"up"), (3, b"job", b"a.*")], &[7, 1, 0])).unwrap();
         let query = &found[0];
-        assert_eq!(query.range, TimeRange::inclusive(1_000_000_000, 2_000_000_000));
+        assert_eq!(query.range, TimeRange::from(Timestamp::from_secs(1)..=Timestamp::from_secs(2)));
         assert_eq!(
             query.matchers,
             [Matcher::equal("__name__", "up"), Matcher::new("job", MatchOp::NotRegex, "a.*").unwrap()]

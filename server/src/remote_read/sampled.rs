@@ -1,7 +1,8 @@
 //! The response form with all samples in one message.
 
+use barograph::Labels;
+use barograph::internals::Samples;
 use barograph::internals::remote::{histogram, wire};
-use barograph::{Labels, Samples};
 
 use crate::remote_read::{Reading, put_labels, readings};
 

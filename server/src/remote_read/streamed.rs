@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use barograph::internals::Samples;
 use barograph::internals::remote::wire;
-use barograph::{Histogram, Labels, Samples};
+use barograph::{Histogram, Labels};
 
 use crate::json::Sink;
 use crate::remote_read::bits::crc32c;

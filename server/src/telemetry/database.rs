@@ -1,6 +1,6 @@
 //! The statistics of the database as metrics, in one table.
 
-use barograph::{Stats, TenantsReport};
+use barograph::{Stats, TenantsReport, Timestamp};
 
 use crate::telemetry::exposition::{Kind, Metric};
 
@@ -91,7 +91,7 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
         "barograph_db_scrub_finished_timestamp_seconds",
         "Time at which the last scrub ended; 0 before the first.",
         Kind::Gauge,
-        |s| s.scrub_finished.unwrap_or(0) as f64 / 1e9,
+        |s| s.scrub_finished.map_or(0.0, Timestamp::as_secs_f64),
     ),
     ("barograph_db_disk_full", "1 while writes are refused because the disk is full.", Kind::Gauge, |s| {
         f64::from(u8::from(s.disk_full))
@@ -155,8 +155,8 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     ),
 ];
 
-fn seconds(time: Option<i64>) -> f64 {
-    time.map_or(f64::NAN, |ns| ns as f64 / 1e9)
+fn seconds(time: Option<Timestamp>) -> f64 {
+    time.map_or(f64::NAN, Timestamp::as_secs_f64)
 }
 
 /// The memory of queries.

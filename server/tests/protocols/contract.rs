@@ -12,7 +12,7 @@ fn with_samples(samples: &[(&str, i64, f64)]) -> Server {
     let mut batch = Batch::new();
     for (name, ms, value) in samples {
         let labels = Labels::from_pairs([("__name__", *name)]).unwrap();
-        batch.push(&labels, ms * 1_000_000, Sample::Float(*value));
+        batch.push(&labels, barograph::Timestamp::from_millis(*ms), Sample::Float(*value));
     }
     database.append(&batch).unwrap();
     server

@@ -5,6 +5,7 @@
 //! bounds are, and every bucket that is not empty, sum and count are as floats. The reset
 //! hint counts only where the script writes it.
 
+use barograph_engine::Timestamp;
 use barograph_engine::model::{Histogram, Labels, is_stale};
 use barograph_query::{MatrixSeries, QueryValue, Response, SampleValue, VectorSample};
 
@@ -95,11 +96,11 @@ fn show_got(point: &Got<'_>) -> String {
 pub fn instant(expect: &Expectation, value: &QueryValue, time_ms: i64) -> Verdict {
     match (&expect.value, value) {
         (ExpectedValue::Scalar(want), QueryValue::Scalar(at, got)) => {
-            time_equal(*at, time_ms)?;
+            time_equal(at.as_millis(), time_ms)?;
             if floats_equal(*want, *got) { Ok(()) } else { Err(format!("expected {want:?}, got {got:?}")) }
         }
         (ExpectedValue::String(want), QueryValue::String(at, got)) => {
-            time_equal(*at, time_ms)?;
+            time_equal(at.as_millis(), time_ms)?;
             if want == got { Ok(()) } else { Err(format!("expected {want:?}, got {got:?}")) }
         }
         (ExpectedValue::Series(lines), QueryValue::Vector(got)) if expect.range_vector.is_none() => {
@@ -135,18 +136,22 @@ pub fn column(expect: &Expectation, value: &QueryValue, time_ms: i64) -> QueryVa
     let QueryValue::Matrix(series) = value else { return value.clone() };
     let mut elements = Vec::new();
     for one in series {
-        let float = one.floats.iter().filter(|(t, _)| *t == time_ms).map(|(_, v)| SampleValue::Float(*v));
-        let histogram = one.histograms.iter().filter(|(t, _)| *t == time_ms);
+        let float = one.floats_ms.iter().filter(|(t, _)| *t == time_ms).map(|(_, v)| SampleValue::Float(*v));
+        let histogram = one.histograms_ms.iter().filter(|(t, _)| *t == time_ms);
         let histogram = histogram.map(|(_, h)| SampleValue::Histogram(h.clone()));
         for value in float.chain(histogram) {
-            elements.push(VectorSample { labels: one.labels.clone(), timestamp_ms: time_ms, value });
+            elements.push(VectorSample {
+                labels: one.labels.clone(),
+                timestamp: Timestamp::from_millis(time_ms),
+                value,
+            });
         }
     }
     match (&expect.value, elements.as_slice()) {
         (ExpectedValue::Scalar(_), [VectorSample { labels, value: SampleValue::Float(value), .. }])
             if labels.is_empty() =>
         {
-            QueryValue::Scalar(time_ms, *value)
+            QueryValue::Scalar(Timestamp::from_millis(time_ms), *value)
         }
         _ => QueryValue::Vector(elements),
     }
@@ -168,7 +173,7 @@ fn time_equal(got: i64, want: i64) -> Verdict {
 fn vector(lines: &[SeriesLine], got: &[VectorSample], ordered: bool, time_ms: i64) -> Verdict {
     let mut elements = Vec::with_capacity(got.len());
     for sample in got {
-        time_equal(sample.timestamp_ms, time_ms).map_err(|e| format!("{}: {e}", sample.labels))?;
+        time_equal(sample.timestamp.as_millis(), time_ms).map_err(|e| format!("{}: {e}", sample.labels))?;
         let point = match &sample.value {
             SampleValue::Float(value) => Got::Float(*value),
             SampleValue::Histogram(histogram) => Got::Histogram(histogram),
@@ -231,8 +236,8 @@ fn matrix(lines: &[SeriesLine], got: &[MatrixSeries], start_ms: i64, step_ms: i6
 }
 
 fn points(line: &SeriesLine, series: &MatrixSeries, start_ms: i64, step_ms: i64) -> Verdict {
-    let mut got: Vec<(i64, Got<'_>)> = series.floats.iter().map(|(t, v)| (*t, Got::Float(*v))).collect();
-    got.extend(series.histograms.iter().map(|(t, h)| (*t, Got::Histogram(h))));
+    let mut got: Vec<(i64, Got<'_>)> = series.floats_ms.iter().map(|(t, v)| (*t, Got::Float(*v))).collect();
+    got.extend(series.histograms_ms.iter().map(|(t, h)| (*t, Got::Histogram(h))));
     got.sort_by_key(|(t, _)| *t);
     let mut found = got.into_iter().peekable();
     for (i, want) in line.points.iter().enumerate() {

@@ -14,7 +14,9 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use barograph_engine::Timestamp;
 use barograph_query::source::SeriesSource;
 use barograph_query::{QueryError, Request, Response, Times, execute};
 
@@ -29,7 +31,7 @@ use crate::storage::Storage;
 const SAMPLES_MAX: u64 = 10_000;
 
 /// Milliseconds around the evaluation time that the range way asks for.
-const AROUND_MS: i64 = 60_000;
+const AROUND: Duration = Duration::from_secs(60);
 
 /// Runs a parsed script, beginning with an empty storage.
 pub fn run(script: &Script, storage: &mut dyn Storage) -> FileReport {
@@ -124,13 +126,15 @@ fn ask(case: &Case, source: &dyn SeriesSource) -> Vec<String> {
         }
     };
     match case.times {
-        Times::Range { start_ms, step_ms, .. } => {
+        Times::Range { start, step, .. } => {
+            let (start_ms, step_ms) = (start.as_millis(), step.as_millis() as i64);
             let answer = query(source, &case.query, case.times);
             let value =
                 |response: &Response| compare::range(&case.expect, &response.value, start_ms, step_ms);
             note("range", judge(case, answer, Positions::Compared, value));
         }
-        Times::Instant { time_ms } => {
+        Times::Instant { time } => {
+            let time_ms = time.as_millis();
             let value = |response: &Response| compare::instant(&case.expect, &response.value, time_ms);
             let answer = query(source, &case.query, case.times);
             note("instant", judge(case, answer, Positions::Compared, value));
@@ -146,7 +150,7 @@ fn other_ways(case: &Case, source: &dyn SeriesSource, time_ms: i64, note: &mut d
     let Ok(Ok(expr)) = parsed else { return };
     if let Some(text) = pin::pinned(&case.query, &expr, time_ms) {
         for at in evaluation_times(time_ms) {
-            let answer = query(source, &text, Times::Instant { time_ms: at });
+            let answer = query(source, &text, Times::Instant { time: Timestamp::from_millis(at) });
             let value = |response: &Response| compare::instant(&case.expect, &response.value, at);
             note(&format!("{text} at {at} ms"), judge(case, answer, Positions::Ignored, value));
         }
@@ -157,8 +161,8 @@ fn other_ways(case: &Case, source: &dyn SeriesSource, time_ms: i64, note: &mut d
         || matches!(case.expect.value, ExpectedValue::String(_))
         || pin::asks_query(&expr);
     if !instant_only {
-        let times =
-            Times::Range { start_ms: time_ms - AROUND_MS, end_ms: time_ms + AROUND_MS, step_ms: AROUND_MS };
+        let time = Timestamp::from_millis(time_ms);
+        let times = Times::Range { start: time - AROUND, end: time + AROUND, step: AROUND };
         let verdict = match query(source, &case.query, times) {
             Ok(response) => {
                 let column = compare::column(&case.expect, &response.value, time_ms);
@@ -194,7 +198,7 @@ impl std::fmt::Display for NoAnswer {
 }
 
 fn query(source: &dyn SeriesSource, text: &str, times: Times) -> Result<Response, NoAnswer> {
-    let mut request = Request::instant(text, 0);
+    let mut request = Request::instant(text, Timestamp::UNIX_EPOCH);
     request.times = times;
     request.limits.samples_max = SAMPLES_MAX;
     match catch_unwind(AssertUnwindSafe(|| execute(source, &request))) {

@@ -2,7 +2,9 @@
 //! documentation holds the grammar.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use barograph_engine::Timestamp;
 use barograph_engine::model::{Labels, Matcher, TimeRange, Value};
 use barograph_query::Times;
 
@@ -188,15 +190,16 @@ fn evaluation(mut text: &str) -> Scanned<(Times, String)> {
     let times = match word(&mut text) {
         "instant" => {
             keyword(&mut text, "at")?;
-            Times::Instant { time_ms: milliseconds(word(&mut text))? }
+            Times::Instant { time: Timestamp::from_millis(milliseconds(word(&mut text))?) }
         }
         "range" => {
             keyword(&mut text, "from")?;
-            let start_ms = milliseconds(word(&mut text))?;
+            let start = Timestamp::from_millis(milliseconds(word(&mut text))?);
             keyword(&mut text, "to")?;
-            let end_ms = milliseconds(word(&mut text))?;
+            let end = Timestamp::from_millis(milliseconds(word(&mut text))?);
             keyword(&mut text, "step")?;
-            Times::Range { start_ms, end_ms, step_ms: milliseconds(word(&mut text))? }
+            let step = Duration::from_millis(milliseconds(word(&mut text))?.unsigned_abs());
+            Times::Range { start, end, step }
         }
         other => return Err(format!("expected \"instant\" or \"range\", found {other:?}")),
     };
@@ -330,8 +333,15 @@ eval instant at 1m \"x\"
         let cases: Vec<&Case> = script.cases().collect();
         assert_eq!(cases.iter().map(|c| c.line).collect::<Vec<_>>(), [15, 19, 22, 24, 26]);
         assert_eq!(cases[0].query, "up == bool 1");
-        assert_eq!(cases[0].times, Times::Instant { time_ms: 5_400_000 });
-        assert_eq!(cases[1].times, Times::Range { start_ms: 0, end_ms: 60_000, step_ms: 30_000 });
+        assert_eq!(cases[0].times, Times::Instant { time: Timestamp::from_secs(5_400) });
+        assert_eq!(
+            cases[1].times,
+            Times::Range {
+                start: Timestamp::UNIX_EPOCH,
+                end: Timestamp::from_secs(60),
+                step: Duration::from_secs(30)
+            }
+        );
         assert!(cases[2].expect.fail.is_some());
     }
 

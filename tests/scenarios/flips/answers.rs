@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher as _};
 
 use barograph::budget::Work;
-use barograph::{Database, QueryValue};
+use barograph::{Database, QueryValue, Timestamp};
 use barograph::{Histogram, Labels, Matcher, ResetHint, TimeRange};
 
 use super::base::{Base, NOW};
@@ -94,7 +94,7 @@ fn export(db: &Database) -> Result<Reply, String> {
         for (at, (time, value)) in columns.timestamps.iter().zip(&columns.values).enumerate() {
             let at = at as u32;
             let value = (value.to_bits(), exact.get(&at), histograms.get(&at));
-            found.push((series, *time, hash(value)));
+            found.push((series, time.as_nanos(), hash(value)));
         }
         true
     });
@@ -102,17 +102,18 @@ fn export(db: &Database) -> Result<Reply, String> {
 }
 
 fn query(db: &Database, text: &str) -> Result<Reply, String> {
-    let response = db.query(text, NOW).map_err(|error| error.to_string())?;
+    let response = db.query(text, Timestamp::from_nanos(NOW)).map_err(|error| error.to_string())?;
     let QueryValue::Matrix(matrix) = &response.value else { panic!("{:?}", response.value) };
     let mut found = Answer::new();
     for series in matrix {
         let labels = hash(series.labels.as_bytes());
-        found.extend(series.floats.iter().map(|(time, value)| (labels, *time, value.to_bits())));
+        found.extend(series.floats().map(|(time, value)| (labels, time.as_millis(), value.to_bits())));
         // The hint of a reset depends on whether the sample before it is there.
         let item = |histogram: &Histogram| {
             hash(format!("{:?}", Histogram { reset_hint: ResetHint::Unknown, ..histogram.clone() }))
         };
-        found.extend(series.histograms.iter().map(|(time, histogram)| (labels, *time, item(histogram))));
+        found
+            .extend(series.histograms().map(|(time, histogram)| (labels, time.as_millis(), item(histogram))));
     }
     Ok(reply(found, !response.warnings.is_empty()))
 }
@@ -120,8 +121,9 @@ fn query(db: &Database, text: &str) -> Result<Reply, String> {
 fn events(db: &Database) -> Result<Reply, String> {
     let events = db.reader(&Work::unbounded()).events(&everything(), TimeRange::ALL, usize::MAX);
     let events = events.map_err(|error| error.to_string())?;
-    let found =
-        events.iter().map(|event| (hash(event.labels.as_bytes()), event.timestamp, hash(&event.text)));
+    let found = events
+        .iter()
+        .map(|event| (hash(event.labels.as_bytes()), event.timestamp.as_nanos(), hash(&event.text)));
     Ok(reply(found.collect(), false))
 }
 
@@ -155,7 +157,8 @@ fn notes(db: &Database) -> Result<Reply, String> {
     let mut found: Answer = entries.map(|(family, entry)| (hash(family), 0, hash(entry))).collect();
     for (labels, exemplars) in db.exemplars(&everything(), TimeRange::ALL).expect("it is open") {
         let series = hash(labels.as_bytes());
-        found.extend(exemplars.iter().map(|one| (series, one.timestamp, hash(format!("{one:?}")))));
+        found
+            .extend(exemplars.iter().map(|one| (series, one.timestamp.as_nanos(), hash(format!("{one:?}")))));
     }
     // A database without series has no notes.
     found.push((0, 0, 0));

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use barograph::{Batch, Database, Durability, Options};
-use barograph::{Exemplar, Histogram, Labels, Matcher, Metadata, MetricType, Span, TimeRange, Value};
+use barograph::{Batch, Database, Durability, Options, Timestamp};
+use barograph::{Exemplar, Histogram, Labels, Matcher, Metadata, MetricType, Span, Value};
 
 use super::answers::{self, Answer, QUESTIONS};
 
@@ -121,16 +121,31 @@ fn batch(day: i64, round: i64) -> Batch {
     for (number, job) in ["a", "b", "c"].into_iter().enumerate() {
         for at in 0..4 {
             let value = (round * 100 + at * 10) as f64 + number as f64 / 8.0;
-            batch.push(&labels(job), day * DAY + at * 60 * SECOND, Value::Float(value));
+            batch.push(
+                &labels(job),
+                Timestamp::from_nanos(day * DAY + at * 60 * SECOND),
+                Value::Float(value),
+            );
         }
     }
-    batch.push(&labels("int"), day * DAY + SECOND, Value::Int((1 << 60) + round));
-    batch.push(&labels("histogram"), day * DAY + SECOND, histogram(10.0 + round as f64));
-    batch.push_event(&labels("event"), day * DAY + SECOND, &format!("deployed {round}"));
+    batch.push(&labels("int"), Timestamp::from_nanos(day * DAY + SECOND), Value::Int((1 << 60) + round));
+    batch.push(
+        &labels("histogram"),
+        Timestamp::from_nanos(day * DAY + SECOND),
+        histogram(10.0 + round as f64),
+    );
+    batch.push_event(
+        &labels("event"),
+        Timestamp::from_nanos(day * DAY + SECOND),
+        &format!("deployed {round}"),
+    );
     let help = format!("round {round}");
     batch.push_metadata("m", Metadata { kind: MetricType::Gauge, help, unit: String::new() });
     let trace = Labels::from_pairs([("trace_id", format!("{round}").as_str())]).expect("one label");
-    batch.push_exemplar(&labels("a"), Exemplar { labels: trace, timestamp: day * DAY + SECOND, value: 1.5 });
+    batch.push_exemplar(
+        &labels("a"),
+        Exemplar { labels: trace, timestamp: Timestamp::from_nanos(day * DAY + SECOND), value: 1.5 },
+    );
     batch
 }
 
@@ -152,12 +167,17 @@ pub fn small() -> Base {
     append(&db, 9, 3);
     append(&db, 2, 4);
     base.note(&db);
-    db.delete(&[Matcher::equal("job", "b")], TimeRange::inclusive(DAY, 3 * DAY)).expect("deleted");
+    db.delete(&[Matcher::equal("job", "b")], Timestamp::from_nanos(DAY)..=Timestamp::from_nanos(3 * DAY))
+        .expect("deleted");
     db.flush().expect("flushed");
     db.compact().expect("merged");
     append(&db, 9, 5);
     base.note(&db);
-    db.delete(&[Matcher::equal("job", "c")], TimeRange::inclusive(9 * DAY, 10 * DAY)).expect("deleted");
+    db.delete(
+        &[Matcher::equal("job", "c")],
+        Timestamp::from_nanos(9 * DAY)..=Timestamp::from_nanos(10 * DAY),
+    )
+    .expect("deleted");
     db.flush().expect("flushed");
     append(&db, 10, 6);
     base.note(&db);
@@ -166,8 +186,11 @@ pub fn small() -> Base {
     let db = open(base.path());
     append(&db, 10, 7);
     base.note(&db);
-    db.delete(&[Matcher::equal("job", "a")], TimeRange::inclusive(10 * DAY, 10 * DAY + 61 * SECOND))
-        .expect("deleted");
+    db.delete(
+        &[Matcher::equal("job", "a")],
+        Timestamp::from_nanos(10 * DAY)..=Timestamp::from_nanos(10 * DAY + 61 * SECOND),
+    )
+    .expect("deleted");
     append(&db, 11, 8);
     base.note(&db);
     drop(db);
@@ -195,7 +218,7 @@ pub fn large() -> Base {
                 let value = noise((day as u64 * SERIES + series) * SAMPLES as u64 + at as u64);
                 batch.push(
                     &labels(&format!("job{series}")),
-                    day * DAY + at * 300 * SECOND,
+                    Timestamp::from_nanos(day * DAY + at * 300 * SECOND),
                     Value::Float(value),
                 );
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use barograph::{Batch, Database, Options};
+use barograph::{Batch, Database, Options, Timestamp};
 use barograph::{Labels, Matcher, TimeRange, Value};
 
 use super::base::{directory, noise, options};
@@ -23,7 +23,7 @@ fn append(db: &Database, minute: i64, first: i64, count: i64) {
     for at in first..first + count {
         batch.push(
             &labels,
-            minute * MINUTE + at * 4_000_000,
+            Timestamp::from_nanos(minute * MINUTE + at * 4_000_000),
             Value::Float(noise((minute * SAMPLES + at) as u64)),
         );
     }
@@ -31,7 +31,8 @@ fn append(db: &Database, minute: i64, first: i64, count: i64) {
 }
 
 fn count(db: &Database, minute: i64) -> barograph::Result<usize> {
-    let (mut found, range) = (0, TimeRange::inclusive(minute * MINUTE, (minute + 1) * MINUTE - 1));
+    let (mut found, range) =
+        (0, Timestamp::from_nanos(minute * MINUTE)..Timestamp::from_nanos((minute + 1) * MINUTE));
     db.export(&[Matcher::equal("__name__", "m")], range, |columns| {
         found += columns.timestamps.len();
         true
@@ -60,7 +61,10 @@ fn a_table_with_a_damaged_block_is_left_as_it_is() {
     db.compact().expect("merged");
     assert_eq!(db.health().refuses_writes, None);
     let damage = db.damage(TimeRange::ALL);
-    assert_eq!(damage.iter().map(|damage| damage.first).collect::<Vec<_>>(), [(MINUTES - 1) * MINUTE]);
+    assert_eq!(
+        damage.iter().map(|damage| damage.first.as_nanos()).collect::<Vec<_>>(),
+        [(MINUTES - 1) * MINUTE]
+    );
     append(&db, 1, SAMPLES, 1);
     db.flush().expect("the store still accepts changes");
     db.compact().expect("merged");

@@ -77,7 +77,11 @@ mod tests {
         let mut piece = ResolvedBatch::default();
         for day in days {
             let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
-            piece.push_event(Event { labels, timestamp: day * DAY + 7, text: String::new() });
+            piece.push_event(Event {
+                labels,
+                timestamp: crate::Timestamp::from_nanos(day * DAY + 7),
+                text: String::new(),
+            });
         }
         piece
     }

@@ -101,7 +101,7 @@ impl Replay {
         let applied = match record.kind {
             KIND_SAMPLES => self.apply_samples(record.payload)?,
             KIND_EVENTS => RecordReader::new(record.payload).events(|event| {
-                self.newest = self.newest.max(event.timestamp);
+                self.newest = self.newest.max(event.timestamp.as_nanos());
                 self.head.add_sample_bytes(event.memory_bytes());
                 self.head.events.push(record.seq, event);
             }),

@@ -66,7 +66,7 @@ fn the_rest_answers_and_reads_of_its_time_say_so_or_are_refused() {
         let engine = open(dir.path(), &kv, false).unwrap();
         let damage = engine.health().damaged;
         assert_eq!((damage.len(), engine.stats().generations_aside), (1, 1));
-        assert_eq!(damage[0].first, YEAR_2024 + 60 * SECOND);
+        assert_eq!(damage[0].first.as_nanos(), YEAR_2024 + 60 * SECOND);
         assert!(engine.damage(minutes(2, 9)).is_empty());
 
         let view = engine.view();

@@ -139,12 +139,12 @@ fn one_event_of_many_is_found_with_little_memory() {
     let view = engine.view().with_work(&work);
     let selectors = [vec![Matcher::equal("job", "job0")]];
     let found = view.events(&selectors, TimeRange::ALL, 1).unwrap();
-    assert_eq!((found.len(), found[0].timestamp, &*found[0].text), (1, YEAR_2024, "newer"));
+    assert_eq!((found.len(), found[0].timestamp.as_nanos(), &*found[0].text), (1, YEAR_2024, "newer"));
     let peak = work.account().peak();
     assert!(peak < 80_000, "{peak} bytes for one of 2000 events of 1000 bytes");
     let mut times = Vec::new();
     view.each_event(&selectors, TimeRange::ALL, &mut |event| {
-        times.push((event.timestamp - YEAR_2024) / SECOND);
+        times.push((event.timestamp.as_nanos() - YEAR_2024) / SECOND);
         Ok(true)
     })
     .unwrap();

@@ -173,7 +173,10 @@ fn a_batch_of_any_size_fits_the_log() {
         batch.push(labels, 2, Value::Int(2));
         batch.push_event(&Labels::from_pairs([("__name__", "e")]).unwrap(), 1, &long);
         let trace = Labels::from_pairs([("trace_id", "t")]).unwrap();
-        batch.push_exemplar(labels, crate::model::Exemplar { labels: trace, timestamp: 1, value: 1.0 });
+        batch.push_exemplar(
+            labels,
+            crate::model::Exemplar { labels: trace, timestamp: crate::Timestamp::from_nanos(1), value: 1.0 },
+        );
     }
     let report = engine.append(&batch).unwrap();
     assert_eq!((report.samples, report.events, report.exemplars), (150, 75, 75));

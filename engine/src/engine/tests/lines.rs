@@ -35,7 +35,7 @@ fn a_time_far_from_the_clock_is_counted() {
     let write = |precision, lines: &str| {
         engine.write_lines(lines.as_bytes(), &LineOptions { precision, ..LineOptions::default() }).unwrap()
     };
-    let far = |timestamp| Some(FarLine { body: 0, timestamp });
+    let far = |timestamp| Some(FarLine { body: 0, timestamp: crate::Timestamp::from_nanos(timestamp) });
     for _ in 0..2 {
         // The second time all lines are of known series, which are read another way.
         for (time, expected) in [
@@ -74,14 +74,20 @@ fn bodies_are_read_one_by_one() {
         body(b""),
         body(b"a value=3 17040672000000000"),
         body(b"03\n# a comment\na value=4"),
-        LineBody { bytes: b"a value=5\nc value=6", default_timestamp: Some(YEAR_2024 + 5) },
+        LineBody {
+            bytes: b"a value=5\nc value=6",
+            default_timestamp: Some(crate::Timestamp::from_nanos(YEAR_2024 + 5)),
+        },
     ];
     let report = engine.write_line_bodies(bodies, &LineOptions::default()).unwrap();
     let errors: Vec<_> =
         report.error_bodies.iter().zip(&report.errors).map(|(body, e)| (*body, e.line)).collect();
     assert_eq!(errors, [(0, 2), (1, 1), (4, 1)], "{:?}", report.errors);
     assert_eq!((report.lines_total, report.lines_bad, report.samples, report.events), (9, 3, 6, 0));
-    assert_eq!(report.first_far, Some(FarLine { body: 3, timestamp: 17_040_672_000_000_000 }));
+    assert_eq!(
+        report.first_far,
+        Some(FarLine { body: 3, timestamp: crate::Timestamp::from_nanos(17_040_672_000_000_000) })
+    );
     let expected = [17_040_672_000_000_000, YEAR_2024, YEAR_2024 + 1, YEAR_2024 + 2, YEAR_2024 + 5];
     assert_eq!(
         samples(&engine, "a"),

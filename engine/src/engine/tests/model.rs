@@ -315,7 +315,8 @@ impl Harness {
         let first = view.events(&[any.to_vec()], TimeRange::ALL, 3).unwrap();
         let events = view.events(&[any.to_vec()], TimeRange::ALL, usize::MAX).unwrap();
         assert_eq!(first, events[..events.len().min(3)], "after {after:?}");
-        let events: BTreeMap<_, _> = events.into_iter().map(|e| ((e.timestamp, e.labels), e.text)).collect();
+        let events: BTreeMap<_, _> =
+            events.into_iter().map(|e| ((e.timestamp.as_nanos(), e.labels), e.text)).collect();
         assert_eq!(events, self.events, "events after {after:?}");
         self.notes.check(self.engine(), after);
     }

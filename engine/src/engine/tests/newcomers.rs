@@ -96,7 +96,10 @@ fn what_is_refused_leaves_no_series_behind() {
     let mut batch = Batch::new();
     batch.push(&new(5), 1, Value::Float(1.0));
     let long = Labels::from_pairs([("trace_id", &*"x".repeat(200))]).unwrap();
-    batch.push_exemplar(&new(5), Exemplar { labels: long, timestamp: 1, value: 1.0 });
+    batch.push_exemplar(
+        &new(5),
+        Exemplar { labels: long, timestamp: crate::Timestamp::from_nanos(1), value: 1.0 },
+    );
     assert!(engine.append(&batch).is_err());
     assert_eq!(seen(&engine), before, "an exemplar that is too long");
 

@@ -11,7 +11,11 @@ pub(super) struct Model {
 }
 
 fn exemplar(at: i64, trace: &str) -> Exemplar {
-    Exemplar { labels: Labels::from_pairs([("trace_id", trace)]).unwrap(), timestamp: at, value: at as f64 }
+    Exemplar {
+        labels: Labels::from_pairs([("trace_id", trace)]).unwrap(),
+        timestamp: crate::Timestamp::from_nanos(at),
+        value: at as f64,
+    }
 }
 
 fn counter(help: &str) -> Metadata {

@@ -158,7 +158,7 @@ fn a_merge_holds_the_events_of_one_instant_or_a_part_of_them() {
         let stats = engine.stats();
         assert_eq!((stats.generations, engine.verify().unwrap().is_clean()), (2, true));
         let found = engine.view().events(&[vec![]], TimeRange::ALL, usize::MAX).unwrap();
-        assert!(found.into_iter().map(|e| ((e.timestamp, e.labels), e.text)).eq(model));
+        assert!(found.into_iter().map(|e| ((e.timestamp.as_nanos(), e.labels), e.text)).eq(model));
         let held = stats.merge_event_bytes_peak;
         assert!((1024..=held_max).contains(&held), "{held} bytes of {EVENTS} events of a KiB");
     }

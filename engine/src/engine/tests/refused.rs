@@ -40,7 +40,10 @@ fn batch(i: usize) -> Batch {
     let help = format!("batch {i}");
     batch.push_metadata(&format!("own_{i}"), Metadata { kind: MetricType::Gauge, help, unit: String::new() });
     let labels = Labels::from_pairs([("trace_id", &*i.to_string())]).unwrap();
-    batch.push_exemplar(&own(i), Exemplar { labels, timestamp: at, value: i as f64 });
+    batch.push_exemplar(
+        &own(i),
+        Exemplar { labels, timestamp: crate::Timestamp::from_nanos(at), value: i as f64 },
+    );
     batch
 }
 

@@ -311,7 +311,7 @@ fn version_two_brings_exemplars_and_metadata() {
     let entry = &metadata[0].1[0];
     assert_eq!((entry.kind, &*entry.help, &*entry.unit), (MetricType::Histogram, "Sizes.", "bytes"));
     let found = engine.exemplars(&[vec![Matcher::equal("job", "a")]], TimeRange::ALL).unwrap();
-    assert_eq!((found[0].1[0].value, found[0].1[0].timestamp), (0.25, NOW - 3_000_000));
+    assert_eq!((found[0].1[0].value, found[0].1[0].timestamp.as_nanos()), (0.25, NOW - 3_000_000));
 }
 
 #[test]

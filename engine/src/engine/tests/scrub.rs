@@ -64,7 +64,7 @@ fn a_planted_flip_is_found_in_one_pass() {
     assert_eq!((report.generations, report.samples), (DAYS as u64, (DAYS * SAMPLES) as u64));
     let stats = engine.stats();
     assert_eq!((stats.scrub_passes, stats.scrub_problems), (1, 0));
-    assert_eq!(stats.scrub_finished, Some(YEAR_2024 + (DAYS + 1) * DAY));
+    assert_eq!(stats.scrub_finished, Some(crate::Timestamp::from_nanos(YEAR_2024 + (DAYS + 1) * DAY)));
     assert!(stats.scrub_bytes > stats.stored_chunk_bytes, "{stats:?}");
     // Records of series and events rely on the checksum of their table, which a store in memory does not have.
     let keys =

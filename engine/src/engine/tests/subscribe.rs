@@ -31,8 +31,8 @@ fn job(series: u8) -> [Matcher; 1] {
 fn received(subscription: &Subscription) -> Vec<i64> {
     let second = |timestamp: Timestamp| timestamp / SECOND;
     let next = || match subscription.try_recv() {
-        Ok(Update::Sample { timestamp, .. }) => Some(second(timestamp)),
-        Ok(Update::Event(event)) => Some(second(event.timestamp)),
+        Ok(Update::Sample { timestamp, .. }) => Some(second(timestamp.as_nanos())),
+        Ok(Update::Event(event)) => Some(second(event.timestamp.as_nanos())),
         Ok(Update::Lagged(count)) => Some(-(count as i64)),
         Err(_) => None,
     };
@@ -54,11 +54,15 @@ fn samples_and_events_of_the_series_that_match_come_in_order() {
     assert_eq!(received(&all), [5, 3, 4, 6, 7, 8]);
     let sample = |second: i64, start_timestamp| Update::Sample {
         labels: labels(0),
-        timestamp: second * SECOND,
-        start_timestamp,
+        timestamp: crate::Timestamp::from_nanos(second * SECOND),
+        start_timestamp: Some(start_timestamp).filter(|at| *at != 0).map(crate::Timestamp::from_nanos),
         value: Value::Int(second),
     };
-    let event = crate::Event { labels: labels(0), timestamp: 7 * SECOND, text: "restarted".to_owned() };
+    let event = crate::Event {
+        labels: labels(0),
+        timestamp: crate::Timestamp::from_nanos(7 * SECOND),
+        text: "restarted".to_owned(),
+    };
     let expected = [sample(5, 0), sample(3, 0), sample(6, 2 * SECOND), Update::Event(event)];
     for update in expected {
         assert_eq!(one.recv(), Ok(update));
@@ -88,7 +92,12 @@ fn only_what_is_durable_is_handed_on() {
 #[test]
 fn a_full_buffer_loses_the_oldest_and_says_how_many() {
     let engine = in_memory();
-    let one = Update::Sample { labels: labels(0), timestamp: 0, start_timestamp: 0, value: Value::Int(0) };
+    let one = Update::Sample {
+        labels: labels(0),
+        timestamp: crate::Timestamp::from_nanos(0),
+        start_timestamp: None,
+        value: Value::Int(0),
+    };
     let room = 2 * size_of::<Update>() + labels(0).memory_bytes();
     let ten = engine.subscribe(&[], 10 * room).unwrap();
     let none = engine.subscribe(&[], room - 1).unwrap();
@@ -227,6 +236,7 @@ fn of_many_writers_nothing_is_missing_and_all_is_visible() {
             let view = engine.view();
             let found = view.select(&matchers, TimeRange::ALL, 9).unwrap();
             let run = view.read(&found[0], TimeRange::ALL).unwrap();
+            let timestamp = timestamp.as_nanos();
             assert!(run.timestamps.last() >= Some(&timestamp), "it was received before it was visible");
             assert_eq!(timestamp, last.get(&labels).copied().unwrap_or(0) + SECOND);
             last.insert(labels, timestamp);

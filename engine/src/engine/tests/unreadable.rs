@@ -52,7 +52,7 @@ impl Harness {
     pub(super) fn aside(&self) -> Vec<i64> {
         let damaged = self.engine.health().damaged;
         assert_eq!(self.engine.stats().generations_aside, damaged.len() as u64);
-        damaged.iter().map(|damage| (damage.first - YEAR_2024) / SECOND / 60).collect()
+        damaged.iter().map(|damage| (damage.first.as_nanos() - YEAR_2024) / SECOND / 60).collect()
     }
 }
 

@@ -112,7 +112,8 @@ impl Scrub {
     pub fn add_to(&self, stats: &mut Stats) {
         stats.scrub_bytes = self.bytes.load(Relaxed);
         stats.scrub_passes = self.passes.load(Relaxed);
-        stats.scrub_finished = Some(self.finished.load(Relaxed)).filter(|&at| at != 0);
+        stats.scrub_finished =
+            Some(self.finished.load(Relaxed)).filter(|&at| at != 0).map(crate::Timestamp::from_nanos);
         // Not added up: a pass finds the problems of the last one again.
         stats.scrub_problems = self.problems.iter().map(|problems| problems.load(Relaxed)).max().unwrap_or(0);
     }

@@ -83,10 +83,10 @@ impl Shared {
             resolved.push(series, *timestamp, *start_timestamp, value.clone());
         }
         for event in &batch.events {
-            check_sample(&event.labels, event.timestamp, &Value::Float(0.0))?;
+            check_sample(&event.labels, event.timestamp.as_nanos(), &Value::Float(0.0))?;
             admission.check_labels(&event.labels)?;
             check_event(&event.labels, &event.text)?;
-            if event.timestamp <= horizon {
+            if event.timestamp.as_nanos() <= horizon {
                 report.too_old += 1;
                 continue;
             }

@@ -26,9 +26,9 @@ use crate::{Error, ErrorKind, Result};
 pub struct LineOptions {
     /// Unit of the timestamps. Default nanoseconds.
     pub precision: Precision,
-    /// Time of lines that give none, nanoseconds. Default: the clock's, once for a call. For a retention such lines count
+    /// Time of lines that give none. Default: the clock's, once for a call. For a retention such lines count
     /// as stamped by the clock, whatever is given here.
-    pub default_timestamp: Option<Timestamp>,
+    pub default_timestamp: Option<crate::Timestamp>,
     /// Labels added to every series, unless a line has a tag of that name. Default none.
     pub extra_labels: Vec<(String, String)>,
     /// The tenant of the lines: every series gets its label, and a line of another tenant is refused. Default none.
@@ -74,7 +74,7 @@ pub struct LineBody<'b> {
     /// Whole lines; the last one may lack its line feed.
     pub bytes: &'b [u8],
     /// Time of its lines that give none; `None`: what the options say.
-    pub default_timestamp: Option<Timestamp>,
+    pub default_timestamp: Option<crate::Timestamp>,
 }
 
 /// What became of the lines.
@@ -107,8 +107,8 @@ pub struct LineReport {
 pub struct FarLine {
     /// The body that it is in, from 0.
     pub body: usize,
-    /// Its time, nanoseconds.
-    pub timestamp: Timestamp,
+    /// Its time.
+    pub timestamp: crate::Timestamp,
 }
 
 impl LineReport {
@@ -129,7 +129,7 @@ impl LineReport {
     #[cold]
     fn stored_far(&mut self, body: usize, timestamp: Timestamp) {
         self.lines_far += 1;
-        self.first_far.get_or_insert(FarLine { body, timestamp });
+        self.first_far.get_or_insert(FarLine { body, timestamp: crate::Timestamp::from_nanos(timestamp) });
     }
 }
 
@@ -186,7 +186,8 @@ impl Engine {
             failed: None,
         };
         let lines_of = |body: LineBody<'b>| {
-            let default = body.default_timestamp.or(options.default_timestamp).unwrap_or(now);
+            let default =
+                body.default_timestamp.or(options.default_timestamp).map_or(now, crate::Timestamp::as_nanos);
             (default, Lines::new(body.bytes, options.precision, limits))
         };
         let stored = writer.add_bodies(bodies.into_iter().map(lines_of));
@@ -563,7 +564,11 @@ impl LineWriter<'_> {
         let mut events = Vec::new();
         for (key, value) in line.fields() {
             if let FieldValue::Text(text) = value {
-                events.push(Event { labels: self.labels(line, key)?, timestamp, text: text.into_owned() });
+                events.push(Event {
+                    labels: self.labels(line, key)?,
+                    timestamp: crate::Timestamp::from_nanos(timestamp),
+                    text: text.into_owned(),
+                });
             }
         }
         Ok(events)

@@ -450,7 +450,7 @@ impl RemoteWriter<'_> {
         labels: crate::model::Labels,
     ) -> std::result::Result<(), RemoteReason> {
         let timestamp = self.time(timestamp_ms)?;
-        let exemplar = Exemplar { labels, timestamp, value };
+        let exemplar = Exemplar { labels, timestamp: crate::Timestamp::from_nanos(timestamp), value };
         self.shared
             .admission
             .note_exemplar(&mut self.resolved, &place.head.labels, exemplar, self.horizon)

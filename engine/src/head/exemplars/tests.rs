@@ -11,7 +11,11 @@ fn series(job: u8) -> Labels {
 }
 
 fn exemplar(timestamp: i64, trace: &str) -> Exemplar {
-    Exemplar { labels: Labels::from_pairs([("trace", trace)]).unwrap(), timestamp, value: timestamp as f64 }
+    Exemplar {
+        labels: Labels::from_pairs([("trace", trace)]).unwrap(),
+        timestamp: crate::Timestamp::from_nanos(timestamp),
+        value: timestamp as f64,
+    }
 }
 
 fn everything() -> Vec<Vec<Matcher>> {
@@ -23,7 +27,7 @@ fn select(kept: &HeadExemplars, range: TimeRange) -> Vec<SeriesExemplars> {
 }
 
 fn times(found: &[SeriesExemplars]) -> Vec<Vec<i64>> {
-    found.iter().map(|(_, list)| list.iter().map(|e| e.timestamp).collect()).collect()
+    found.iter().map(|(_, list)| list.iter().map(|e| e.timestamp.as_nanos()).collect()).collect()
 }
 
 #[test]

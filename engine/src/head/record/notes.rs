@@ -20,7 +20,7 @@ pub fn encode_exemplars(exemplars: &[(Labels, Exemplar)], out: &mut Vec<u8>) {
     varint::write(out, exemplars.len() as u64);
     for (series, exemplar) in exemplars {
         push_bytes(out, series.as_bytes());
-        out.extend_from_slice(&exemplar.timestamp.to_le_bytes());
+        out.extend_from_slice(&exemplar.timestamp.as_nanos().to_le_bytes());
         out.extend_from_slice(&exemplar.value.to_bits().to_le_bytes());
         push_bytes(out, exemplar.labels.as_bytes());
     }
@@ -68,7 +68,7 @@ impl RecordReader<'_> {
             let timestamp = i64::from_le_bytes(self.word()?);
             let value = f64::from_bits(u64::from_le_bytes(self.word()?));
             let labels = Labels::from_bytes(self.text()?).ok()?;
-            visit(series, Exemplar { labels, timestamp, value });
+            visit(series, Exemplar { labels, timestamp: crate::Timestamp::from_nanos(timestamp), value });
         }
         self.is_at_end().then_some(())
     }
@@ -91,7 +91,8 @@ mod tests {
         encode_metadata(&[("up".to_owned(), metadata)], &mut bytes);
         assert_eq!(bytes, b"\x01\x02up\x01\x05Good.\x01s");
 
-        let exemplar = Exemplar { labels: labels("t", "a"), timestamp: 258, value: 0.5 };
+        let exemplar =
+            Exemplar { labels: labels("t", "a"), timestamp: crate::Timestamp::from_nanos(258), value: 0.5 };
         let mut bytes = Vec::new();
         encode_exemplars(&[(labels("j", "x"), exemplar)], &mut bytes);
         assert_eq!(bytes, b"\x01\x04\x01j\x01x\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0\xe0\x3f\x04\x01t\x01a");
@@ -131,7 +132,7 @@ mod tests {
                 .iter()
                 .map(|(job, timestamp, bits, trace)| {
                     let exemplar = Exemplar {
-                        labels: labels("trace", trace), timestamp: *timestamp, value: f64::from_bits(*bits),
+                        labels: labels("trace", trace), timestamp: crate::Timestamp::from_nanos(*timestamp), value: f64::from_bits(*bits),
                     };
                     (labels("job", job), exemplar)
                 })

@@ -20,7 +20,9 @@ fn counters() -> impl Strategy<Value = Vec<(i64, f64, Option<i64>)>> {
 }
 
 fn instant(source: &MemorySource, query: &str, at: i64) -> Option<f64> {
-    column(&execute(source, &Request::instant(query, at)).unwrap()).get(&at).map(|bits| f64::from_bits(*bits))
+    column(&execute(source, &Request::instant_ms(query, at)).unwrap())
+        .get(&at)
+        .map(|bits| f64::from_bits(*bits))
 }
 
 fn same(a: Option<f64>, b: Option<f64>) -> bool {
@@ -136,7 +138,7 @@ proptest! {
         let end = 600_000 / step_ms * step_ms;
         let start = end - (count - 1) * step_ms;
         let plain = |query: &str| {
-            column(&execute(&source, &Request::range(query, start, end, step_ms)).unwrap())
+            column(&execute(&source, &Request::range_ms(query, start, end, step_ms)).unwrap())
         };
         for (whole, windowed) in [
             ("range_avg(m_total)", "avg_over_time(m_total[W])"),
@@ -185,7 +187,7 @@ fn extensions_give_the_same_on_any_number_of_cores() {
         ["topk_avg by (g) (2, m_total)", "range_zscore(m_total)", "running_avg(rate_pure(m_total[1m]))"];
     let with_threads = |threads: usize| -> Vec<QueryValue> {
         let crew = Crew::of(threads - 1);
-        let request = |q: &str| Request { crew: crew.clone(), ..Request::range(q, 0, 1_800_000, 5_000) };
+        let request = |q: &str| Request { crew: crew.clone(), ..Request::range_ms(q, 0, 1_800_000, 5_000) };
         queries.iter().map(|q| execute(&source, &request(q)).unwrap().value).collect()
     };
     assert_eq!(with_threads(1), with_threads(4));
@@ -194,11 +196,13 @@ fn extensions_give_the_same_on_any_number_of_cores() {
 #[test]
 fn a_ranking_of_whole_series_shows_k_lines() {
     let source = many_series();
-    let lines =
-        |query: &str| match execute(&source, &Request::range(query, 0, 1_800_000, 15_000)).unwrap().value {
-            QueryValue::Matrix(matrix) => matrix.len(),
-            other => panic!("{other:?}"),
-        };
+    let lines = |query: &str| match execute(&source, &Request::range_ms(query, 0, 1_800_000, 15_000))
+        .unwrap()
+        .value
+    {
+        QueryValue::Matrix(matrix) => matrix.len(),
+        other => panic!("{other:?}"),
+    };
     assert_eq!(lines("topk_max(5, m_total)"), 5);
     assert_eq!(lines("bottomk_median by (g) (2, m_total)"), 14);
     assert!(lines("topk(5, m_total)") > 5);
@@ -214,7 +218,7 @@ fn limits_end_extensions_too() {
         "increase_pure(m_total[5m])",
     ] {
         let ask = |change: fn(&mut Request)| {
-            let mut request = Request::range(query, 0, 1_800_000, 15_000);
+            let mut request = Request::range_ms(query, 0, 1_800_000, 15_000);
             change(&mut request);
             execute(&source, &request).unwrap_err()
         };
@@ -228,7 +232,7 @@ fn limits_end_extensions_too() {
     let mut source = MemorySource::new();
     let h = Histogram { positive_buckets: vec![1.0; 1000], ..Histogram::default() };
     source.insert(&labels(0), 0, Value::Histogram(std::sync::Arc::new(h)), 0);
-    let mut request = Request::range("keep_last_value(m_total)", 0, 3_600_000_000, 3_600_000);
+    let mut request = Request::range_ms("keep_last_value(m_total)", 0, 3_600_000_000, 3_600_000);
     request.limits.samples_max = 100_000;
     assert!(matches!(execute(&source, &request), Err(QueryError::TooManySamples { .. })));
 }

@@ -19,7 +19,7 @@ fn source() -> MemorySource {
 
 /// The peak memory of a query, and its result.
 fn peak(source: &MemorySource, query: &str) -> (u64, Request) {
-    let request = Request::instant(query, 1);
+    let request = Request::instant_ms(query, 1);
     execute(source, &request).unwrap_or_else(|error| panic!("{query}: {error}"));
     (request.usage.bytes_peak(), request)
 }
@@ -36,7 +36,7 @@ fn groups_and_signatures_are_counted_before_they_are_made() {
     ] {
         let ((few, _), (peak, request)) = (peak(&source, few), peak(&source, many));
         assert!(peak >= few + least * SERIES, "{many}: {peak} bytes, {few} where there is one");
-        let mut narrow = Request::instant(request.query, 1);
+        let mut narrow = Request::instant_ms(request.query, 1);
         narrow.limits.memory_max = few + least * SERIES / 2;
         let refused = execute(&source, &narrow).map(drop);
         assert!(matches!(refused, Err(QueryError::Memory { .. })), "{many}: {refused:?}");
@@ -47,7 +47,7 @@ fn groups_and_signatures_are_counted_before_they_are_made() {
 #[test]
 fn what_an_instant_query_leaves_is_its_answer() {
     let source = source();
-    let request = Request::instant("m{}", 1);
+    let request = Request::instant_ms("m{}", 1);
     let QueryValue::Vector(samples) = execute(&source, &request).unwrap().value else { panic!("a vector") };
     let labels: usize = samples.iter().map(|s| s.labels.as_bytes().len() + 2 * size_of::<usize>()).sum();
     assert_eq!(request.usage.bytes(), (labels + samples.len() * size_of::<VectorSample>()) as u64);

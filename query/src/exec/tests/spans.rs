@@ -69,7 +69,7 @@ fn folding_while_reading_tells_the_same_to_the_bit() {
                 for grouping in groupings {
                     let query = format!("{op} {grouping} ({input})");
                     for request in
-                        [Request::range(&query, 0, 600_000, 15_000), Request::instant(&query, 250_000)]
+                        [Request::range_ms(&query, 0, 600_000, 15_000), Request::instant_ms(&query, 250_000)]
                     {
                         let folded = shown(execute(&source, &request));
                         // If a query is explained, each node is evaluated separately.

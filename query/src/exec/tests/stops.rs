@@ -84,10 +84,10 @@ fn what_is_done_with_labels_can_be_stopped() {
         (46, "abs(m{}) + 1"),
         (9037, "info(m{})"),
     ] {
-        check(&source, query, least, |query| Request::instant(query, 1));
+        check(&source, query, least, |query| Request::instant_ms(query, 1));
     }
     for query in [r#"sort_by_label(m{}, "j")"#, "sort(m{})", "sort_desc(m{})"] {
-        check(&source, query, SORT_LOOKS, |query| Request::instant(query, 1));
+        check(&source, query, SORT_LOOKS, |query| Request::instant_ms(query, 1));
     }
 }
 
@@ -109,6 +109,6 @@ fn what_is_done_with_values_can_be_stopped() {
         (9028, "keep_last_value(m{})"),
         (81, "max(m{})"),
     ] {
-        check(&source, query, least, |query| Request::range(query, 1, 100_001, 1_000));
+        check(&source, query, least, |query| Request::range_ms(query, 1, 100_001, 1_000));
     }
 }

@@ -5,7 +5,7 @@
 //! infinities, histograms, start timestamps, names or values with a line break or a backslash at the end, and names that
 //! begin with `#` or a byte order mark.
 
-use barograph::{Labels, METRIC_NAME};
+use barograph::{Labels, METRIC_NAME, Timestamp};
 
 use crate::json::{self, Sink};
 use barograph::SeriesColumns;
@@ -76,7 +76,9 @@ pub fn write_series<S: Sink>(
             omitted.samples += 1;
             continue;
         }
-        omitted.starts += u64::from(series.start_timestamps.get(index).is_some_and(|&start| start != 0));
+        omitted.starts += u64::from(
+            series.start_timestamps.get(index).is_some_and(|&start| start != Timestamp::UNIX_EPOCH),
+        );
         sink.put(key.len() + SAMPLE_ROOM, |out| {
             out.extend_from_slice(&key);
             out.extend_from_slice(b" value=");
@@ -88,7 +90,7 @@ pub fn write_series<S: Sink>(
                 None => json::float(out, *value),
             }
             out.push(b' ');
-            out.extend_from_slice(itoa::Buffer::new().format(*timestamp).as_bytes());
+            out.extend_from_slice(itoa::Buffer::new().format(timestamp.as_nanos()).as_bytes());
             out.push(b'\n');
         })?;
     }
@@ -187,7 +189,7 @@ mod tests {
     fn series(labels: &Labels, samples: &[(i64, f64)], exact: &[(u32, i64)]) -> SeriesColumns {
         SeriesColumns {
             labels: labels.clone(),
-            timestamps: samples.iter().map(|s| s.0).collect(),
+            timestamps: samples.iter().map(|s| Timestamp::from_nanos(s.0)).collect(),
             values: samples.iter().map(|s| s.1).collect(),
             exact: exact.to_vec(),
             ..SeriesColumns::default()
@@ -224,7 +226,7 @@ mod tests {
         let labels = Labels::from_pairs([("__name__", "m")]).unwrap();
         let columns = SeriesColumns {
             histograms: vec![(1, std::sync::Arc::default())],
-            start_timestamps: vec![1, 1, 0],
+            start_timestamps: [1, 1, 0].map(Timestamp::from_nanos).to_vec(),
             ..series(&labels, &[(1, 1.0), (2, f64::NAN), (3, 2.0)], &[])
         };
         let (mut out, mut omitted) = (Vec::new(), Omitted::default());

@@ -66,7 +66,8 @@ where
     outcome?;
     let mut outcome = Ok(());
     reader.each_event(wanted, range, |event| {
-        outcome = lines::write_event(sink, &event.labels, event.timestamp, &event.text, &mut omitted);
+        outcome =
+            lines::write_event(sink, &event.labels, event.timestamp.as_nanos(), &event.text, &mut omitted);
         outcome.is_ok()
     })?;
     outcome?;
@@ -107,7 +108,7 @@ fn event(out: &mut Vec<u8>, event: &Event) {
     out.extend_from_slice(b"{\"labels\":");
     json::labels(out, &event.labels);
     out.extend_from_slice(b",\"timestamp\":");
-    json::time(out, event.timestamp.div_euclid(1_000_000));
+    json::time(out, event.timestamp.as_millis());
     out.extend_from_slice(b",\"text\":");
     json::string(out, &event.text);
     out.push(b'}');

@@ -1,6 +1,6 @@
 //! The response of `/api/v1/status/tsdb`: the number of series, and the names and labels with the most series.
 
-use barograph::{Cardinality, Stats};
+use barograph::{Cardinality, Stats, Timestamp};
 
 use crate::json::{self, Sink};
 
@@ -12,7 +12,7 @@ const ENTRY_ROOM: usize = 48;
 /// # Errors
 /// The errors of the sink.
 pub fn write<S: Sink>(sink: &mut S, found: &Cardinality, stats: &Stats) -> Result<(), S::Error> {
-    let milliseconds = |time: Option<i64>| time.map_or(0, |ns| ns.div_euclid(1_000_000));
+    let milliseconds = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_millis);
     let head = serde_json::json!({
         "numSeries": found.series, "numLabelPairs": found.label_pairs, "chunkCount": stats.stored_chunks,
         "minTime": milliseconds(stats.oldest), "maxTime": milliseconds(stats.newest),

@@ -24,6 +24,6 @@ fn cost(cost: &Cost) -> Value {
         "chunks": cost.chunks,
         "samples": cost.samples,
         "bytes": cost.bytes,
-        "seconds": cost.time_ns as f64 / 1e9,
+        "seconds": cost.time.as_secs_f64(),
     })
 }

@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 
 use barograph::budget::Work;
-use barograph::{Labels, METRIC_NAME, Matcher, Samples, TimeRange, Timestamp, is_stale};
+use barograph::internals::Samples;
+use barograph::{Labels, METRIC_NAME, Matcher, TimeRange, Timestamp, is_stale};
 
 use crate::api::call::Call;
 use crate::api::gate::Asked;
 use crate::api::selectors;
-use crate::clock;
 use crate::error::ApiError;
 use crate::http::reply::Reply;
 use crate::json;
@@ -31,9 +31,8 @@ pub async fn federate(call: Call) -> Result<Reply, ApiError> {
     let wanted = selectors::read_any(&call)?;
     let database = call.database()?;
     let admitted = call.admit(Asked::of(&call)?).await?;
-    let lookback = i64::try_from(call.config.query_lookback.as_nanos()).unwrap_or(i64::MAX);
-    let now = clock::now_ns();
-    let range = TimeRange::new(now.saturating_sub(lookback), now);
+    let now = Timestamp::now();
+    let range = TimeRange::left_open(now - call.config.query_lookback, now);
     let series_max = call.config.query_max_series;
     admitted
         .answer(exposition::CONTENT_TYPE, move |work, out| {
@@ -57,7 +56,7 @@ fn newest(
     let mut found = Newest::new();
     let mut outcome = Ok(());
     database.reader(work).read(wanted, range, series_max, |labels, samples| {
-        let Some(sample) = last_float(samples) else { return true };
+        let Some(sample) = last_float(samples.columns()) else { return true };
         let name = labels.metric_name().unwrap_or_default();
         let bytes = ENTRY_BYTES + name.len() + labels.as_bytes().len();
         outcome = work.take(bytes as u64).map_err(ApiError::from);
@@ -79,7 +78,7 @@ fn last_float(samples: &Samples) -> Option<(Timestamp, f64)> {
     let last = samples.len().checked_sub(1)?;
     let is_histogram = samples.histograms.last().is_some_and(|(at, _)| *at as usize == last);
     let value = samples.values[last];
-    (!is_histogram && !is_stale(value)).then_some((samples.timestamps[last], value))
+    (!is_histogram && !is_stale(value)).then_some((Timestamp::from_nanos(samples.timestamps[last]), value))
 }
 
 fn write<S: Sink>(found: &Newest, sink: &mut S) -> Result<(), S::Error> {
@@ -98,7 +97,7 @@ fn write<S: Sink>(found: &Newest, sink: &mut S) -> Result<(), S::Error> {
             out.push(b' ');
             json::float(out, *value);
             out.push(b' ');
-            out.extend_from_slice(itoa::Buffer::new().format(timestamp.div_euclid(1_000_000)).as_bytes());
+            out.extend_from_slice(itoa::Buffer::new().format(timestamp.as_millis()).as_bytes());
             out.push(b'\n');
         })?;
     }
@@ -172,7 +171,7 @@ mod tests {
         ] {
             found.insert(
                 (labels.metric_name().unwrap().to_owned(), labels),
-                (1_700_000_000_123_456_789, value),
+                (Timestamp::from_nanos(1_700_000_000_123_456_789), value),
             );
         }
         let mut text = Vec::new();
@@ -195,7 +194,7 @@ mod tests {
         let mut samples = Samples::default();
         assert_eq!(last_float(&samples), None);
         samples.push(1, 5.0);
-        assert_eq!(last_float(&samples), Some((1, 5.0)));
+        assert_eq!(last_float(&samples), Some((Timestamp::from_nanos(1), 5.0)));
         samples.push(2, f64::from_bits(barograph::STALE_NAN_BITS));
         assert_eq!(last_float(&samples), None);
         samples.push(3, f64::NAN);

@@ -91,7 +91,7 @@ fn series(out: &mut Vec<u8>, (labels, exemplars): &(Labels, Vec<Exemplar>)) {
         out.extend_from_slice(b",\"value\":\"");
         json::float(out, exemplar.value);
         out.extend_from_slice(b"\",\"timestamp\":");
-        json::time(out, exemplar.timestamp.div_euclid(1_000_000));
+        json::time(out, exemplar.timestamp.as_millis());
         out.push(b'}');
     });
     out.push(b'}');

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use barograph::Expressions;
 use barograph::budget::Taken;
 use barograph::internals::syntax::{self, ast::Expr};
-use barograph::{Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, Times, Usage};
+use barograph::{Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, Times, Timestamp, Usage};
 
 use crate::admission::Writer;
 use crate::api::call::{Call, TRUNCATED, success};
@@ -32,7 +32,7 @@ const POINTS_MAX: i64 = 11_000;
 /// 400 for invalid parameters, and the errors of the evaluation.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
     let time_ms = call.params.time("time")?.unwrap_or_else(|| clock::now_ns() / 1_000_000);
-    evaluate(call, Times::Instant { time_ms }).await
+    evaluate(call, Times::Instant { time: Timestamp::from_millis(time_ms) }).await
 }
 
 /// `/api/v1/query_range`
@@ -59,7 +59,8 @@ pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
-    evaluate(call, Times::Range { start_ms, end_ms, step_ms }).await
+    let (start, end) = (Timestamp::from_millis(start_ms), Timestamp::from_millis(end_ms));
+    evaluate(call, Times::Range { start, end, step: Duration::from_millis(step_ms as u64) }).await
 }
 
 /// The text of the query.
@@ -83,7 +84,7 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
     Ok(Request {
         query: text(call)?.to_owned(),
         times,
-        lookback_ms: lookback.unwrap_or(config.query_lookback.as_millis() as i64),
+        lookback: lookback.map_or(config.query_lookback, |ms| Duration::from_millis(ms as u64)),
         limits: Limits {
             query_bytes_max: config.query_max_bytes,
             samples_max: config.query_max_samples,
@@ -175,7 +176,7 @@ fn truncate(response: &mut Response, limit: usize) {
 
 fn stats(response: &Response, peak_bytes: u64, queued: Duration, took: Duration) -> Vec<u8> {
     let (queue_seconds, total_seconds) = (queued.as_secs_f64(), took.as_secs_f64());
-    let eval = response.stats.eval_ns as f64 / 1e9;
+    let eval = response.stats.eval_time.as_secs_f64();
     let mut value = serde_json::json!({
         "timings": {
             "evalTotalTime": eval,
@@ -193,9 +194,9 @@ fn stats(response: &Response, peak_bytes: u64, queued: Duration, took: Duration)
     });
     if !response.samples_per_step.is_empty() {
         let mut steps = Vec::new();
-        json::list(&mut steps, &response.samples_per_step, |out, (ms, samples)| {
+        json::list(&mut steps, &response.samples_per_step, |out, (at, samples)| {
             out.push(b'[');
-            json::time(out, *ms);
+            json::time(out, at.as_millis());
             out.extend_from_slice(format!(",{samples}]").as_bytes());
         });
         value["samples"]["totalQueryableSamplesPerStep"] = serde_json::from_slice(&steps).unwrap_or_default();

@@ -6,7 +6,8 @@
 //! Next: `remote_read/` for the formats, `barograph::Reader::read` for the samples.
 
 use barograph::budget::{Taken, Work};
-use barograph::{CompileError, Expressions, Labels, Samples};
+use barograph::internals::Samples;
+use barograph::{CompileError, Expressions, Labels};
 use hyper::header::{self, HeaderValue};
 
 use crate::admission::{Answer, Pieces, Whole};
@@ -109,7 +110,8 @@ impl Reader {
         let reader = self.database.reader(work);
         let mut outcome = Ok(());
         let (left, samples_max) = (&mut self.samples_left, self.samples_max);
-        let visit = |labels: &Labels, samples: &Samples| {
+        let visit = |labels: &Labels, samples: barograph::Samples<'_>| {
+            let samples = samples.columns();
             outcome = admit(left, samples_max, samples).and_then(|()| visit(labels, samples));
             outcome.is_ok()
         };

@@ -22,7 +22,7 @@ struct Datagram {
     /// Where it ends in the bytes of the block.
     end: usize,
     /// The time of its lines without a timestamp.
-    arrived: Timestamp,
+    arrived: i64,
     sender: SocketAddr,
 }
 
@@ -45,7 +45,7 @@ impl Block {
         self.datagrams.iter().map(move |datagram| {
             let bytes = &self.bytes[start..datagram.end];
             start = datagram.end;
-            LineBody { bytes, default_timestamp: Some(datagram.arrived) }
+            LineBody { bytes, default_timestamp: Some(Timestamp::from_nanos(datagram.arrived)) }
         })
     }
 
@@ -101,7 +101,7 @@ impl Queue {
     }
 
     /// Adds a datagram. Returns false if it does not fit.
-    pub fn push(&self, datagram: &[u8], arrived: Timestamp, sender: SocketAddr) -> bool {
+    pub fn push(&self, datagram: &[u8], arrived: i64, sender: SocketAddr) -> bool {
         let cost = datagram.len() + size_of::<Datagram>();
         let mut state = self.state.lock();
         if state.closed || !self.take(&mut state, cost) {
@@ -188,7 +188,13 @@ mod tests {
         let queue = queue(1 << 20);
         assert!(queue.push(b"one", 1, sender(1)) && queue.push(b"two\n", 2, sender(2)));
         let block = queue.next().await.unwrap();
-        assert_eq!(texts(&block), [("one".to_owned(), Some(1)), ("two\n".to_owned(), Some(2))]);
+        assert_eq!(
+            texts(&block),
+            [
+                ("one".to_owned(), Some(Timestamp::from_nanos(1))),
+                ("two\n".to_owned(), Some(Timestamp::from_nanos(2)))
+            ]
+        );
         assert_eq!((block.len(), block.bytes.len(), block.sender(1)), (2, 7, Some(sender(2))));
         assert!(queue.push(b"three", 3, sender(3)));
         queue.close();

@@ -17,11 +17,15 @@ fn labels(text: &str) -> Labels {
 }
 
 fn element(series: &str, value: f64) -> VectorSample {
-    VectorSample { labels: labels(series), timestamp_ms: 7, value: SampleValue::Float(value) }
+    VectorSample {
+        labels: labels(series),
+        timestamp: Timestamp::from_millis(7),
+        value: SampleValue::Float(value),
+    }
 }
 
 fn series(text: &str, floats: &[(i64, f64)]) -> MatrixSeries {
-    MatrixSeries { labels: labels(text), floats: floats.to_vec(), histograms: vec![] }
+    MatrixSeries { labels: labels(text), floats_ms: floats.to_vec(), histograms_ms: vec![] }
 }
 
 #[test]
@@ -71,7 +75,7 @@ fn vectors_are_exact_sets() {
     assert!(check(&[&one, &two, &element("up", 1.0)]).unwrap_err().contains("not expected: [up]"));
     assert!(check(&[&one, &one, &two]).unwrap_err().contains("twice"));
     assert!(check(&[&one, &element("up{a=\"2\"}", 3.0)]).unwrap_err().contains("expected 2.0, got 3.0"));
-    let late = VectorSample { timestamp_ms: 8, ..one.clone() };
+    let late = VectorSample { timestamp: Timestamp::from_millis(8), ..one.clone() };
     assert!(check(&[&late, &two]).unwrap_err().contains("8 ms"));
     let ordered = expect(&["expect ordered", "up{a=\"1\"} 1", "up{a=\"2\"} 2"]);
     assert!(instant(&ordered, &QueryValue::Vector(vec![two.clone(), one.clone()]), 7).is_err());
@@ -82,8 +86,8 @@ fn vectors_are_exact_sets() {
 #[test]
 fn types_are_compared() {
     let values = [
-        QueryValue::Scalar(7, 1.0),
-        QueryValue::String(7, "x".into()),
+        QueryValue::Scalar(Timestamp::from_millis(7), 1.0),
+        QueryValue::String(Timestamp::from_millis(7), "x".into()),
         QueryValue::Vector(vec![element("up", 1.0)]),
         QueryValue::Matrix(vec![series("up", &[(10, 1.0)])]),
     ];
@@ -131,21 +135,21 @@ fn a_column_is_what_an_instant_query_answers() {
     let histogram = Arc::new(Histogram::default());
     let mixed = MatrixSeries {
         labels: labels("b"),
-        floats: vec![(5, 1.0)],
-        histograms: vec![(7, Arc::clone(&histogram))],
+        floats_ms: vec![(5, 1.0)],
+        histograms_ms: vec![(7, Arc::clone(&histogram))],
     };
     let matrix = QueryValue::Matrix(vec![series("a", &[(5, 1.0), (7, 2.0)]), mixed]);
     let QueryValue::Vector(got) = column(&expect(&["a 1"]), &matrix, 7) else { panic!() };
     assert_eq!(got[0], element("a", 2.0));
     assert_eq!(got[1].value, SampleValue::Histogram(histogram));
     let scalar = QueryValue::Matrix(vec![series("{}", &[(7, 2.0)])]);
-    assert_eq!(column(&expect(&["2"]), &scalar, 7), QueryValue::Scalar(7, 2.0));
+    assert_eq!(column(&expect(&["2"]), &scalar, 7), QueryValue::Scalar(Timestamp::from_millis(7), 2.0));
 }
 
 #[test]
 fn annotations_match_both_ways() {
     let response = |warnings: &[&str], infos: &[&str]| Response {
-        value: QueryValue::Scalar(0, 0.0),
+        value: QueryValue::Scalar(Timestamp::from_millis(0), 0.0),
         warnings: warnings.iter().map(|w| (*w).to_owned()).collect(),
         infos: infos.iter().map(|w| (*w).to_owned()).collect(),
         stats: Default::default(),

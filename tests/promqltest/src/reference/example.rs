@@ -1,6 +1,9 @@
 //! Asks examples of the page's data set and prints what they answer as comments, so that
 //! a block is still a query that can be copied.
 
+use std::time::Duration;
+
+use barograph_engine::Timestamp;
 use barograph_engine::model::Labels;
 use barograph_query::source::SeriesSource;
 use barograph_query::{
@@ -55,13 +58,13 @@ impl Examples {
 
     /// The query and, as comments, what it answers at the end of the data.
     pub fn answered(&mut self, query: &str) -> String {
-        self.block(query, &Request::instant(query, RUN_TO_MINUTES * MINUTE_MS), "")
+        self.block(query, &Request::instant(query, minute(RUN_TO_MINUTES)), "")
     }
 
     /// The query and, as comments, what it answers as a range query.
     pub fn answered_over_steps(&mut self, query: &str) -> String {
-        let (from, to) = (RUN_FROM_MINUTES * MINUTE_MS, RUN_TO_MINUTES * MINUTE_MS);
-        let request = Request::range(query, from, to, RUN_STEP_MINUTES * MINUTE_MS);
+        let step = Duration::from_millis((RUN_STEP_MINUTES * MINUTE_MS) as u64);
+        let request = Request::range(query, minute(RUN_FROM_MINUTES), minute(RUN_TO_MINUTES), step);
         let head = format!("# from {RUN_FROM_MINUTES}m to {RUN_TO_MINUTES}m, every {RUN_STEP_MINUTES}m:\n");
         self.block(query, &request, &head)
     }
@@ -104,6 +107,10 @@ impl Examples {
     }
 }
 
+fn minute(minutes: i64) -> Timestamp {
+    Timestamp::from_millis(minutes * MINUTE_MS)
+}
+
 /// Whether the order of the answer is part of it.
 fn keeps_order(query: &str) -> bool {
     ["sort", "topk", "bottomk"].iter().any(|word| query.starts_with(word))
@@ -134,8 +141,8 @@ fn element(labels: &Labels, values: &str) -> String {
 
 /// All values of a series in order of time, `_` at the steps without one.
 fn series(series: &MatrixSeries) -> String {
-    let floats = series.floats.iter().map(|(time, value)| (*time, float(*value)));
-    let histograms = series.histograms.iter().map(|(time, value)| (*time, histogram::print(value)));
+    let floats = series.floats_ms.iter().map(|(time, value)| (*time, float(*value)));
+    let histograms = series.histograms_ms.iter().map(|(time, value)| (*time, histogram::print(value)));
     let mut values: Vec<(i64, String)> = floats.chain(histograms).collect();
     values.sort_by_key(|(time, _)| *time);
     let at = |time: i64| {

@@ -135,7 +135,8 @@ pub(super) fn read(engine: &Engine) -> State {
             state.samples.extend(values.map(|(time, value)| ((series, second(*time)), *value as i64)));
         }
         for event in view.events(&[vec![Matcher::equal("job", &job)]], TimeRange::ALL, 10_000).unwrap() {
-            let before = state.events.insert((series, second(event.timestamp)), event.text.to_string());
+            let before =
+                state.events.insert((series, second(event.timestamp.as_nanos())), event.text.to_string());
             assert_eq!(before, None, "one event of a series at a time");
         }
     }

@@ -324,7 +324,7 @@ pub(super) fn content(view: &View<'_>, way: u64) -> Result<Content> {
         }
     }
     for event in view.events(&selectors, TimeRange::ALL, usize::MAX)? {
-        content.events.insert((number_of(&event.labels), event.timestamp), event.text);
+        content.events.insert((number_of(&event.labels), event.timestamp.as_nanos()), event.text);
     }
     Ok(content)
 }

@@ -71,10 +71,10 @@ impl Flusher {
         for frozen in self.head.events.frozen() {
             let (seq, event) = (frozen.seq(), frozen.event());
             let mut later = deletes.iter().filter(|t| t.seq > seq);
-            if later.any(|t| t.range.contains(event.timestamp) && t.matches(&event.labels)) {
+            if later.any(|t| t.range.contains(event.timestamp.as_nanos()) && t.matches(&event.labels)) {
                 continue;
             }
-            let partition = layout.raw(event.timestamp);
+            let partition = layout.raw(event.timestamp.as_nanos());
             work.entry(partition).or_default().events.push(frozen);
         }
         work
@@ -156,7 +156,7 @@ impl Flusher {
             writer.end_samples(series.id, &mut run)?;
         }
         for event in work.events.iter().map(FrozenEvent::event) {
-            writer.add_event(event.timestamp, &event.labels, &event.text)?;
+            writer.add_event(event.timestamp.as_nanos(), &event.labels, &event.text)?;
         }
         let (prefix, record) = writer.finish()?;
         Ok(Written { prefix, record, indexed })
