@@ -119,6 +119,8 @@ fn of_storage(error: &StorageError) -> ErrorKind {
         StorageError::Poisoned(_) => ErrorKind::Poisoned,
         StorageError::Forked { .. } => ErrorKind::Forked,
         StorageError::StillInUse { .. } => ErrorKind::StillInUse,
+        // More than the whole share: waiting does not help.
+        StorageError::Memory(Denied::Shared(full)) if full.is_permanent() => ErrorKind::Limit,
         StorageError::Stopped(Stopped::Canceled) => ErrorKind::Canceled,
         StorageError::Stopped(Stopped::Timeout { .. }) => ErrorKind::Timeout,
         other => match other.kind() {
@@ -191,7 +193,9 @@ mod tests {
     #[test]
     fn every_storage_error_has_its_kind() {
         let text = String::new;
-        let full = Share::new("reads", 1).take(2).expect_err("more than there is");
+        let share = Share::new("reads", 2);
+        let _held = share.take(1).expect("there are two");
+        let full = |bytes| Denied::Shared(share.take(bytes).expect_err("more than there is"));
         for (error, kind) in [
             (StorageError::Option { name: "a", reason: text() }, ErrorKind::Invalid),
             (StorageError::Invalid(text()), ErrorKind::Invalid),
@@ -207,7 +211,8 @@ mod tests {
             (Stopped::Canceled.into(), ErrorKind::Canceled),
             (Stopped::Timeout { seconds: 1.0 }.into(), ErrorKind::Timeout),
             (Denied::Own { limit: 1 }.into(), ErrorKind::Limit),
-            (Denied::Shared(full).into(), ErrorKind::Busy),
+            (full(2).into(), ErrorKind::Busy),
+            (full(3).into(), ErrorKind::Limit),
             (StorageError::Poisoned(text()), ErrorKind::Poisoned),
             (StorageError::Forked { opened_by: 1, process: 2 }, ErrorKind::Forked),
             (StorageError::Closed, ErrorKind::Closed),

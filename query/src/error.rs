@@ -23,7 +23,7 @@ pub enum QueryErrorKind {
     /// The query was canceled.
     Canceled,
     /// Storage is damaged or could not be read. [`source`](std::error::Error::source) is the error of the storage
-    /// engine, a `barograph::Error`, whose kind says which.
+    /// engine, a `barograph::StorageError`, whose kind says which.
     Storage,
     /// The database is closed, or was opened by the process that forked this one.
     Closed,

@@ -494,9 +494,9 @@ impl Shared {
             }
             Err(error) => Err(self.take_back(&mut state, error)),
         };
-        self.log_space(&mut state, has_written);
         state.is_led = false;
         self.done.notify_all();
+        self.log_space(&mut state, has_written);
         (state, result)
     }
 

@@ -55,7 +55,7 @@ pub struct Estimate {
     pub samples: u64,
 }
 
-/// The error behind a [`SourceError`], shared by its clones. For the storage engine, it is a `barograph::Error`.
+/// The error behind a [`SourceError`], shared by its clones. For the storage engine, it is a `barograph::StorageError`.
 #[derive(Debug, Clone)]
 pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
 

@@ -9,7 +9,7 @@ use crate::stats::DiskBytes;
 /// Unit of a file's block count.
 const DISK_BLOCK_BYTES: u64 = 512;
 
-/// ChunkCursors a data directory. Files that come and go meanwhile are counted or not.
+/// Walks a data directory. Files that come and go meanwhile are counted or not.
 pub(in crate::engine) fn measure(dir: &Path) -> DiskBytes {
     let mut found = DiskBytes::default();
     let all = |place: &Path, count: &mut dyn FnMut(&str, u64)| {

@@ -95,7 +95,7 @@ impl Inventory {
     }
 }
 
-/// ChunkCursors from prefix to prefix.
+/// Walks from prefix to prefix.
 struct PrefixWalk<'a> {
     cursor: Box<dyn Cursor + 'a>,
     family: Family,

@@ -129,6 +129,26 @@ fn a_failed_sync_refuses_all_that_it_would_have_covered() {
     }
 }
 
+/// Closing reports the loss of begun appends whose failure no wait has reported.
+#[test]
+fn closing_reports_begun_appends_that_were_lost_before() {
+    for (waits, is_reported) in [(false, true), (true, false)] {
+        let (dir, kv, fs) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()), FaultyFs::sound());
+        let engine = open(&dir, &kv, &fs, Durability::Always);
+        let pending = engine.begin_append(&batch(0)).unwrap();
+        fs.fail(Fault::Error, fs.calls());
+        engine.shared.writer.settle_deferred();
+        fs.mend();
+        if waits {
+            engine.wait_append(&pending).unwrap_err();
+        }
+        engine.append(&batch(1)).unwrap();
+        assert_eq!(seconds(&engine), [1]);
+        assert_eq!(matches!(engine.close(), Err(Error::Io { .. })), is_reported, "waits: {waits}");
+        assert!(matches!(engine.append(&batch(2)), Err(Error::Closed)), "it is closed all the same");
+    }
+}
+
 /// A ticket reports the failure that removed its own records, also if others failed since.
 #[test]
 fn each_ticket_reports_its_own_failure() {

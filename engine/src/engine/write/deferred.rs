@@ -57,7 +57,7 @@ impl Engine {
     /// error.
     pub fn wait_append(&self, pending: &PendingAppend) -> Result<AppendReport> {
         self.check_own(pending)?;
-        self.shared.writer.wait_durable(pending.ticket)?;
+        self.shared.writer.wait_durable(pending.ticket).inspect_err(|_| self.note_reported())?;
         Ok(pending.report)
     }
 
@@ -68,7 +68,12 @@ impl Engine {
     /// As [`Engine::wait_append`], once it is known that it will not become durable.
     pub fn is_appended(&self, pending: &PendingAppend) -> Result<bool> {
         self.check_own(pending)?;
-        self.shared.writer.is_durable(pending.ticket)
+        self.shared.writer.is_durable(pending.ticket).inspect_err(|_| self.note_reported())
+    }
+
+    /// The program knows that begun appends were lost.
+    fn note_reported(&self) {
+        *self.shared.writer.lost.lock() = None;
     }
 
     fn check_own(&self, pending: &PendingAppend) -> Result<()> {
@@ -86,17 +91,24 @@ impl Writer {
         self.has_deferred.store(true, Ordering::SeqCst);
     }
 
-    /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory.
+    /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory. A failure is reported to
+    /// those who wait for the records that it removed, or else by [`Writer::complete_deferred`].
     pub fn settle_deferred(&self) {
-        // A failure is reported to those who wait for the records that it removed.
-        let _ = self.complete_deferred();
+        if let Err(error) = self.sync_deferred() {
+            self.lost.lock().get_or_insert(error);
+        }
     }
 
-    /// The same for a caller that reports a failure.
+    /// The same at the end, for a caller that reports failures.
     ///
     /// # Errors
-    /// Those of the log: some of them are not stored.
+    /// Those of the log, now or earlier: some begun appends are not stored, and no wait has reported it.
     pub fn complete_deferred(&self) -> Result<()> {
+        let done = self.sync_deferred();
+        self.lost.lock().take().map_or(done, Err)
+    }
+
+    fn sync_deferred(&self) -> Result<()> {
         if !self.has_deferred.swap(false, Ordering::SeqCst) {
             return Ok(());
         }

@@ -27,7 +27,6 @@ pub(in crate::engine) use epoch::Begun;
 use pending::{Logged, Pending};
 use record_log::LogRecord;
 
-use crate::Result;
 use crate::engine::admit::Admission;
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::base::Base;
@@ -38,6 +37,7 @@ use crate::head::{ChunkPolicy, Epoch, ResolvedBatch};
 use crate::stats::{Counter, Stats};
 use crate::sync::Mutex;
 use crate::wal::{Ticket, Wal};
+use crate::{Error, Result};
 
 /// Owner of the log, and of the order in which its records enter the head.
 pub(in crate::engine) struct Writer {
@@ -51,6 +51,8 @@ pub(in crate::engine) struct Writer {
     applied: AtomicU64,
     /// Whether appends were begun that nobody may be waiting for.
     has_deferred: AtomicBool,
+    /// Why begun appends were lost, until a caller has received the error.
+    lost: Mutex<Option<Error>>,
     deletes: Counter,
 }
 
@@ -99,6 +101,7 @@ impl Writer {
             }),
             applied: AtomicU64::new(last_seq),
             has_deferred: AtomicBool::new(false),
+            lost: Mutex::default(),
             deletes: Counter::default(),
         }
     }
