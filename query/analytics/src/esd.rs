@@ -68,11 +68,13 @@ pub fn outliers(values: &[f64], max_share: f64, alpha: f64, check: Check<'_>) ->
         return Err(Unfit::TooShort { has: count, needs: 3 }.into());
     }
     let most = ((max_share.clamp(0.0, 0.49) * count as f64) as usize).min(count - 2);
+    // What rounding leaves of values that are equal is not unusual.
+    let floor = 1e-6 * sorted[0].abs().max(sorted[count - 1].abs());
     let mut removed: Vec<f64> = Vec::new();
     let mut kept = 0;
     for i in 1..=most {
         pace.work(20_000 + sorted.len())?;
-        let (farthest, deviation) = most_extreme(&sorted);
+        let (farthest, deviation) = most_extreme(&sorted, floor);
         if deviation.is_nan() || deviation <= 0.0 {
             break;
         }
@@ -88,12 +90,11 @@ pub fn outliers(values: &[f64], max_share: f64, alpha: f64, check: Check<'_>) ->
 }
 
 /// The place of the value farthest from the median, and how many deviations away it is.
-fn most_extreme(sorted: &[f64]) -> (usize, f64) {
+fn most_extreme(sorted: &[f64], floor: f64) -> (usize, f64) {
     let centre = quantile_of_sorted(sorted, 0.5);
-    let scale = MAD_TO_SIGMA * median_distance(sorted, centre);
+    let scale = (MAD_TO_SIGMA * median_distance(sorted, centre)).max(floor);
     let (below, above) = (centre - sorted[0], sorted[sorted.len() - 1] - centre);
     let (place, distance) = if above > below { (sorted.len() - 1, above) } else { (0, below) };
-    // Where most values are equal, any other one is infinitely far away.
     (place, if distance == 0.0 { 0.0 } else { distance / scale })
 }
 

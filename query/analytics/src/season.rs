@@ -63,7 +63,11 @@ pub fn find(values: &[f64], calendar: &[usize], most: usize, check: Check<'_>) -
     let mut found = Vec::new();
     for length in peaks(&series, &mut pace)? {
         let length = refine(&own, length, longest);
-        found.extend(confirm(&own, length));
+        // On the slope of a longer season's peak the autocorrelation is high, too, but not highest.
+        found.extend(
+            confirm(&own, length)
+                .filter(|_| own[length - 1].max(own[(length + 1).min(longest)]) <= own[length]),
+        );
     }
     rank(&mut series);
     let of_ranks = autocorrelation(&series, longest, &mut pace)?;

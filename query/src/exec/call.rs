@@ -7,6 +7,7 @@ use super::{Evaluator, select, text};
 use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
+use crate::functions::analytics::NamedOptions;
 use crate::functions::arguments::{Arguments, SampleField};
 use crate::functions::eval::Kernel;
 use crate::functions::vectors::{elements, whole_range};
@@ -36,6 +37,7 @@ pub(crate) fn evaluate(
         Kernel::Histogram(kernel) => elements::histograms(args, kernel)?,
         Kernel::Window(kernel) => args.windows(kernel)?,
         Kernel::Windows(kernel) => range_call::labelled_columns(args.ev, call, kernel, steps)?,
+        Kernel::Analytic(kernel) => range_call::analytic(args.ev, call, kernel, steps)?,
         Kernel::Range(kernel) => whole_range::floats(args, kernel)?,
         Kernel::RangePoints(kernel) => whole_range::points(args, kernel)?,
     }))
@@ -74,6 +76,10 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
 
     fn text(&self, index: usize) -> String {
         text(&self.call.args[index])
+    }
+
+    fn named(&self) -> NamedOptions<'_> {
+        NamedOptions(&self.call.named)
     }
 
     fn windows(&mut self, kernel: WindowKernel) -> Result<Vector, QueryError> {

@@ -7,6 +7,7 @@
 use barograph_engine::model::Matcher;
 
 use super::Function;
+use super::analytics::NamedOptions;
 use super::window::WindowKernel;
 use crate::annotations::Annotations;
 use crate::budget::Budget;
@@ -49,6 +50,9 @@ pub(crate) trait Arguments<'q> {
 
     /// The text of a string argument.
     fn text(&self, index: usize) -> String;
+
+    /// What was given by name.
+    fn named(&self) -> NamedOptions<'_>;
 
     /// Evaluates the range vector among the arguments with a kernel.
     ///

@@ -5,6 +5,7 @@
 
 use barograph_engine::model::Histogram;
 
+use super::analytics::AnalyticKernel;
 use super::arguments::Arguments;
 use super::range::Column;
 use super::window::{WindowKernel, WindowedSeries};
@@ -39,6 +40,8 @@ pub(crate) enum Kernel {
     /// Computes one column for each scalar argument from the windows of each series. The string argument is the label
     /// that distinguishes the columns.
     Windows(fn(&mut WindowedSeries<'_>) -> Result<Vec<Points>, QueryError>),
+    /// Makes labelled columns of all samples of each series, or says why it cannot.
+    Analytic(AnalyticKernel),
     /// Replaces the floats that a series has at all steps of the query; histograms are ignored.
     Range(fn(&mut Column<'_>)),
     /// Replaces the values that a series has at all steps of the query, including histograms.

@@ -17,15 +17,18 @@ use std::sync::LazyLock;
 use eval::{Eval, ScalarCheck};
 
 pub mod aggregates;
+pub(crate) mod analytics;
 pub(crate) mod arguments;
 pub(crate) mod checks;
 pub(crate) mod eval;
+pub(crate) mod named;
 pub(crate) mod range;
 mod suggest;
 mod table;
 pub(crate) mod vectors;
 pub(crate) mod window;
 
+pub use named::{Named, NamedKind};
 pub use window::Edges;
 
 pub use suggest::{nearest, nearest_of};
@@ -99,6 +102,8 @@ pub enum Family {
     Change,
     /// Statistics over a window: `avg_over_time` …
     OverTime,
+    /// Seasons, anomalies, forecasts, service level objectives.
+    Analytics,
     /// Functions of all steps of the query: `range_avg`, `running_sum`, `interpolate` …
     WholeRange,
     /// Arithmetic on each element.
@@ -140,6 +145,8 @@ pub struct Function {
     pub source: Origin,
     /// The chapter of the reference.
     pub family: Family,
+    /// Arguments that are given by name, after all others.
+    pub named: &'static [Named],
     /// Names of the arguments, for help: `"v range-vector, t scalar"`.
     pub signature: &'static str,
     /// A description in one or two sentences.
@@ -160,14 +167,23 @@ pub struct Function {
     pub(crate) counts_only: Option<bool>,
     /// Whether the second argument consists of matchers in braces, which may match every series.
     pub(crate) second_is_labels: bool,
+    /// Whether the value at a step depends on the other steps, though its kernel looks at windows.
+    pub(crate) spans_steps: bool,
     /// Checks each scalar argument.
     pub(crate) check: ScalarCheck,
 }
 
 impl Function {
+    /// All arguments, those that are given by name with their defaults: `v range-vector, k=3`.
+    pub fn usage(&self) -> String {
+        let positional = Some(self.signature.to_owned()).filter(|signature| !signature.is_empty());
+        let named = self.named.iter().map(|named| format!("{}={}", named.name, named.default));
+        positional.into_iter().chain(named).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether the value at a step depends on the other steps of the query.
     pub fn spans_steps(&self) -> bool {
-        matches!(self.eval, Eval::Kernel(kernel) if kernel.spans_steps())
+        self.spans_steps || matches!(self.eval, Eval::Kernel(kernel) if kernel.spans_steps())
     }
 
     /// Why a window with these edges is refused; `None` if it is accepted.

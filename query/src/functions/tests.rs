@@ -47,7 +47,7 @@ fn kernels_fit_the_types() {
             continue;
         };
         let is_call = matches!(kernel, Kernel::Call(_));
-        let is_window = matches!(kernel, Kernel::Window(_) | Kernel::Windows(_));
+        let is_window = matches!(kernel, Kernel::Window(_) | Kernel::Windows(_) | Kernel::Analytic(_));
         assert!(is_call || is_window == takes_window, "{name}");
         assert!(is_call || function.returns == ValueType::InstantVector, "{name}");
         assert_eq!(kernel.spans_steps(), function.family == Family::WholeRange, "{name}");

@@ -13,6 +13,7 @@ use barograph_engine::model::Matcher;
 
 use crate::error::QueryError;
 use crate::functions::eval::{Eval, Kernel};
+use crate::functions::named::NamedValues;
 use crate::functions::{Function, NameRule, ValueType};
 use crate::span::Span;
 use crate::steps::{QueryTimes, Shift};
@@ -105,6 +106,8 @@ pub(crate) struct Call {
     pub kernel: Kernel,
     /// The arguments.
     pub args: Vec<Node>,
+    /// Those that were given by name.
+    pub named: NamedValues,
     /// What happens to metric names: the rule of the function, unless `keep_metric_names` is given.
     pub name_rule: NameRule,
 }
@@ -299,7 +302,12 @@ impl Planner<'_> {
         let varies = c.function.spans_steps() || reads_time;
         let invariant = !varies && args.iter().all(|a| a.invariant);
         let name_rule = if c.keep_names { NameRule::Keep } else { c.function.name_rule };
-        Ok((Kind::Call(Call { function: c.function, kernel, args, name_rule }), invariant))
+        let named = c.named.iter().map(|arg| {
+            let value = syntax::named_value(arg.named, &arg.value).map_err(QueryError::Execution)?;
+            Ok((arg.named.name, value))
+        });
+        let named = named.collect::<Result<NamedValues, QueryError>>()?;
+        Ok((Kind::Call(Call { function: c.function, kernel, args, named, name_rule }), invariant))
     }
 
     /// An argument. A selector without a required window gets the default window.

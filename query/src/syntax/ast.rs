@@ -5,7 +5,7 @@
 
 use barograph_engine::model::Matcher;
 
-use crate::functions::Function;
+use crate::functions::{Function, Named};
 
 pub use crate::functions::Edges;
 pub use crate::functions::aggregates::{AggregateOp, Statistic};
@@ -141,8 +141,32 @@ pub struct Call {
     pub name_span: Span,
     /// The arguments as written.
     pub args: Vec<Expr>,
+    /// Those that are given by name, after the others.
+    pub named: Vec<NamedArg>,
     /// `keep_metric_names`: the result keeps the names that the function would drop.
     pub keep_names: bool,
+}
+
+/// `name=value` in a call.
+#[derive(Debug, Clone)]
+pub struct NamedArg {
+    /// The table's entry.
+    pub named: &'static Named,
+    /// The value.
+    pub value: NamedLiteral,
+    /// Where both stand.
+    pub span: Span,
+}
+
+/// The value of a named argument as written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NamedLiteral {
+    /// A number or a duration.
+    Number(NumberLiteral),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A string.
+    Text(String),
 }
 
 /// `by (…)` or `without (…)`.

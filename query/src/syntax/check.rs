@@ -5,13 +5,14 @@
 
 use barograph_engine::model::{METRIC_NAME, Matcher};
 
-use crate::functions::{Function, ValueType};
+use crate::functions::named::NamedValue;
+use crate::functions::{Function, Named, ValueType};
 use crate::span::Span;
 use crate::syntax::ast::{
-    BinaryOp, Cardinality, DurationExpr, Expr, ExprKind, MatchLabels, Selector, VectorMatching,
+    BinaryOp, Cardinality, DurationExpr, Expr, ExprKind, MatchLabels, NamedLiteral, Selector, VectorMatching,
 };
 use crate::syntax::lexer::{Fault, Parsed};
-use crate::syntax::literal::DURATION_SECONDS_MAX;
+use crate::syntax::literal::{self, DURATION_SECONDS_MAX};
 
 /// The type of a checked expression.
 pub fn value_type(expr: &Expr) -> ValueType {
@@ -173,6 +174,25 @@ pub(super) fn last_argument(function: &Function, args: &[(ValueType, Span)]) -> 
         }
         None => Ok(()),
     }
+}
+
+/// A named argument is one that the table allows.
+pub(super) fn named(named: &Named, value: &NamedLiteral, span: Span) -> Parsed<()> {
+    match named_value(named, value) {
+        Ok(_) => Ok(()),
+        Err(accepted) => Err(Fault::new(span, format!("argument {:?} must be {accepted}", named.name))),
+    }
+}
+
+/// The value of a named argument, or what it accepts.
+pub(crate) fn named_value(named: &Named, value: &NamedLiteral) -> Result<NamedValue, String> {
+    let given = match value {
+        NamedLiteral::Number(literal) => NamedValue::Number(literal.value),
+        NamedLiteral::Flag(flag) => NamedValue::Flag(*flag),
+        NamedLiteral::Text(text) => NamedValue::Text(text.clone()),
+    };
+    let duration = |text: &str| literal::duration(text, Span::default()).ok();
+    named.accept(given, duration)
 }
 
 /// Checks the number of arguments of a call.

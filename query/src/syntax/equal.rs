@@ -3,7 +3,7 @@
 //! Spans are ignored, and floats are compared by their bits, so that a `NaN` literal equals itself. All other types derive
 //! their equality.
 
-use crate::syntax::ast::{Binary, Call, DurationExpr, Expr, NumberLiteral, VectorMatching};
+use crate::syntax::ast::{Binary, Call, DurationExpr, Expr, NamedArg, NumberLiteral, VectorMatching};
 
 impl PartialEq for Expr {
     fn eq(&self, other: &Self) -> bool {
@@ -37,6 +37,13 @@ impl PartialEq for Call {
         self.function.name == other.function.name
             && self.keep_names == other.keep_names
             && self.args == other.args
+            && self.named == other.named
+    }
+}
+
+impl PartialEq for NamedArg {
+    fn eq(&self, other: &Self) -> bool {
+        self.named.name == other.named.name && self.value == other.value
     }
 }
 

@@ -4,7 +4,7 @@
 //! `call`, `aggregation`, `binaryExpr`, `unaryExpr`, `parenExpr`, and inside ranges and offsets `durationExpr`. Durations
 //! that are plain literals are whole milliseconds under `range`, `step`, `offset`; other durations are under `rangeExpr`,
 //! `stepExpr`, `offsetExpr`. A sign before a number is part of it. Keys that Prometheus does not have are present only if
-//! they are needed: `keepMetricNames`, and `moreParams` with the parameters of an aggregation after the first.
+//! they are needed: `keepMetricNames`, `namedArgs`, and `moreParams` with the parameters of an aggregation after the first.
 
 use std::fmt::Write;
 
@@ -13,7 +13,8 @@ use barograph_engine::model::Matcher;
 use crate::functions::{Function, ValueType, aggregates};
 use crate::syntax::ast::{
     Aggregate, AtModifier, Binary, Call, Cardinality, DurationExpr, Edges, Expr, ExprKind, Grouping,
-    MatchLabels, NumberLiteral, Selector, Subquery, TimeModifiers, UnaryOp, VectorMatching,
+    MatchLabels, NamedArg, NamedLiteral, NumberLiteral, Selector, Subquery, TimeModifiers, UnaryOp,
+    VectorMatching,
 };
 
 /// The tree as one JSON object, without white space.
@@ -191,8 +192,29 @@ impl Writer {
         self.function(call.function);
         self.key("args");
         self.list(&call.args, Writer::expr);
+        self.named(&call.named);
         self.keep_names(call.keep_names);
         self.end();
+    }
+
+    /// Written only if there are any, because Prometheus' tree has no such key.
+    fn named(&mut self, named: &[NamedArg]) {
+        if named.is_empty() {
+            return;
+        }
+        self.key("namedArgs");
+        self.list(named, |writer, arg| {
+            writer.text.push('{');
+            writer.key("name");
+            writer.string(arg.named.name);
+            writer.key("value");
+            match &arg.value {
+                NamedLiteral::Number(literal) => writer.float_string(literal.value),
+                NamedLiteral::Flag(flag) => writer.boolean(*flag),
+                NamedLiteral::Text(text) => writer.string(text),
+            }
+            writer.end();
+        });
     }
 
     /// Written only if it is set, because Prometheus' tree has no such key.
@@ -441,6 +463,11 @@ mod tests {
     #[test]
     fn keys_that_prometheus_does_not_have() {
         assert!(of("abs(a) keep_metric_names").ends_with(r#"],"keepMetricNames":true}"#));
+        let named = r#"],"namedArgs":[{"name":"period","value":"86400"},{"name":"robust","value":true}]}"#;
+        assert!(of("seasonal_decompose(a[1d], period=1d, robust=true)").ends_with(named));
+        assert!(
+            of(r#"outliers(a, method="mad")"#).ends_with(r#""namedArgs":[{"name":"method","value":"mad"}]}"#)
+        );
         let text = of("(a default 1) keep_metric_names");
         assert!(text.contains(r#""op":"default""#), "{text}");
         assert!(text.ends_with(r#""matching":null,"bool":false,"keepMetricNames":true}}"#), "{text}");

@@ -34,6 +34,7 @@ pub mod span {
     pub use crate::span::{Position, Span};
 }
 
+pub(crate) use check::named_value;
 pub use check::{takes_window, value_type};
 pub use json::json;
 pub use parser::{

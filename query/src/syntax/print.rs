@@ -13,7 +13,7 @@ use barograph_engine::model::{METRIC_NAME, MatchOp, Matcher};
 use crate::functions::aggregates;
 use crate::syntax::ast::{
     Aggregate, AtModifier, Binary, BinaryOp, Cardinality, DurationExpr, Expr, ExprKind, Grouping,
-    MatchLabels, NumberLiteral, Selector, Subquery, TimeModifiers, VectorMatching,
+    MatchLabels, NamedArg, NamedLiteral, NumberLiteral, Selector, Subquery, TimeModifiers, VectorMatching,
 };
 use crate::syntax::literal::UNITS;
 use crate::syntax::parser::{UNARY_BINDING, binding};
@@ -83,13 +83,13 @@ fn lines(out: &mut String, expr: &Expr, level: usize) -> fmt::Result {
         }
         ExprKind::Call(call) => {
             out.push_str(call.function.name);
-            argument_lines(out, call.args.iter(), level)?;
+            argument_lines(out, call.args.iter(), &call.named, level)?;
             out.push_str(if call.keep_names { KEEP_NAMES } else { "" });
             Ok(())
         }
         ExprKind::Aggregate(aggregate) => {
             Printer { out }.aggregate_head(aggregate)?;
-            argument_lines(out, aggregate_args(aggregate), level)
+            argument_lines(out, aggregate_args(aggregate), &[], level)
         }
         ExprKind::Binary(binary) if binary.keep_names => {
             out.push_str("(\n");
@@ -141,7 +141,12 @@ fn keeps_names(expr: &Expr) -> bool {
 }
 
 /// `(`, the arguments on separate lines, `)`.
-fn argument_lines<'e>(out: &mut String, args: impl Iterator<Item = &'e Expr>, level: usize) -> fmt::Result {
+fn argument_lines<'e>(
+    out: &mut String,
+    args: impl Iterator<Item = &'e Expr>,
+    named: &[NamedArg],
+    level: usize,
+) -> fmt::Result {
     out.push('(');
     let mut separator = "\n";
     for arg in args {
@@ -150,6 +155,11 @@ fn argument_lines<'e>(out: &mut String, args: impl Iterator<Item = &'e Expr>, le
         separator = ",\n";
     }
     let indent = level * 2;
+    for arg in named {
+        write!(out, "{separator}{:indent$}  ", "")?;
+        Printer { out: &mut *out }.named(arg)?;
+        separator = ",\n";
+    }
     write!(out, "\n{:indent$})", "")
 }
 
@@ -214,12 +224,12 @@ impl<W: Write> Printer<'_, W> {
             }
             ExprKind::Call(call) => {
                 self.out.write_str(call.function.name)?;
-                self.arguments(call.args.iter())?;
+                self.arguments(call.args.iter(), &call.named)?;
                 self.out.write_str(if call.keep_names { KEEP_NAMES } else { "" })
             }
             ExprKind::Aggregate(aggregate) => {
                 self.aggregate_head(aggregate)?;
-                self.arguments(aggregate_args(aggregate))
+                self.arguments(aggregate_args(aggregate), &[])
             }
             ExprKind::Binary(binary) if binary.keep_names => {
                 self.out.write_char('(')?;
@@ -254,7 +264,7 @@ impl<W: Write> Printer<'_, W> {
         self.out.write_char(')')
     }
 
-    fn arguments<'e>(&mut self, args: impl Iterator<Item = &'e Expr>) -> fmt::Result {
+    fn arguments<'e>(&mut self, args: impl Iterator<Item = &'e Expr>, named: &[NamedArg]) -> fmt::Result {
         let mut separator = "(";
         let mut empty = true;
         for arg in args {
@@ -263,7 +273,24 @@ impl<W: Write> Printer<'_, W> {
             separator = ", ";
             empty = false;
         }
+        for arg in named {
+            self.out.write_str(separator)?;
+            self.named(arg)?;
+            separator = ", ";
+            empty = false;
+        }
         self.out.write_str(if empty { "()" } else { ")" })
+    }
+
+    /// `name=value`.
+    fn named(&mut self, arg: &NamedArg) -> fmt::Result {
+        self.out.write_str(arg.named.name)?;
+        self.out.write_char('=')?;
+        match &arg.value {
+            NamedLiteral::Number(literal) => self.number(literal),
+            NamedLiteral::Flag(flag) => write!(self.out, "{flag}"),
+            NamedLiteral::Text(text) => self.quoted(text),
+        }
     }
 
     /// `sum` or `sum by (a, b) `.

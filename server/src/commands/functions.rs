@@ -42,7 +42,7 @@ fn all() -> String {
 }
 
 fn function_help(function: &Function) -> String {
-    let head = format!("{}({}): {}", function.name, function.signature, function.returns);
+    let head = format!("{}({}): {}", function.name, function.usage(), function.returns);
     let name = match function.name_rule {
         NameRule::Keep => "The metric's name stays.",
         NameRule::Drop => "The metric's name is dropped.",

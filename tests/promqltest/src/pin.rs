@@ -29,7 +29,12 @@ const UNPINNABLE: [&str; 16] = [
 
 /// Functions that look at all steps of the query at once, gaps included: as a range query
 /// they see three steps, as an instant query one. Pinned they see what they always see.
-const ALL_STEPS: [&str; 24] = [
+const ALL_STEPS: [&str; 31] = [
+    "anomalies",
+    "anomaly_bounds",
+    "anomaly_score",
+    "changepoints",
+    "forecast",
     "interpolate",
     "keep_last_value",
     "keep_next_value",
@@ -54,6 +59,8 @@ const ALL_STEPS: [&str; 24] = [
     "running_max",
     "running_min",
     "running_sum",
+    "seasonal_decompose",
+    "seasonal_esd",
 ];
 
 /// Aggregations that rank series by all steps of the query begin like this.

@@ -16,6 +16,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
         &["barograph_query", "barograph_server", "tokio", "axum", "hyper", "serde_json", "promqltest"],
     ),
     ("query/src/", &["barograph_server", "tokio", "axum", "hyper", "rocksdb", "serde_json", "promqltest"]),
+    ("query/analytics/", &["barograph", "barograph_engine", "barograph_query", "barograph_server"]),
     ("src/", &["barograph_server", "tokio", "axum", "hyper", "rocksdb"]),
     ("server/", &["rocksdb", "promqltest", "barograph_engine", "barograph_query"]),
     ("examples/", &["barograph_engine", "barograph_query"]),
@@ -118,7 +119,9 @@ const LEVELS: &[Levels] = &[
         path: "crate::functions::",
         modules: &[
             ("aggregates", 0),
+            ("named", 0),
             ("window", 0),
+            ("analytics", 1),
             ("checks", 1),
             ("range", 1),
             ("arguments", 2),

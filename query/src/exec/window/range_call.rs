@@ -2,7 +2,7 @@
 //! as their windows are done.
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::{default_window, subquery};
 use crate::annotations::flags::Flags;
@@ -11,6 +11,7 @@ use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::exec::select::{self, reading};
 use crate::exec::{Evaluator, text};
+use crate::functions::analytics::{AnalyticKernel, Analyzed, Failure, NamedOptions};
 use crate::functions::eval::Kernel;
 use crate::functions::window::slide::Windows;
 use crate::functions::window::{Columns, RangeCall, WindowKernel, WindowedSeries};
@@ -24,13 +25,26 @@ use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
 
 /// The output of a kernel for one series: one column, or several.
-type Columned = SmallVec<[Points; 1]>;
+#[derive(Default)]
+struct Columned {
+    columns: SmallVec<[Points; 1]>,
+    /// The label that distinguishes each column, if the kernel gives them.
+    labels: Vec<Option<(&'static str, String)>>,
+    /// Why the series, or a part of it, has no result.
+    note: Option<String>,
+}
+
+impl From<SmallVec<[Points; 1]>> for Columned {
+    fn from(columns: SmallVec<[Points; 1]>) -> Columned {
+        Columned { columns, ..Columned::default() }
+    }
+}
 
 /// A finished series, and the flags that its kernel raised.
 struct Done {
     labels: Labels,
     drop_name: bool,
-    columns: Columned,
+    made: Columned,
     flags: Flags,
 }
 
@@ -42,7 +56,7 @@ pub(crate) fn one_column(
     steps: Steps,
 ) -> Result<Vector, QueryError> {
     let params = parameters(ev, call, steps)?;
-    let done = evaluate(ev, call, params, steps, |series| Ok(smallvec![kernel(series)?]))?;
+    let done = evaluate(ev, call, params, steps, |series| Ok(SmallVec::from_buf([kernel(series)?]).into()))?;
     finish(ev, call, done, None)
 }
 
@@ -60,8 +74,38 @@ pub(crate) fn labelled_columns(
         return Err(QueryError::Execution(format!("invalid label name {label:?}")));
     }
     let values: Vec<String> = params.iter().map(|phis| phi_name(phis)).collect();
-    let done = evaluate(ev, call, params, steps, |series| Ok(kernel(series)?.into()))?;
+    let done = evaluate(ev, call, params, steps, |series| Ok(SmallVec::from_vec(kernel(series)?).into()))?;
     let vector = finish(ev, call, done, Some((label.as_str(), &values[..])))?;
+    merge_equal(&ev.ctx.budget, vector)
+}
+
+/// Evaluates a call of an analytic function. A series that does not fit is left out, with an info that says why.
+pub(crate) fn analytic(
+    ev: &mut Evaluator<'_>,
+    call: &Call,
+    kernel: AnalyticKernel,
+    steps: Steps,
+) -> Result<Vector, QueryError> {
+    let params = parameters(ev, call, steps)?;
+    let options = NamedOptions(&call.named);
+    let done = evaluate(ev, call, params, steps, |series| {
+        let mut analyzed = Analyzed { series: &*series, options, note: None };
+        let parts = match kernel(&mut analyzed) {
+            Ok(parts) => parts,
+            Err(Failure::Query(error)) => return Err(error),
+            Err(Failure::Unfit(reason)) => {
+                analyzed.note = Some(reason);
+                Vec::new()
+            }
+        };
+        let note = analyzed.note;
+        if !series.columns.histogram_times.is_empty() {
+            series.flags.raise(Flags::HISTOGRAMS_IGNORED);
+        }
+        let (labels, columns) = parts.into_iter().map(|part| (part.label, part.points)).unzip();
+        Ok(Columned { columns, labels, note })
+    })?;
+    let vector = finish(ev, call, done, None)?;
     merge_equal(&ev.ctx.budget, vector)
 }
 
@@ -211,13 +255,13 @@ fn one_series(
         return Ok(None);
     }
     let mut flags = Flags::default();
-    let columns = kernel(&mut WindowedSeries { call, columns, flags: &mut flags })?;
-    if flags.is_empty() && !columns.iter().any(Points::any) {
+    let made = kernel(&mut WindowedSeries { call, columns, flags: &mut flags })?;
+    if flags.is_empty() && made.note.is_none() && !made.columns.iter().any(Points::any) {
         return Ok(None);
     }
-    let held = columns.iter().map(Points::held).fold(labels_held(&labels), |a, b| a + b);
+    let held = made.columns.iter().map(Points::held).fold(labels_held(&labels), |a, b| a + b);
     call.budget.hold(held)?;
-    Ok(Some(Done { labels, drop_name, columns, flags }))
+    Ok(Some(Done { labels, drop_name, made, flags }))
 }
 
 /// Adds annotations and drops columns without values. `naming` is the label that distinguishes the columns of one
@@ -231,12 +275,23 @@ fn finish(
     let span = range_argument(call).span;
     let mut vector = Vec::with_capacity(done.len());
     let mut pace = ev.ctx.budget.pace();
-    for Done { labels, drop_name, columns, flags } in done {
+    let mut noted = 0;
+    for Done { labels, drop_name, made, flags } in done {
         pace.labels()?;
+        if let Some(reason) = made.note {
+            note(ev, call, span, &labels, &reason, &mut noted);
+        }
         if !flags.is_empty() {
             annotate(&mut ev.annotations, call.function, span, flags, labels.metric_name().unwrap_or(""));
         }
-        let mut present = columns.into_iter().enumerate().filter(|(_, points)| points.any());
+        let mut present = made.columns.into_iter().enumerate().filter(|(_, points)| points.any());
+        if !made.labels.is_empty() {
+            for (column, points) in present {
+                let labels = labelled(call, &labels, made.labels[column].as_ref())?;
+                vector.push(Series { labels, drop_name, points });
+            }
+            continue;
+        }
         match naming {
             Some((label, values)) => vector.extend(present.map(|(column, points)| {
                 let labels = labels.to_builder().set(label, &values[column]).build();
@@ -248,6 +303,36 @@ fn finish(
         }
     }
     Ok(vector)
+}
+
+/// The labels of a column that an analytic function has named.
+fn labelled(
+    call: &Call,
+    labels: &Labels,
+    given: Option<&(&'static str, String)>,
+) -> Result<Labels, QueryError> {
+    let Some((label, value)) = given else { return Ok(labels.clone()) };
+    if labels.get(label).is_some() {
+        let name = call.function.name;
+        return Err(QueryError::Execution(format!(
+            "{name}: the series {labels} has a label {label:?} already: rename it with label_move first"
+        )));
+    }
+    Ok(labels.to_builder().set(label, value).build())
+}
+
+/// The most series of a call whose reasons are told one by one.
+const NOTED_MAX: usize = 10;
+
+/// Says why a series, or a part of it, has no result.
+fn note(ev: &mut Evaluator<'_>, call: &Call, span: Span, labels: &Labels, reason: &str, noted: &mut usize) {
+    let name = call.function.name;
+    *noted += 1;
+    if *noted <= NOTED_MAX {
+        ev.annotations.info(span, format!("{name} leaves out {labels}: {reason}"));
+    } else if *noted == NOTED_MAX + 1 {
+        ev.annotations.info(span, format!("{name} leaves out further series, for reasons like these"));
+    }
 }
 
 fn is_counter_missing(function: &Function, flags: Flags, name: &str) -> bool {

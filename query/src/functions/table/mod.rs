@@ -2,16 +2,18 @@
 
 use barograph_engine::model::Histogram;
 
+use super::analytics::AnalyticKernel;
 use super::arguments::Arguments;
 use super::eval::{Eval, Kernel, ScalarCheck};
 use super::range::Column;
 use super::window::{WindowKernel, WindowedSeries};
-use super::{Family, Function, NameRule, Origin, ValueType, checks};
+use super::{Family, Function, NameRule, Named, Origin, ValueType, checks};
 use crate::error::QueryError;
 use crate::functions::Edges;
 use crate::series::{Points, Value};
 use crate::steps::QueryTimes;
 
+mod analytics;
 mod change;
 mod convert;
 mod histogram;
@@ -23,7 +25,8 @@ mod time;
 mod trigonometry;
 
 /// All families.
-pub(super) static FAMILIES: [&[Function]; 9] = [
+pub(super) static FAMILIES: [&[Function]; 10] = [
+    analytics::FUNCTIONS,
     change::FUNCTIONS,
     convert::FUNCTIONS,
     histogram::FUNCTIONS,
@@ -64,6 +67,7 @@ const fn entry(
         name_rule: NameRule::Drop,
         source: Origin::PromQl,
         family,
+        named: &[],
         signature,
         doc,
         example,
@@ -74,6 +78,7 @@ const fn entry(
         reads_time: false,
         counts_only: None,
         second_is_labels: false,
+        spans_steps: false,
         check: checks::any,
     }
 }
@@ -106,6 +111,10 @@ const fn window(kernel: WindowKernel) -> Eval {
 
 const fn windows(kernel: fn(&mut WindowedSeries<'_>) -> Result<Vec<Points>, QueryError>) -> Eval {
     Eval::Kernel(Kernel::Windows(kernel))
+}
+
+const fn analytic(kernel: AnalyticKernel) -> Eval {
+    Eval::Kernel(Kernel::Analytic(kernel))
 }
 
 const fn range(kernel: fn(&mut Column<'_>)) -> Eval {
@@ -199,6 +208,16 @@ impl Function {
     /// Checks each scalar argument.
     const fn checked(self, check: ScalarCheck) -> Function {
         Function { check, ..self }
+    }
+
+    /// Its kernel looks at the windows of all steps together.
+    const fn over_all_steps(self) -> Function {
+        Function { spans_steps: true, ..self }
+    }
+
+    /// Takes these arguments by name.
+    const fn named(self, named: &'static [Named]) -> Function {
+        Function { named, ..self }
     }
 
     /// The metric name stays.

@@ -6,6 +6,8 @@ pub(crate) mod elements;
 pub(crate) mod histograms;
 pub(crate) mod info;
 pub(crate) mod labels;
+pub(crate) mod objectives;
+pub(crate) mod outliers;
 pub(crate) mod presence;
 pub(crate) mod relabel;
 pub(crate) mod sort;

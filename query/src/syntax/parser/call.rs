@@ -2,11 +2,14 @@
 
 use super::{Parser, Tree};
 use crate::functions::aggregates::AggregateInfo;
-use crate::functions::{self, Function, ValueType};
+use crate::functions::{self, Function, Named, ValueType};
 use crate::span::Span;
-use crate::syntax::ast::{Aggregate, AggregateOp, Call, Expr, ExprKind, Grouping};
+use crate::syntax::ast::{
+    Aggregate, AggregateOp, Call, Expr, ExprKind, Grouping, NamedArg, NamedLiteral, NumberLiteral,
+};
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, Token, TokenKind};
+use crate::syntax::literal;
 
 impl Parser<'_> {
     /// `name(args)`. The name is consumed, and the parenthesis is the current token.
@@ -17,7 +20,21 @@ impl Parser<'_> {
         let mut args = Vec::with_capacity(function.args.len());
         let mut given = Vec::with_capacity(function.args.len());
         let mut height = 0;
+        let mut named = Vec::new();
         while self.token.kind != TokenKind::RightParen {
+            if self.at_named(function) {
+                let argument = self.named_argument(function, &named)?;
+                named.push(argument);
+                if !self.another_argument(open)? {
+                    break;
+                }
+                continue;
+            }
+            if let Some(NamedArg { named, .. }) = named.last() {
+                let what =
+                    format!("another named argument after {:?}: those without a name come first", named.name);
+                return Err(self.expected(&what));
+            }
             let argument = self.argument(function, args.len())?;
             height = height.max(argument.height);
             given.push((argument.value_type, argument.expr.span));
@@ -31,8 +48,58 @@ impl Parser<'_> {
         check::arity(function, args.len(), span)?;
         check::last_argument(function, &given)?;
         let height = self.height_above(height, span)?;
-        let kind = ExprKind::Call(Call { function, name_span: name.span, args, keep_names: false });
+        let kind = ExprKind::Call(Call { function, name_span: name.span, args, named, keep_names: false });
         Ok(Tree { expr: Expr { kind, span }, value_type: function.returns, height })
+    }
+
+    /// Whether `name=` is looked at, in a call of a function that takes arguments by name.
+    fn at_named(&self, function: &Function) -> bool {
+        !function.named.is_empty()
+            && self.token.kind == TokenKind::Word
+            && self.peek_kind() == Some(TokenKind::Assign)
+    }
+
+    /// `name=value`; the value is a literal.
+    fn named_argument(&mut self, function: &'static Function, given: &[NamedArg]) -> Parsed<NamedArg> {
+        let name = self.advance()?;
+        let text = self.token_text(name);
+        let Some(named) = function.named.iter().find(|named| named.name == text) else {
+            let names: Vec<&str> = function.named.iter().map(|named| named.name).collect();
+            let message = format!(
+                "function {:?} has no argument named {text:?}; it has {}",
+                function.name,
+                names.join(", ")
+            );
+            return Err(Fault::new(name.span, message));
+        };
+        if given.iter().any(|other| other.named.name == named.name) {
+            return Err(Fault::new(name.span, format!("argument {text:?} is given twice")));
+        }
+        self.advance()?;
+        let value = self.named_literal(named)?;
+        let span = self.span_from(name.span.start);
+        check::named(named, &value, span)?;
+        Ok(NamedArg { named, value, span })
+    }
+
+    fn named_literal(&mut self, named: &Named) -> Parsed<NamedLiteral> {
+        match self.token.kind {
+            TokenKind::String => {
+                let token = self.advance()?;
+                Ok(NamedLiteral::Text(literal::string(self.token_text(token), token.span)?))
+            }
+            TokenKind::Minus => {
+                self.advance()?;
+                let (literal, _) = self.number_or_duration()?;
+                Ok(NamedLiteral::Number(NumberLiteral { value: -literal.value, ..literal }))
+            }
+            TokenKind::Number | TokenKind::Duration => Ok(NamedLiteral::Number(self.number_or_duration()?.0)),
+            TokenKind::Word if matches!(self.token_text(self.token), "true" | "false") => {
+                let token = self.advance()?;
+                Ok(NamedLiteral::Flag(self.token_text(token) == "true"))
+            }
+            _ => Err(self.expected(&format!("{} as the value of {:?}", named.accepted(), named.name))),
+        }
     }
 
     fn unknown_function(&self, name: Token) -> Box<Fault> {

@@ -3,7 +3,7 @@
 use barograph_engine::model::{METRIC_NAME, MatchOp, Matcher};
 use proptest::prelude::*;
 
-use crate::functions::{ValueType, aggregates, all};
+use crate::functions::{Named, NamedKind, ValueType, aggregates, all};
 use crate::span::Span;
 use crate::syntax::ast::*;
 use crate::syntax::check::{is_comparison, is_many_to_many, is_set_operator};
@@ -151,11 +151,33 @@ fn call(returns: ValueType, depth: u32) -> impl Strategy<Value = Expr> {
     (prop::sample::select(functions), any::<bool>()).prop_flat_map(move |(function, short)| {
         let count = if short { function.required } else { function.args.len() };
         let args: Vec<_> = function.args[..count].iter().map(|&arg| argument(arg, depth)).collect();
-        (args, any::<bool>()).prop_map(move |(args, keep)| {
+        let named: Vec<_> = function.named.iter().map(named).collect();
+        (args, named, any::<bool>()).prop_map(move |(args, named, keep)| {
             let keep_names = keep && short;
-            expr(ExprKind::Call(Call { function, name_span: SPAN, args, keep_names }))
+            let named = named.into_iter().flatten().collect();
+            expr(ExprKind::Call(Call { function, name_span: SPAN, args, named, keep_names }))
         })
     })
+}
+
+/// A named argument, or none.
+fn named(named: &'static Named) -> impl Strategy<Value = Option<NamedArg>> + use<> {
+    let number = |value, is_duration| NamedLiteral::Number(NumberLiteral { value, is_duration });
+    let values = match named.kind {
+        NamedKind::Number { min, max } => vec![number(min, false), number(max.min(1e6), false)],
+        NamedKind::Duration => vec![number(90.0, true), number(0.5, false)],
+        NamedKind::Flag => vec![NamedLiteral::Flag(true), NamedLiteral::Flag(false)],
+        NamedKind::Word(words) => words.iter().map(|word| NamedLiteral::Text((*word).to_owned())).collect(),
+        NamedKind::Seasons => {
+            vec![
+                number(86_400.0, true),
+                NamedLiteral::Text("auto".into()),
+                NamedLiteral::Text("1d, 1w".into()),
+            ]
+        }
+    };
+    let arg = move |value| NamedArg { named, value, span: SPAN };
+    prop::option::of(prop::sample::select(values).prop_map(arg))
 }
 
 fn aggregate(depth: u32) -> impl Strategy<Value = Expr> {

@@ -28,10 +28,11 @@ const DATA: &str = include_str!("data.txt");
 const ANSWERED: &str = "```promql answered\n";
 
 /// The chapters in the order of the page.
-const FAMILIES: [(Family, &str); 9] = [
+const FAMILIES: [(Family, &str); 10] = [
     (Family::Change, "Change over a window"),
     (Family::OverTime, "Statistics over a window"),
     (Family::WholeRange, "Over the whole query"),
+    (Family::Analytics, "Analytics"),
     (Family::Histogram, "Histograms"),
     (Family::Label, "Labels and order"),
     (Family::Convert, "Scalars, vectors, absence"),
@@ -72,7 +73,7 @@ fn functions(examples: &mut Examples) -> String {
     for (family, title) in FAMILIES {
         push(&mut text, format_args!("### {title}\n\n"));
         for function in all().iter().filter(|function| function.family == family) {
-            let signature = format!("{}({})", function.name, function.signature);
+            let signature = format!("{}({})", function.name, function.usage());
             let example = match function.name {
                 _ if is_about_steps(function) => examples.answered_over_steps(function.example),
                 _ => examples.answered(function.example),

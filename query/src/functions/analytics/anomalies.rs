@@ -1,0 +1,108 @@
+//! What is unusual: scores, events, expected ranges, outliers and changes.
+
+use barograph_analytics::anomaly::{self, Method, Scores, onsets};
+use barograph_analytics::{changepoint, esd};
+
+use super::grid::Grid;
+use super::{Analyzed, Failure, Part, seasons};
+use crate::series::Points;
+
+/// The season that detectors compare with if the query names none.
+const DAY: f64 = 86_400.0;
+
+fn score(analyzed: &Analyzed<'_, '_>, grid: &Grid) -> Result<Scores, Failure> {
+    let method = analyzed.options.word("method", &Method::ALL);
+    let seconds = analyzed.options.seasons().and_then(|seasons| seasons.first()).copied();
+    let period = Some(grid.steps_of(seconds.unwrap_or(DAY)));
+    let bytes = anomaly::bytes(grid.values.len(), method, period);
+    analyzed.run(bytes, |check| anomaly::score(&grid.values, method, period, check))
+}
+
+/// `anomaly_score`
+pub(crate) fn scores(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
+    let grid = analyzed.whole()?;
+    let scores = score(analyzed, &grid)?.scores;
+    Ok(Part::only(analyzed.newest(&grid, &scores)))
+}
+
+/// `anomalies`
+pub(crate) fn events(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
+    let grid = analyzed.whole()?;
+    let scores = score(analyzed, &grid)?.scores;
+    let hold = grid.steps_of(analyzed.options.number("hold", 12.0 * 3600.0));
+    let line = 1.0 / analyzed.options.number("sensitivity", 1.0);
+    let events = onsets(&scores, line, hold);
+    let mut points = Points::absent(analyzed.steps());
+    for (step, places) in analyzed.since_step_before(&grid) {
+        let first = events.partition_point(|event| event < places.start());
+        let begins = events.get(first).is_some_and(|event| places.contains(event));
+        points.floats[step] = f64::from(u8::from(begins));
+    }
+    Ok(Part::only(points))
+}
+
+/// `anomaly_bounds`
+pub(crate) fn bounds(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
+    let grid = analyzed.whole()?;
+    let Scores { expected, scale, .. } = score(analyzed, &grid)?;
+    let k = analyzed.options.number("k", 3.0);
+    let edge = |sign: f64| -> Vec<f64> {
+        expected.iter().zip(&scale).map(|(expected, scale)| expected + sign * k * scale).collect()
+    };
+    Ok(vec![
+        Part::called("bound", "expected", analyzed.newest(&grid, &expected)),
+        Part::called("bound", "lower", analyzed.newest(&grid, &edge(-1.0))),
+        Part::called("bound", "upper", analyzed.newest(&grid, &edge(1.0))),
+    ])
+}
+
+/// `seasonal_esd`
+pub(crate) fn esd(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
+    let grid = analyzed.whole()?;
+    let period = seasons::lengths(analyzed, &grid, 1)?.first().copied();
+    let period = period.ok_or(barograph_analytics::Unfit::NoSeason)?;
+    let defaults = esd::Options::new(period);
+    let options = esd::Options {
+        max_share: analyzed.options.number("max_anoms", defaults.max_share),
+        alpha: analyzed.options.number("alpha", defaults.alpha),
+        ..defaults
+    };
+    let bytes = esd::bytes(grid.values.len(), &options);
+    let found = analyzed.run(bytes, |check| esd::seasonal(&grid.values, &options, check))?;
+    let values: Vec<(usize, f64)> = found.into_iter().map(|at| (at, grid.values[at])).collect();
+    Ok(Part::only(last_of(analyzed, &grid, &values)))
+}
+
+/// `changepoints`
+pub(crate) fn changes(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
+    let grid = analyzed.whole()?;
+    let defaults = changepoint::Options::default();
+    let options = changepoint::Options {
+        model: analyzed.options.word("model", &changepoint::Model::ALL),
+        penalty: analyzed.options.number("penalty", defaults.penalty),
+        min_size: analyzed.options.number("min_size", defaults.min_size as f64) as usize,
+    };
+    let bytes = changepoint::bytes(grid.values.len());
+    let found = analyzed.run(bytes, |check| changepoint::find(&grid.values, &options, check))?;
+    let column = |name: &str, is_in: fn(f64) -> bool| {
+        let shifts: Vec<(usize, f64)> = found
+            .iter()
+            .filter(|change| is_in(change.shift))
+            .map(|change| (change.at, change.shift))
+            .collect();
+        Part::called("direction", name, last_of(analyzed, &grid, &shifts))
+    };
+    Ok(vec![column("up", |shift| shift > 0.0), column("down", |shift| shift <= 0.0)])
+}
+
+/// A column of events: a step shows the last one since the step before.
+fn last_of(analyzed: &Analyzed<'_, '_>, grid: &Grid, events: &[(usize, f64)]) -> Points {
+    let mut points = Points::absent(analyzed.steps());
+    for (step, places) in analyzed.since_step_before(grid) {
+        let end = events.partition_point(|(at, _)| at <= places.end());
+        if let Some((_, value)) = events[..end].last().filter(|(at, _)| places.contains(at)) {
+            points.floats[step] = *value;
+        }
+    }
+    points
+}

@@ -1,0 +1,255 @@
+//! Adapters between the language and the mathematics of `barograph-analytics`.
+//!
+//! An adapter puts the samples of a series on a regular grid ([`grid`]), reserves the memory that the computation states,
+//! hands over the query's deadline and cancellation, and makes columns of the result. What does not fit is a [`Failure`]
+//! with a reason, from which the executor makes an info that names the series.
+//!
+//! Functions of one window ([`Analyzed::each_window`]) are computed again for each step of the query. Those that judge or
+//! decompose samples ([`Analyzed::newest`]) are computed once over all samples from the beginning of the first window on,
+//! and a step shows the result for the newest sample of its window.
+
+use barograph_analytics::{Check, Error, Stop, Unfit};
+
+use super::named::NamedValue;
+use super::window::WindowedSeries;
+use crate::budget::Budget;
+use crate::error::QueryError;
+use crate::series::{ABSENT, Points};
+use crate::usage::Footprint;
+
+pub(crate) mod anomalies;
+pub(crate) mod forecasts;
+mod grid;
+pub(crate) mod seasons;
+
+use grid::Grid;
+
+/// Makes labelled columns of one series.
+pub(crate) type AnalyticKernel = fn(&mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure>;
+
+/// One column of a result.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The label that distinguishes it from the other columns of its series.
+    pub label: Option<(&'static str, String)>,
+    /// Its values.
+    pub points: Points,
+}
+
+impl Part {
+    /// The only column of a series.
+    fn only(points: Points) -> Vec<Part> {
+        vec![Part { label: None, points }]
+    }
+
+    /// One of several.
+    fn called(label: &'static str, value: impl Into<String>, points: Points) -> Part {
+        Part { label: Some((label, value.into())), points }
+    }
+}
+
+/// Why a series has no result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The query fails.
+    Query(QueryError),
+    /// The series does not fit, for this reason.
+    Unfit(String),
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Failure {
+        Failure::Query(error)
+    }
+}
+
+impl From<Unfit> for Failure {
+    fn from(unfit: Unfit) -> Failure {
+        Failure::Unfit(unfit.to_string())
+    }
+}
+
+/// What was given by name, with the defaults of the function for the rest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamedOptions<'a>(pub &'a [(&'static str, NamedValue)]);
+
+impl<'a> NamedOptions<'a> {
+    fn get(self, name: &str) -> Option<&'a NamedValue> {
+        self.0.iter().find(|(given, _)| *given == name).map(|(_, value)| value)
+    }
+
+    /// A number, or the seconds of a duration.
+    pub fn number(self, name: &str, default: f64) -> f64 {
+        match self.get(name) {
+            Some(NamedValue::Number(value)) => *value,
+            _ => default,
+        }
+    }
+
+    /// `true` or `false`; `false` if not given.
+    pub fn flag(self, name: &str) -> bool {
+        matches!(self.get(name), Some(NamedValue::Flag(true)))
+    }
+
+    /// What a word stands for; the default of its type if not given.
+    pub fn word<T: Copy + Default>(self, name: &str, all: &[(&str, T)]) -> T {
+        let Some(NamedValue::Text(word)) = self.get(name) else { return T::default() };
+        all.iter().find(|(other, _)| other == word).map_or(T::default(), |(_, value)| *value)
+    }
+
+    /// Lengths of seasons in seconds; none if they are to be found.
+    pub fn seasons(self) -> Option<&'a [f64]> {
+        match self.get("period") {
+            Some(NamedValue::Seasons(seasons)) if !seasons.is_empty() => Some(seasons),
+            _ => None,
+        }
+    }
+}
+
+/// One series that an adapter works on.
+pub(crate) struct Analyzed<'s, 'a> {
+    /// Its samples and the windows.
+    pub series: &'s WindowedSeries<'a>,
+    /// What was given by name.
+    pub options: NamedOptions<'s>,
+    /// Why a part of it has no result.
+    pub note: Option<String>,
+}
+
+impl Analyzed<'_, '_> {
+    /// The budget of the query.
+    fn budget(&self) -> &Budget {
+        self.series.call.budget
+    }
+
+    /// The number of steps of the query.
+    fn steps(&self) -> usize {
+        self.series.call.windows.steps.count
+    }
+
+    /// Runs a computation that needs `bytes` of memory and calls a check.
+    fn run<T>(
+        &self,
+        bytes: usize,
+        compute: impl FnOnce(Check<'_>) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
+        run(self.budget(), bytes, compute)
+    }
+
+    /// The first and the last float of the window of each step that has any.
+    fn windows(&self) -> Vec<(usize, usize, usize)> {
+        let (times, windows) = (&self.series.columns.times, &self.series.call.windows);
+        let bounds = |step: usize| {
+            let (start, end) = windows.bounds(step);
+            let (lo, hi) =
+                (times.partition_point(|&time| time <= start), times.partition_point(|&time| time <= end));
+            (lo < hi).then_some((step, lo, hi - 1))
+        };
+        (0..self.steps()).filter_map(bounds).collect()
+    }
+
+    /// Counts the samples that steps look at.
+    fn count(&self, windows: &[(usize, usize, usize)]) {
+        let budget = self.budget();
+        for &(step, lo, last) in windows {
+            let samples = (last - lo + 1) as u64;
+            budget.count_step(self.series.call.windows.steps.at(step), samples);
+            budget.count_read(samples);
+        }
+    }
+
+    /// Computes values of each window, on its own grid. Windows that do not fit are absent; the first reason is noted.
+    fn each_window<const N: usize>(
+        &mut self,
+        mut compute: impl FnMut(&Self, &Grid) -> Result<[f64; N], Failure>,
+    ) -> Result<[Points; N], Failure> {
+        let mut columns = [(); N].map(|()| Points::absent(self.steps()));
+        let windows = self.windows();
+        self.count(&windows);
+        // The window before, and its values if it has any.
+        let mut before = (usize::MAX, usize::MAX);
+        let mut values: Option<[f64; N]> = None;
+        for (step, lo, last) in windows {
+            self.budget().check()?;
+            if before != (lo, last) {
+                let grid = Grid::of(self.budget(), self.series.columns, lo, last);
+                values = match grid.and_then(|grid| compute(self, &grid)) {
+                    Ok(values) => Some(values),
+                    Err(Failure::Query(error)) => return Err(Failure::Query(error)),
+                    Err(Failure::Unfit(reason)) => {
+                        self.note.get_or_insert(reason);
+                        None
+                    }
+                };
+                before = (lo, last);
+            }
+            for (column, value) in columns.iter_mut().zip(values.iter().flatten()) {
+                column.floats[step] = shown(*value);
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The grid of all samples.
+    fn whole(&self) -> Result<Grid, Failure> {
+        let last = self.series.columns.times.len().checked_sub(1);
+        let last = last.ok_or_else(|| Failure::Unfit("it has no floats".to_owned()))?;
+        Grid::of(self.budget(), self.series.columns, 0, last)
+    }
+
+    /// A column whose step shows the result for the newest sample of its window.
+    fn newest(&self, grid: &Grid, results: &[f64]) -> Points {
+        let mut points = Points::absent(self.steps());
+        let windows = self.windows();
+        self.count(&windows);
+        for (step, _, last) in windows {
+            points.floats[step] = shown(results[grid.place(self.series.columns.times[last])]);
+        }
+        points
+    }
+
+    /// The places of the grid that a step shows events of: those since the step before, or of the whole window where
+    /// there is one step.
+    fn since_step_before(&self, grid: &Grid) -> Vec<(usize, std::ops::RangeInclusive<usize>)> {
+        let steps = self.series.call.windows.steps;
+        let windows = self.windows();
+        self.count(&windows);
+        let times = &self.series.columns.times;
+        let visible = |(step, lo, last): (usize, usize, usize)| {
+            let since = crate::steps::ms_to_ns(steps.step_ms);
+            let begin = self.series.call.windows.bounds(step).1.saturating_sub(since);
+            let lo = if steps.count > 1 { lo.max(times.partition_point(|&time| time <= begin)) } else { lo };
+            (lo <= last).then(|| (step, grid.place(times[lo])..=grid.place(times[last])))
+        };
+        windows.into_iter().filter_map(visible).collect()
+    }
+}
+
+/// Runs a computation within a budget.
+pub(crate) fn run<T>(
+    budget: &Budget,
+    bytes: usize,
+    compute: impl FnOnce(Check<'_>) -> Result<T, Error>,
+) -> Result<T, Failure> {
+    let held = Footprint::bytes(bytes);
+    budget.hold(held)?;
+    let mut failed = None;
+    let mut check = || {
+        budget.check().map_err(|error| {
+            failed = Some(error);
+            Stop
+        })
+    };
+    let result = compute(&mut check);
+    budget.release(held);
+    match result {
+        Ok(result) => Ok(result),
+        Err(Error::Unfit(unfit)) => Err(unfit.into()),
+        Err(Error::Stopped) => Err(Failure::Query(failed.unwrap_or(QueryError::Canceled))),
+    }
+}
+
+/// A result as a slot: NaN is no value.
+fn shown(value: f64) -> f64 {
+    if value.is_nan() { ABSENT } else { value }
+}

@@ -1,0 +1,98 @@
+//! Arguments that are given by name: `f(x, name=value)`.
+//!
+//! Their values are literals, so that the parser checks them; functions of PromQL have none.
+
+/// What a named argument may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum NamedKind {
+    /// A number between two bounds, both included.
+    Number {
+        /// The lower bound.
+        min: f64,
+        /// The upper bound.
+        max: f64,
+    },
+    /// A duration above 0, or a number of seconds.
+    Duration,
+    /// `true` or `false`.
+    Flag,
+    /// One of these strings.
+    Word(&'static [&'static str]),
+    /// The length of a season: a duration, `"auto"`, or several durations in a string, separated by commas.
+    Seasons,
+}
+
+/// An argument that a function takes by name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Named {
+    /// The name.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: NamedKind,
+    /// What it is if it is not given, as it would be written.
+    pub default: &'static str,
+}
+
+/// The value of a named argument.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum NamedValue {
+    /// A number; a duration is its seconds.
+    Number(f64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A string.
+    Text(String),
+    /// Durations in seconds; none of them for `"auto"`.
+    Seasons(Vec<f64>),
+}
+
+/// What was given by name, in the order of the query.
+pub(crate) type NamedValues = Vec<(&'static str, NamedValue)>;
+
+impl Named {
+    /// The value, if it is one that the argument may have; else what is accepted.
+    pub(crate) fn accept(
+        &self,
+        given: NamedValue,
+        duration: impl Fn(&str) -> Option<f64>,
+    ) -> Result<NamedValue, String> {
+        match (self.kind, given) {
+            (NamedKind::Number { min, max }, NamedValue::Number(value)) if (min..=max).contains(&value) => {
+                Ok(NamedValue::Number(value))
+            }
+            (NamedKind::Duration, NamedValue::Number(value)) if value > 0.0 && value.is_finite() => {
+                Ok(NamedValue::Number(value))
+            }
+            (NamedKind::Flag, NamedValue::Flag(value)) => Ok(NamedValue::Flag(value)),
+            (NamedKind::Word(words), NamedValue::Text(text)) if words.contains(&text.as_str()) => {
+                Ok(NamedValue::Text(text))
+            }
+            (NamedKind::Seasons, NamedValue::Number(value)) if value > 0.0 && value.is_finite() => {
+                Ok(NamedValue::Seasons(vec![value]))
+            }
+            (NamedKind::Seasons, NamedValue::Text(text)) if text == "auto" => {
+                Ok(NamedValue::Seasons(Vec::new()))
+            }
+            (NamedKind::Seasons, NamedValue::Text(text)) => {
+                let seasons: Option<Vec<f64>> = text.split(',').map(|part| duration(part.trim())).collect();
+                let seasons = seasons.filter(|seasons| seasons.iter().all(|season| *season > 0.0));
+                seasons.map(NamedValue::Seasons).ok_or_else(|| self.accepted())
+            }
+            _ => Err(self.accepted()),
+        }
+    }
+
+    /// What the argument accepts, for messages and for the reference.
+    pub fn accepted(&self) -> String {
+        match self.kind {
+            NamedKind::Number { min, max } if max == f64::MAX => format!("a number of at least {min}"),
+            NamedKind::Number { min, max } => format!("a number from {min} to {max}"),
+            NamedKind::Duration => "a duration such as 12h".to_owned(),
+            NamedKind::Flag => "true or false".to_owned(),
+            NamedKind::Word(words) => {
+                words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ")
+            }
+            NamedKind::Seasons => "a duration such as 1d, several such as \"1d,1w\", or \"auto\"".to_owned(),
+        }
+    }
+}
