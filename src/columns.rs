@@ -7,7 +7,7 @@ use barograph_engine::model::{self, Histogram, Labels};
 
 use crate::{SampleValue, Timestamp};
 
-/// Samples of one series: columns of one length.
+/// Samples of one series, as columns of equal length.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SeriesColumns {
     /// The series.
@@ -16,12 +16,11 @@ pub struct SeriesColumns {
     pub timestamps: Vec<Timestamp>,
     /// Values; integers as the nearest float, NaN for histograms.
     pub values: Vec<f64>,
-    /// Integers that a float cannot hold: index and exact value.
+    /// Integers that a float cannot represent: index and exact value.
     pub exact: Vec<(u32, i64)>,
     /// Native histograms: index and histogram.
     pub histograms: Vec<(u32, Arc<Histogram>)>,
-    /// When the counting behind each sample began, [`Timestamp::UNIX_EPOCH`] where that is unknown; empty where it is for
-    /// all.
+    /// The start timestamp of each sample, [`Timestamp::UNIX_EPOCH`] if it is unknown; empty if all are unknown.
     pub start_timestamps: Vec<Timestamp>,
 }
 

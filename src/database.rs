@@ -1,4 +1,4 @@
-//! The handle: engine and query language behind one door.
+//! The handle, through which a program uses the engine and the query language.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// As [`Database::open`], and where an option is out of range.
+    /// Same as [`Database::open`]; also if an option is out of range.
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Database> {
         Ok(Self::over(Engine::open(dir, options)?))
     }
@@ -59,12 +59,12 @@ impl Database {
     /// Opens an existing database for reading; nothing in the directory changes.
     ///
     /// # Errors
-    /// There is no database, or it is in use or damaged; without the feature `rocksdb` as [`Database::open`].
+    /// There is no database, or it is in use or damaged; without the feature `rocksdb`, same as [`Database::open`].
     pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Database> {
         Ok(Self::over(Engine::open_read_only(dir, options)?))
     }
 
-    /// A database in memory: nothing survives it.
+    /// Creates a database in memory. Its data is lost when it is dropped.
     ///
     /// # Errors
     /// An option is out of range.
@@ -76,10 +76,10 @@ impl Database {
         Database { engine: Arc::new(engine), tenant: None }
     }
 
-    /// Appends a batch; returns when it is durable.
+    /// Appends a batch. Returns when it is durable.
     ///
     /// # Errors
-    /// A limit, bad input (then nothing of the batch is stored), or an I/O error.
+    /// A limit, invalid input (in both cases nothing of the batch is stored), or an I/O error.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         Ok(match self.tenant() {
             Some(tenant) => self.engine.append(&batch.0.of_tenant(tenant)?)?,
@@ -87,7 +87,7 @@ impl Database {
         })
     }
 
-    /// The handle of a series, for appends that do not look its labels up again.
+    /// The handle of a series, for appends without looking up its labels again.
     ///
     /// ```
     /// use barograph::{Batch, Database, Labels, Options, Timestamp, Value};
@@ -104,13 +104,14 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// An empty label set; a limit, where the series is new.
+    /// The label set is empty, or the series is new and exceeds a limit.
     pub fn handle(&self, labels: &Labels) -> Result<SeriesHandle> {
         let claimed = self.claimed(labels)?;
         Ok(self.engine.handle(&claimed)?)
     }
 
-    /// Appends InfluxDB line protocol; returns when it is durable. Bad lines are in the report, the others are stored.
+    /// Appends InfluxDB line protocol. Returns when it is durable. Bad lines are listed in the report, and the others
+    /// are stored.
     ///
     /// # Errors
     /// An I/O error, or memory that stays full.
@@ -118,11 +119,11 @@ impl Database {
         self.write_line_bodies([LineBody { bytes: lines, default_timestamp: None }], options)
     }
 
-    /// Appends the lines of several bodies, as [`Database::write_lines`] does of one; durable together, with one sync.
-    /// Each body is read on its own: what one lacks at its end is not looked for in the next.
+    /// Like [`Database::write_lines`], for several bodies, which become durable with one sync. Each body is parsed
+    /// separately, so an incomplete line at its end does not affect the next one.
     ///
     /// # Errors
-    /// As [`Database::write_lines`].
+    /// Same as [`Database::write_lines`].
     pub fn write_line_bodies<'b>(
         &self,
         bodies: impl IntoIterator<Item = LineBody<'b>>,
@@ -131,17 +132,17 @@ impl Database {
         Ok(self.engine.write_line_bodies(bodies, &self.own_lines(options))?)
     }
 
-    /// Appends a Prometheus remote-write request, decompressed; returns when it is durable.
-    /// Invalid samples are in the report, the rest is stored.
+    /// Appends a decompressed Prometheus remote-write request. Returns when it is durable. Invalid samples are listed
+    /// in the report, and the rest is stored.
     ///
     /// # Errors
-    /// The bytes are no request, an I/O error, or memory that stays full.
+    /// The bytes are not a request, an I/O error, or memory that stays full.
     pub fn write_remote(&self, request: &[u8], version: RemoteVersion) -> Result<RemoteReport> {
         Ok(self.engine.write_remote_of(self.tenant(), request, version)?)
     }
 
-    /// A reader whose calls stop when `work` is stopped and take their memory from it. The methods of the same names
-    /// on `Database` have no limits.
+    /// Creates a reader whose calls end when `work` is stopped and take their memory from it. The methods with the same
+    /// names on `Database` have no limits.
     pub fn reader(&self, work: &Work) -> Reader<'_> {
         Reader::new(&self.engine, work, self.tenant())
     }
@@ -150,16 +151,16 @@ impl Database {
         self.reader(&Work::unbounded())
     }
 
-    /// The metadata of one metric family, or of all: ascending by name, within a family the oldest description first.
+    /// The metadata of one metric family or of all, ascending by name; within a family, the oldest description first.
     ///
     /// # Errors
-    /// With the handle of a tenant, the store could not be read.
+    /// With the handle of a tenant: the store could not be read.
     pub fn metadata(&self, family: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>> {
         self.unbounded().metadata(family, usize::MAX)
     }
 
-    /// The exemplars in `range` of the series that meet any of `selectors` (each a list of
-    /// matchers that all must hold), ascending by labels, then by time.
+    /// The exemplars in `range` of the series that match any of `selectors` (each a list of matchers, all of which must
+    /// match), ascending by labels, then by time.
     ///
     /// # Errors
     /// The database is closed.
@@ -174,9 +175,9 @@ impl Database {
         })
     }
 
-    /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
-    /// order of labels, until it answers false: as queries see them, histograms among them,
-    /// stale markers included. Series without samples there are left out.
+    /// Calls `visit` with the samples in `range` of each series that matches all matchers, in the order of labels,
+    /// until it returns false. Samples are passed as queries see them, including histograms and stale markers. Series
+    /// without samples in the range are omitted.
     ///
     /// # Errors
     /// More than `series_max` series match, or the store could not be read.
@@ -190,7 +191,7 @@ impl Database {
         self.unbounded().read(&[matchers.to_vec()], range, series_max, visit)
     }
 
-    /// Evaluates a PromQL expression at `time` (at the whole millisecond below), with default limits.
+    /// Evaluates a PromQL expression at `time`, rounded down to whole milliseconds, with default limits.
     ///
     /// # Errors
     /// The text is not a query, or its evaluation failed.
@@ -212,11 +213,11 @@ impl Database {
         self.execute(&Request::range(query, start, end, step))
     }
 
-    /// Evaluates a request: times, limits and cancellation in the caller's hands.
+    /// Evaluates a request with the caller's times, limits and cancellation.
     ///
     /// # Errors
-    /// As [`Database::query_range`], and when a limit is met or the request is cancelled. Where the memory that all queries
-    /// share is used up by others, the request waits for its turn and is evaluated again.
+    /// Same as [`Database::query_range`], and if a limit is reached or the request is canceled. If other queries have
+    /// used up the memory that all queries share, the request waits for its turn and is evaluated again.
     pub fn execute(&self, request: &Request) -> Result<Response> {
         Ok(request.evaluated(|| barograph_query::execute(&self.source(request), request))?)
     }
@@ -226,16 +227,16 @@ impl Database {
     /// [`Work::attempted`](crate::budget::Work::attempted) around all of their work.
     ///
     /// # Errors
-    /// As [`Database::execute`], and [`QueryError::MemoryPool`](crate::QueryError::MemoryPool).
+    /// Same as [`Database::execute`], and [`QueryError::MemoryPool`](crate::QueryError::MemoryPool).
     pub fn execute_at_once(&self, request: &Request) -> Result<Response> {
         Ok(barograph_query::execute(&self.source(request), request)?)
     }
 
-    /// What a request is expected to cost, part by part, from the index and the catalogue
-    /// alone. [`Request::explain`] makes [`Database::execute`] tell what it did cost.
+    /// The expected cost of a request, part by part, estimated from the index and the catalogue alone. With
+    /// [`Request::explain`], [`Database::execute`] reports the actual cost.
     ///
     /// # Errors
-    /// As [`Database::query_range`], but for limits.
+    /// Same as [`Database::query_range`], except for limits.
     pub fn explain(&self, request: &Request) -> Result<Explained> {
         let source = self.source(request);
         Ok(barograph_query::explain(&source, request)?)
@@ -245,8 +246,8 @@ impl Database {
         EngineSource::new(view_of(&self.engine, &request.work(), self.tenant()))
     }
 
-    /// The label sets of the series that meet any of `selectors` (each a list of matchers
-    /// that all must hold) and may have samples in `range`, sorted, at most `limit`.
+    /// The label sets of the series that match any of `selectors` (each a list of matchers, all of which must match)
+    /// and may have samples in `range`, sorted, at most `limit`.
     ///
     /// # Errors
     /// The store could not be read.
@@ -259,8 +260,7 @@ impl Database {
         self.unbounded().series(selectors, range, limit)
     }
 
-    /// The label names of the series that meet all matchers and may have samples in
-    /// `range`, sorted.
+    /// The label names of the series that match all matchers and may have samples in `range`, sorted.
     ///
     /// # Errors
     /// The store could not be read.
@@ -268,7 +268,7 @@ impl Database {
         self.unbounded().label_names(&[matchers.to_vec()], range, usize::MAX)
     }
 
-    /// The values of label `name` among the same series with their number of series, sorted.
+    /// The values of the label `name` among the same series, sorted, each with the number of its series.
     ///
     /// # Errors
     /// The store could not be read.
@@ -320,7 +320,7 @@ impl Database {
         self.engine.damage(range.into().0)
     }
 
-    /// The databases: those that were created by name, and the values of the label `db`. Ascending. For a tenant, the
+    /// The databases, ascending: those that were created by name, and the values of the label `db`. For a tenant, the
     /// values in its series, and its own name if that was created.
     ///
     /// # Errors
@@ -329,9 +329,9 @@ impl Database {
         self.unbounded().databases()
     }
 
-    /// How many series there are, and which names and labels have most: in memory (series with
-    /// unflushed or recent samples), with a range also in every partition that it touches.
-    /// Lists are at most `top` long. Memory does not grow with the number of series.
+    /// The number of series, and the names and labels with the most series. Covers the series in memory (those with
+    /// unflushed or recent samples); with a range, also those in every partition that overlaps it. Lists have at most
+    /// `top` entries. Memory does not grow with the number of series.
     ///
     /// # Errors
     /// The store could not be read.
@@ -339,9 +339,9 @@ impl Database {
         self.unbounded().cardinality(range, top)
     }
 
-    /// Calls `visit` with the samples in `range` of each series that meets all matchers, in
-    /// order of labels, until it returns false. A series of more than 64 Ki samples comes in several pieces, one after
-    /// the other and ascending in time.
+    /// Calls `visit` with the samples in `range` of each series that matches all matchers, in the order of labels,
+    /// until it returns false. A series with more than 64 Ki samples is passed in several pieces, one after the other
+    /// and ascending by time.
     ///
     /// # Errors
     /// The store could not be read.
@@ -354,7 +354,7 @@ impl Database {
         self.unbounded().export(&[matchers.to_vec()], range, visit)
     }
 
-    /// String fields in `range` whose labels meet all matchers, ascending in time.
+    /// The string fields in `range` whose labels match all matchers, ascending by time.
     ///
     /// # Errors
     /// The store could not be read.
@@ -367,7 +367,7 @@ impl Database {
         self.unbounded().events(&[matchers.to_vec()], range, limit)
     }
 
-    /// Deletes the samples in `range` of the series that meet all matchers.
+    /// Deletes the samples in `range` of the series that match all matchers.
     ///
     /// # Errors
     /// No matcher was given, or the WAL could not be written.
@@ -375,20 +375,21 @@ impl Database {
         Ok(self.engine.delete(&self.own_matchers(matchers), range.into().0)?)
     }
 
-    /// Reads everything in a directory that is not open anywhere and reports damage.
+    /// Reads everything in a directory that is not open and reports damage.
     ///
     /// # Errors
-    /// The directory is in use, or its store cannot be opened; without the feature `rocksdb` as [`Database::open`].
+    /// The directory is in use, or its store cannot be opened; without the feature `rocksdb`, same as
+    /// [`Database::open`].
     pub fn verify(dir: &Path) -> Result<VerifyReport> {
         Ok(Engine::verify_dir(dir, &Options::default())?)
     }
 
-    /// Looks for what keeps the store in `dir` from opening, and repairs it with `apply`; without it nothing changes.
-    /// [`Database::open`] makes the same repairs.
+    /// Finds damage that prevents the store in `dir` from being opened, and repairs it if `apply` is set; otherwise
+    /// nothing changes. [`Database::open`] makes the same repairs.
     ///
     /// # Errors
-    /// The directory is in use, or damaged in a way that only a snapshot helps against; without the feature `rocksdb`
-    /// as [`Database::open`].
+    /// The directory is in use, or so damaged that only a snapshot helps; without the feature `rocksdb`, same as
+    /// [`Database::open`].
     pub fn repair(dir: &Path, apply: bool) -> Result<RepairReport> {
         Ok(Engine::repair_dir(dir, apply)?)
     }
@@ -401,7 +402,7 @@ impl Database {
         Ok(self.engine.verify()?)
     }
 
-    /// Writes everything in memory to the store and shortens the WAL.
+    /// Writes everything in memory to the store and truncates the WAL.
     ///
     /// # Errors
     /// The store refused; nothing is lost.
@@ -409,7 +410,7 @@ impl Database {
         Ok(self.engine.flush()?)
     }
 
-    /// Carries out retention and every merge that is due, now.
+    /// Applies retention and performs all merges that are due.
     ///
     /// # Errors
     /// The store refused; nothing is lost.
@@ -427,11 +428,11 @@ impl Database {
         Ok(self.engine.clean()?)
     }
 
-    /// Like [`Database::clean`], and waits at most for `patience` until reads that began earlier have ended, so that
-    /// what they held is removed too.
+    /// Like [`Database::clean`], but waits for reads that began earlier, at most for `patience`, so that the data they
+    /// use is removed too.
     ///
     /// # Errors
-    /// As [`Database::clean`].
+    /// Same as [`Database::clean`].
     pub fn clean_within(&self, patience: Duration) -> Result<CleanReport> {
         Ok(self.engine.clean_within(patience)?)
     }
@@ -444,7 +445,7 @@ impl Database {
         Ok(self.engine.set_retention(retention)?)
     }
 
-    /// Changes the limit of new series in one second; zero is no limit.
+    /// Changes the limit of new series per second; zero is no limit.
     pub fn set_new_series_per_second(&self, limit: u64) {
         self.engine.set_new_series_per_second(limit);
     }
@@ -466,7 +467,7 @@ impl Database {
         self.engine.stats()
     }
 
-    /// The series in memory of the `top` tenants with most series, those of all others together, and the number of
+    /// The series in memory of the `top` tenants with the most series, those of all others together, and the number of
     /// refused new series ([`Options::tenant_label`]).
     ///
     /// ```
@@ -484,25 +485,26 @@ impl Database {
         self.engine.tenants(top)
     }
 
-    /// The parts of [`Options::memory_bytes`] and what they hold.
+    /// The parts of [`Options::memory_bytes`] and their use.
     pub fn memory(&self) -> Vec<PartUse> {
         self.engine.memory()
     }
 
-    /// How the open database is: whether it takes writes, and puts them into the store. Safe to ask often.
+    /// The state of the open database: whether it accepts writes and can move them into the store. Cheap enough to call
+    /// often.
     pub fn health(&self) -> Health {
         self.engine.health()
     }
 
-    /// What opening found.
+    /// The findings of opening.
     pub fn open_report(&self) -> &OpenReport {
         self.engine.open_report()
     }
 
-    /// Flushes, stops the background threads, closes all files and unlocks the directory, although clones and readers
-    /// may remain. Reads and writes that are under way complete, and closing waits for them. Later calls through any
-    /// handle or reader fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed); [`Database::stats`],
-    /// [`Database::health`] and the other figures still answer.
+    /// Flushes, stops the background work, closes all files and unlocks the directory, even if clones and readers
+    /// remain. Reads and writes in progress complete, and closing waits for them. Later calls through any handle or
+    /// reader fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed); [`Database::stats`], [`Database::health`] and
+    /// other figures are still available.
     ///
     /// ```
     /// # fn main() -> barograph::Result<()> {
@@ -518,9 +520,10 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// The last flush failed; nothing acknowledged is lost. An append that had begun, and that nothing waited for, could not
-    /// be stored. [`ErrorKind::StillInUse`](crate::ErrorKind::StillInUse) if reads are under way after ten seconds, or in the
-    /// calling thread, as in the closure of an export: the directory is unlocked when the last of them ends.
+    /// The last flush failed; nothing acknowledged is lost. Or an append that was begun, and that nothing waited for,
+    /// could not be stored. [`ErrorKind::StillInUse`](crate::ErrorKind::StillInUse) if reads are still in progress
+    /// after ten seconds, or in the calling thread, such as in the closure of an export: the directory is unlocked when
+    /// the last of them ends.
     pub fn close(&self) -> Result<()> {
         Ok(self.engine.close()?)
     }

@@ -7,13 +7,13 @@ use barograph_engine::remote::wire::WireError;
 use barograph_engine::{Error as StorageError, ErrorKind as StorageErrorKind, TimestampError};
 use barograph_query::{QueryError, QueryErrorKind};
 
-/// The result of the calls of this crate.
+/// The result of calls of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call failed.
 ///
-/// [`Error::kind`] says what the caller can do about it. The text names the input, the place, the limit and the option
-/// that moves it. The variants hold the error of the part that failed, for callers that need its details;
+/// [`Error::kind`] says what the caller can do about it. The text names the input, the location, the limit and the
+/// option that changes it. The variants hold the error of the part that failed, for callers that need its details;
 /// [`source`](std::error::Error::source) is the error below that one, such as the [`std::io::Error`] of the system.
 ///
 /// ```
@@ -29,25 +29,25 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The storage engine refused, or could not.
+    /// An error of the storage engine.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A query or a selector has no answer.
+    /// An error of a query or a selector.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The bytes are no remote-write request.
+    /// The bytes are not a remote-write request.
     #[error(transparent)]
     RemoteWrite(#[from] WireError),
-    /// The pairs are no label set.
+    /// The pairs are not a label set.
     #[error(transparent)]
     Labels(#[from] LabelsError),
     /// The histogram is not valid.
     #[error(transparent)]
     Histogram(#[from] HistogramError),
-    /// The text is no regular expression.
+    /// The text is not a regular expression.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// The text is no precision of timestamps.
+    /// The text is not a precision of timestamps.
     #[error(transparent)]
     Precision(#[from] UnknownPrecision),
     /// The text is no timestamp.
@@ -59,39 +59,39 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The input is wrong: fix it, do not retry.
+    /// The input is wrong: correct it, and do not retry.
     Invalid,
-    /// The text is not a query or selector: fix it. The error names line and column.
+    /// The text is not a query or selector: correct it. The error contains line and column.
     Parse,
-    /// The query cannot be evaluated on this data, such as many-to-many matching: change the query.
+    /// The query cannot be evaluated on this data, for example because of many-to-many matching: change the query.
     Execution,
-    /// A limit was reached that stays: send or ask less, or raise the limit. The same call meets it again.
+    /// A permanent limit was reached: send or request less, or raise the limit. The same call reaches the limit again.
     Limit,
-    /// A limit was reached that clears with time, or others use what the call needs: retry later.
+    /// A limit that clears with time was reached, or other calls use what this one needs: retry later.
     Busy,
     /// The time of the call was up.
     Timeout,
     /// The call was canceled.
     Canceled,
-    /// Stored bytes are damaged: run [`Database::verify`](crate::Database::verify), restore a snapshot.
+    /// Stored bytes are damaged: run [`Database::verify`](crate::Database::verify), or restore a snapshot.
     Corrupt,
-    /// A newer version has written the directory: use that version.
+    /// A newer version has written to the directory: use that version.
     FutureVersion,
     /// Another process, or this one, has the directory open.
     Locked,
-    /// The disk is full. Reads are answered, and writes resume when there is space again.
+    /// The disk is full. Reads still work, and writes resume when there is space again.
     DiskFull,
-    /// The operating system or the storage library refused: retry later.
+    /// The operating system or the storage library reported an error: retry later.
     Io,
-    /// Writes are refused since an earlier failure: close the database and open it again.
+    /// Writes are refused because of an earlier failure: close the database and open it again.
     Poisoned,
     /// The database is closed.
     Closed,
-    /// The database is closed, but its directory stays locked until the reads that are under way have ended.
+    /// The database is closed, but its directory stays locked until the reads in progress have ended.
     StillInUse,
-    /// The database was opened by the process that forked this one: only that process may use it.
+    /// The database was opened by the parent of this forked process: only the parent may use it.
     Forked,
-    /// The build leaves out the feature that the call needs, such as `rocksdb`: build with it.
+    /// The build lacks the feature that the call needs, such as `rocksdb`: build with it.
     Unsupported,
 }
 

@@ -1,7 +1,7 @@
-//! Barograph: a metrics database that a program embeds, or runs as a server.
+//! Barograph is a metrics database that can be embedded in a program or run as a server.
 //!
-//! One handle, [`Database`], is the whole database: it takes samples and line protocol,
-//! keeps them durably, and answers PromQL.
+//! A [`Database`] is a handle of an open database. It accepts samples and line protocol, stores them durably, and
+//! evaluates PromQL.
 //!
 //! ```
 //! use barograph::{Database, LineOptions, Timestamp};
@@ -22,16 +22,16 @@
 //! ```
 //!
 //! # Blocking, threads, async
-//! Every call blocks: appends until the disk has confirmed (see [`Durability`]), queries
-//! until they are answered. From async code use your runtime's way for blocking calls
-//! (`tokio::task::spawn_blocking`). A [`Database`] is `Send`, `Sync` and cheap to clone. An
-//! open database has two threads of its own, `flush` and `compact`, and RocksDB's two;
-//! queries run on the calling thread and on those of a [`Crew`]. No call panics on bad input or a full disk.
+//! Every call blocks: appends until the disk has confirmed the write (see [`Durability`]), queries until they are
+//! evaluated. In async code, use the runtime's function for blocking calls (`tokio::task::spawn_blocking`). A
+//! [`Database`] is `Send`, `Sync` and cheap to clone. Flushes and merges run on background threads, which all databases
+//! of the process share; RocksDB has two threads per process. Queries run on the calling thread and on those of a
+//! [`Crew`]. No call panics because of invalid input or a full disk.
 //!
 //! # Times
-//! Instants are [`Timestamp`]s, which hold nanoseconds and convert from [`SystemTime`](std::time::SystemTime) and from the
-//! text of RFC 3339; spans are [`Duration`](std::time::Duration)s. A [`TimeRange`] is made of a range of Rust, such as
-//! `begin..end`. Queries are evaluated at whole milliseconds.
+//! An instant is a [`Timestamp`] in nanoseconds, which converts from [`SystemTime`](std::time::SystemTime) and parses
+//! RFC 3339. A span is a [`Duration`](std::time::Duration). A [`TimeRange`] converts from a range such as `begin..end`.
+//! Queries are evaluated at whole milliseconds.
 
 mod batch;
 mod columns;
@@ -47,15 +47,15 @@ mod subscribe;
 mod tenants;
 mod ticket;
 
-/// Memory and time of a piece of work: shares of memory, what may be taken of them, cancellation, deadlines.
+/// Limits of memory and time for a piece of work: shares of memory, allowances, cancellation, deadlines.
 pub mod budget {
     pub use barograph_engine::budget::{
         Account, Allowance, Cancel, Denied, Full, Hold, Part, Places, Share, Stopped, Taken, Turn, Work,
     };
 }
 
-/// What the server, tests and benchmarks of this repository share with the crates below; not for embedders, and without
-/// promises of stability.
+/// Items that the server, tests and benchmarks of this repository use from the crates below. Not for embedders: they
+/// may change at any time.
 #[doc(hidden)]
 pub mod internals {
     pub use barograph_engine::codec::varint;

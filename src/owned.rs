@@ -11,7 +11,7 @@ use barograph_engine::{Engine, View};
 use self_cell::self_cell;
 
 self_cell!(
-    /// A view, and the engine that it reads.
+    /// A view, and the engine that it borrows from.
     pub(crate) struct OwnedView {
         owner: Arc<Engine>,
 

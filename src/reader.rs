@@ -1,4 +1,4 @@
-//! Bounded reads: each checks a piece of work and takes its memory from it.
+//! Bounded reads: each checks a [`Work`] and takes its memory from it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,16 +24,17 @@ const FAMILY_SUFFIXES: [&str; 6] = ["_bucket", "_count", "_sum", "_total", "_cre
 /// Selectors are lists of matchers: a series is selected if it matches all matchers of one of them. Without a selector
 /// nothing is selected; an empty list of matchers selects everything.
 ///
-/// All calls see the database as it was when the reader was made, each batch and each delete whole: samples, string
-/// fields and the set of series. Exemplars, metadata and the list of databases are read as of each call. Drop it soon: during its lifetime, memory keeps the
-/// samples that were unflushed when it was made; if that is too much, its calls return
-/// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+/// All calls see the database as it was when the reader was created, with each batch and each delete either completely
+/// or not at all: samples, string fields and the set of series. Exemplars, metadata and the list of databases are
+/// current as of each call. Drop the reader soon: during its lifetime, memory keeps the samples that were unflushed
+/// when it was created. If that exceeds the limit, its calls return [`ErrorKind::Busy`](crate::ErrorKind::Busy).
 ///
 /// Memory that a call needs while it runs is taken from the work before it is allocated, and released afterwards.
 /// Memory of the result stays taken until the last clone of the work is dropped, or until its owner releases it. In
 /// addition to the errors listed, every call fails with [`ErrorKind::Canceled`](crate::ErrorKind::Canceled) or
-/// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when the work was stopped, and with
-/// [`ErrorKind::Limit`](crate::ErrorKind::Limit) or [`ErrorKind::Busy`](crate::ErrorKind::Busy) when it may hold no more.
+/// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if the work was stopped, and with
+/// [`ErrorKind::Limit`](crate::ErrorKind::Limit) or [`ErrorKind::Busy`](crate::ErrorKind::Busy) if it has no memory
+/// left.
 ///
 /// ```
 /// use barograph::budget::{Share, Work};
@@ -68,7 +69,8 @@ pub(crate) fn view_of<'d>(engine: &'d Engine, work: &Work, tenant: Option<&Tenan
     }
 }
 
-/// Calls `read` with each selector, and with a test for series that an earlier one has selected, until it returns false.
+/// Calls `read` with each selector, and with a test for series that were selected by an earlier one, until it returns
+/// false.
 fn each_selector<E>(
     selectors: &[Vec<Matcher>],
     mut read: impl FnMut(&[Matcher], &dyn Fn(&Labels) -> bool) -> std::result::Result<bool, E>,
@@ -87,12 +89,12 @@ impl<'d> Reader<'d> {
         Reader { engine, view, work: work.clone(), tenant }
     }
 
-    /// Makes the reader leave out damaged generations (see [`Database::damage`](crate::Database::damage)). Otherwise
-    /// reads of their time are refused.
+    /// Makes the reader leave out damaged generations (see [`Database::damage`](crate::Database::damage)). Otherwise,
+    /// reads of their time ranges are refused.
     #[must_use]
     pub fn leaving_out_damage(self) -> Self {
         let Reader { engine, view, work, tenant } = self;
-        // A view that a clone of the reader has stays as it is.
+        // A view held by a clone of the reader is unchanged.
         let view = Arc::try_unwrap(view).unwrap_or_else(|_| view_of(engine, &work, tenant));
         Reader { engine, view: Arc::new(view.leaving_out_damage()), work, tenant }
     }
@@ -102,8 +104,8 @@ impl<'d> Reader<'d> {
         view_of(self.engine, &self.work, self.tenant).leaving_out_damage()
     }
 
-    /// The label sets of the selected series that may have samples in `range`, sorted, at most `limit`; which, where
-    /// there are more, is not said.
+    /// The label sets of the selected series that may have samples in `range`, sorted, at most `limit`. If there are
+    /// more, it is unspecified which of them are returned.
     ///
     /// # Errors
     /// The store could not be read.
@@ -129,9 +131,9 @@ impl<'d> Reader<'d> {
         Ok(self.view.label_names(selectors, range.into().0, limit)?)
     }
 
-    /// The first `limit` values of label `name` among the same series, sorted, each with a number of series that have it.
-    /// It is that of the partition that has most of them, if all series are selected; and a series that got another id
-    /// by a restart counts again.
+    /// The first `limit` values of the label `name` among the same series, sorted, each with a number of series that
+    /// have it. If all series are selected, this is the largest count in any partition. A series that got another id
+    /// after a restart is counted again.
     ///
     /// # Errors
     /// The store could not be read.
@@ -145,7 +147,7 @@ impl<'d> Reader<'d> {
         Ok(self.view.label_values(name, selectors, range.into().0, limit)?)
     }
 
-    /// The databases: those that were created by name, and the values of the label `db`. Ascending. For a tenant, the
+    /// The databases, ascending: those that were created by name, and the values of the label `db`. For a tenant, the
     /// values in its series, and its own name if that was created.
     ///
     /// # Errors
@@ -163,9 +165,9 @@ impl<'d> Reader<'d> {
         Ok(names)
     }
 
-    /// How many series there are, and which names and labels have most: in memory (series with
-    /// unflushed or recent samples), with a range also in every partition that it touches.
-    /// Lists are at most `top` long.
+    /// The number of series, and the names and labels with the most series. Covers the series in memory (those with
+    /// unflushed or recent samples); with a range, also those in every partition that overlaps it. Lists have at most
+    /// `top` entries.
     ///
     /// # Errors
     /// The store could not be read.
@@ -173,9 +175,9 @@ impl<'d> Reader<'d> {
         Ok(self.view.cardinality(range.map(|range| range.0), top)?)
     }
 
-    /// Calls `visit` with each selected series and its samples in `range`, selector by selector and in the order of
-    /// labels within one, until it returns false. A series of more than 64 Ki samples comes in several pieces, one after
-    /// the other and ascending in time.
+    /// Calls `visit` with each selected series and its samples in `range`, selector by selector and within a selector
+    /// in the order of labels, until it returns false. A series with more than 64 Ki samples is passed in several
+    /// pieces, one after the other and ascending by time.
     ///
     /// The work holds the labels of all series and the samples of one piece.
     ///
@@ -195,8 +197,8 @@ impl<'d> Reader<'d> {
         })
     }
 
-    /// Calls `visit` once with each selected series and its samples in `range`, in the order of [`Reader::export`], as
-    /// queries see the samples: histograms with their reset hints, stale markers included.
+    /// Calls `visit` once with each selected series and its samples in `range`, in the order of [`Reader::export`].
+    /// Samples are passed as queries see them: histograms with their reset hints, and stale markers.
     ///
     /// # Errors
     /// More than `series_max` series match a selector, or the store could not be read.
@@ -216,10 +218,10 @@ impl<'d> Reader<'d> {
         .map_err(|error| QueryError::from(error).into())
     }
 
-    /// As [`Reader::read`], but in pieces as those of [`Reader::export`].
+    /// Like [`Reader::read`], but in pieces like [`Reader::export`].
     ///
     /// # Errors
-    /// As [`Reader::read`].
+    /// Same as [`Reader::read`].
     pub fn read_pieces(
         &self,
         selectors: &[Vec<Matcher>],
@@ -236,8 +238,8 @@ impl<'d> Reader<'d> {
         .map_err(|error| QueryError::from(error).into())
     }
 
-    /// The first `limit` string fields in `range` of the selected label sets, ascending in time, then by labels. Of two
-    /// with the same labels and time the later written one is there.
+    /// The first `limit` string fields in `range` of the selected label sets, ascending by time, then by labels. Of two
+    /// with the same labels and time, the one written later is returned.
     ///
     /// # Errors
     /// The store could not be read.
@@ -250,8 +252,8 @@ impl<'d> Reader<'d> {
         Ok(self.view.events(selectors, range.into().0, limit)?)
     }
 
-    /// Calls `visit` with the same string fields, in the same order, until it answers false. None is held longer than its
-    /// turn.
+    /// Calls `visit` with the same string fields, in the same order, until it returns false. Only the current one is
+    /// held in memory.
     ///
     /// # Errors
     /// The store could not be read.
@@ -264,9 +266,9 @@ impl<'d> Reader<'d> {
         Ok(self.view.each_event(selectors, range.into().0, &mut |event| Ok(visit(event)))?)
     }
 
-    /// The metadata of one metric family, or of the first `limit` of all: ascending by name, within a family the oldest
-    /// description first. A tenant sees the descriptions of its own metrics that it wrote, or that were written without
-    /// a tenant.
+    /// The metadata of one metric family, or of the first `limit` of all, ascending by name; within a family, the
+    /// oldest description first. A tenant sees the descriptions of its own metrics that it wrote, or that were written
+    /// without a tenant.
     ///
     /// # Errors
     /// Those of the work; for a tenant, the store could not be read.
@@ -309,7 +311,7 @@ impl<'d> Reader<'d> {
     /// The exemplars in `range` of the selected series, ascending by labels, then by time.
     ///
     /// # Errors
-    /// Those of the work alone.
+    /// Only those of the work.
     pub fn exemplars(
         &self,
         selectors: &[Vec<Matcher>],

@@ -1,4 +1,4 @@
-//! Reading by pulling: an iterator that owns its view.
+//! Reading with an iterator that owns its view.
 
 use std::collections::VecDeque;
 
@@ -13,36 +13,36 @@ use crate::owned::OwnedView;
 use crate::reader::view_of;
 use crate::{Database, Result, TimeRange};
 
-/// Samples after which reading ahead ends.
+/// The number of samples at which reading ahead stops.
 const AHEAD_SAMPLES: usize = 1 << 16;
-/// Series after which it ends.
+/// The number of series at which it stops.
 const AHEAD_SERIES: usize = 1 << 10;
 
-/// The samples of selected series, in pieces that are read when they are asked for; created by [`Database::scan`].
+/// The samples of selected series, in pieces that are read on demand; created by [`Database::scan`].
 ///
-/// Series come in the order of labels, selector by selector, and the samples of one ascend in time. A long series comes
-/// in several pieces, one after the other; a piece has at most about 64 Ki samples. At most about two pieces are in
+/// Series come in the order of labels, selector by selector, and the samples of each are ascending by time. A long
+/// series comes in several consecutive pieces; a piece has at most about 64 Ki samples. At most about two pieces are in
 /// memory, besides the labels of all selected series.
 ///
-/// A scan shows the database as it was when it was made, whatever is written, flushed or merged meanwhile. It owns what it
-/// needs and keeps the database open as a clone of its handle does. Drop it soon: as long as it lives, memory keeps the
-/// samples that were unflushed when it was made. After [`Database::close`] it returns
-/// an error of the kind [`Closed`](crate::ErrorKind::Closed). After an error it ends.
+/// A scan shows the database as it was when the scan was created, regardless of later writes, flushes and merges. It
+/// owns what it needs, and keeps the database open like a clone of its handle. Drop it soon: during its lifetime,
+/// memory keeps the samples that were unflushed when it was created. After [`Database::close`] it returns an error of
+/// the kind [`Closed`](crate::ErrorKind::Closed). It ends after an error.
 pub struct Scan {
     view: OwnedView,
     selectors: Vec<Vec<Matcher>>,
-    /// Selectors that were begun.
+    /// The number of selectors begun.
     begun: usize,
     pieces: Option<Pieces>,
     range: Range,
-    /// Pieces that were read and not handed out, with their bytes.
+    /// Pieces that were read and not returned yet, with their size in bytes.
     ahead: VecDeque<(SeriesColumns, usize)>,
     taken: Taken,
     is_done: bool,
 }
 
 impl Database {
-    /// The samples in `range` of the series that meet all matchers, as an iterator of pieces that owns its view.
+    /// The samples in `range` of the series that match all matchers, as an iterator of pieces that owns its view.
     ///
     /// ```
     /// use barograph::{Database, LineOptions, Options, TimeRange, parse_selector};
@@ -63,13 +63,13 @@ impl Database {
         self.scan_within(&Work::unbounded(), &[matchers.to_vec()], range)
     }
 
-    /// As [`Database::scan`], for series that meet all matchers of any of `selectors`, until `work` is stopped. Its memory
-    /// is taken from the work, that of pieces until they are handed out.
+    /// Like [`Database::scan`], for series that match all matchers of any of `selectors`, until `work` is stopped. Its
+    /// memory is taken from the work, that of pieces until they are returned.
     ///
     /// # Errors
-    /// As [`Database::scan`]. The iterator also fails when the work was stopped
-    /// ([`ErrorKind::Canceled`](crate::ErrorKind::Canceled), [`ErrorKind::Timeout`](crate::ErrorKind::Timeout)) and when
-    /// it may hold no more ([`ErrorKind::Limit`](crate::ErrorKind::Limit), [`ErrorKind::Busy`](crate::ErrorKind::Busy)).
+    /// Same as [`Database::scan`]. The iterator also fails if the work was stopped
+    /// ([`ErrorKind::Canceled`](crate::ErrorKind::Canceled), [`ErrorKind::Timeout`](crate::ErrorKind::Timeout)) or has
+    /// no memory left ([`ErrorKind::Limit`](crate::ErrorKind::Limit), [`ErrorKind::Busy`](crate::ErrorKind::Busy)).
     pub fn scan_within(
         &self,
         work: &Work,
@@ -92,7 +92,7 @@ impl Database {
 }
 
 impl Scan {
-    /// Reads pieces until there is enough. Cursors of the store live as long as one call, so that closing the database
+    /// Reads pieces until there are enough. Cursors of the store live only during one call, so closing the database
     /// waits for nothing else; short series share them.
     fn read_ahead(&mut self) -> Result<()> {
         let Scan { view, selectors, begun, pieces, range, ahead, taken, is_done } = self;
@@ -136,7 +136,7 @@ impl Iterator for Scan {
             self.is_done |= failed.is_some();
         }
         if let Some(error) = failed {
-            // What was read before it is as good, but a caller that sees an error looks at nothing else.
+            // What was read before it is valid, but a caller that gets an error uses nothing else.
             self.ahead.clear();
             return Some(Err(error));
         }

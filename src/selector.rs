@@ -1,11 +1,11 @@
-//! Selectors of a text.
+//! Parsing of selectors.
 
 use barograph_engine::model::{Expressions, Matcher};
 
 use crate::Result;
 
 /// The matchers of a selector such as `http_requests_total{job="api"}`: a name, matchers in braces, or both. `{}`
-/// selects every series. Its regular expressions may take 32 MiB.
+/// selects every series. The regular expressions may take 32 MiB of memory.
 ///
 /// ```
 /// use barograph::{ErrorKind, Matcher, parse_selector};
@@ -17,13 +17,13 @@ use crate::Result;
 /// ```
 ///
 /// # Errors
-/// The text is no selector, with line and column, or its regular expressions take too much memory.
+/// The text is not a selector (the error contains line and column), or its regular expressions take too much memory.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
     Ok(barograph_query::syntax::parse_selector(text)?)
 }
 
-/// As [`parse_selector`], for texts of strangers: its regular expressions may take as much as `expressions` allow, which
-/// count those of several selectors together.
+/// Like [`parse_selector`], for untrusted texts: the memory of regular expressions is limited by `expressions`, which
+/// counts those of several selectors together.
 ///
 /// ```
 /// use barograph::budget::Work;
@@ -36,7 +36,7 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
 /// ```
 ///
 /// # Errors
-/// As [`parse_selector`]; those of the work of `expressions`.
+/// Same as [`parse_selector`], and those of the work of `expressions`.
 pub fn parse_selector_within(text: &str, expressions: &mut Expressions) -> Result<Vec<Matcher>> {
     Ok(barograph_query::syntax::parse_selector_within(text, expressions)?)
 }

@@ -1,4 +1,4 @@
-//! Snapshots: copies of a running database, and their way back.
+//! Snapshots: copies of a running database, and restoring them.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use barograph_engine::{SnapshotProgress, SnapshotReport};
 use crate::{Database, Result};
 
 impl Database {
-    /// Copies the database as it is now into `dest`, which must not exist.
+    /// Copies the database in its current state into `dest`, which must not exist.
     ///
     /// # Errors
     /// `dest` exists or cannot be written.
@@ -16,11 +16,11 @@ impl Database {
         Ok(self.engine.snapshot(dest)?)
     }
 
-    /// As [`Database::snapshot`], until `work` is stopped; calls `progress` after each part.
+    /// Like [`Database::snapshot`], until `work` is stopped. Calls `progress` after each part.
     ///
     /// # Errors
-    /// As [`Database::snapshot`]; [`ErrorKind::Canceled`](crate::ErrorKind::Canceled) and
-    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) when the work was stopped. A part of the copy is then removed.
+    /// Same as [`Database::snapshot`]; [`ErrorKind::Canceled`](crate::ErrorKind::Canceled) and
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if the work was stopped. A partial copy is then removed.
     pub fn snapshot_within(
         &self,
         dest: &Path,
@@ -30,7 +30,7 @@ impl Database {
         Ok(self.engine.snapshot_within(dest, work, &mut progress)?)
     }
 
-    /// Writes the database as it is now to `target` as a tar archive; unpacked it is the directory that
+    /// Writes the database in its current state to `target` as a tar archive. Unpacked, it is the directory that
     /// [`Database::restore`] takes, with the permissions of the original. Calls `progress` at least every 256 KiB.
     ///
     /// ```
@@ -50,8 +50,8 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// `target` or the data directory cannot be written, or the work was stopped. What was written of the archive is of
-    /// no use then.
+    /// `target` or the data directory cannot be written, or the work was stopped. The part of the archive that was
+    /// written is then useless.
     pub fn snapshot_to(
         &self,
         mut target: impl std::io::Write,
@@ -61,7 +61,7 @@ impl Database {
         Ok(self.engine.snapshot_to(&mut target, work, &mut progress)?)
     }
 
-    /// Makes a data directory of a snapshot.
+    /// Creates a data directory from a snapshot.
     ///
     /// # Errors
     /// `snapshot` is not complete, or `dir` is not empty or cannot be written.

@@ -1,23 +1,23 @@
-//! Subscriptions to what becomes durable.
+//! Subscriptions to data that becomes durable.
 
 use barograph_engine::Subscription;
 use barograph_engine::model::Matcher;
 
 use crate::{Database, Result};
 
-/// Bytes that wait to be received, unless the caller says otherwise.
+/// Default size of the buffer of a subscription, bytes.
 const BUFFER_BYTES: usize = 4 << 20;
 
 impl Database {
-    /// Receives the samples and string fields of the series that meet all matchers as they become durable, in the order
-    /// in which they were written, from now on. Without matchers those of all series.
+    /// Receives the samples and string fields of the series that match all matchers as they become durable, in the
+    /// order in which they were written, from now on. Without matchers, receives those of all series.
     ///
     /// The buffer is bounded by 4 MiB. Writers never wait for a subscriber: one that falls behind receives
-    /// [`Update::Lagged`](crate::Update::Lagged) in place of the updates that it missed. A single update that is larger
-    /// than the buffer is counted there too, in its place, and the others stay. Closing the database ends the
-    /// subscription.
+    /// [`Update::Lagged`](crate::Update::Lagged) in place of the updates that it missed. A single update larger than
+    /// the buffer is replaced in the same way, and the others stay. Closing the database ends the subscription.
     ///
-    /// For the state and then all changes, subscribe first and read then: what is written in between is in both.
+    /// To get the current state and all later changes, subscribe first and then read: data written in between is in
+    /// both.
     ///
     /// ```
     /// use barograph::{Database, LineOptions, Options, Update, parse_selector};
@@ -42,12 +42,12 @@ impl Database {
         self.subscribe_buffered(matchers, BUFFER_BYTES)
     }
 
-    /// As [`Database::subscribe`], with a buffer of this many bytes; what the subscription remembers of the series that
-    /// it has seen takes at most a quarter of that in addition. Neither is part of
+    /// Like [`Database::subscribe`], with a buffer of this many bytes. In addition, the memory of the subscription for
+    /// the series that it has seen is at most a quarter of that. Neither is part of
     /// [`Options::memory_bytes`](crate::Options::memory_bytes).
     ///
     /// # Errors
-    /// As [`Database::subscribe`].
+    /// Same as [`Database::subscribe`].
     pub fn subscribe_buffered(&self, matchers: &[Matcher], buffer_bytes: usize) -> Result<Subscription> {
         Ok(match self.tenant() {
             Some(tenant) => {

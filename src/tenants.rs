@@ -13,11 +13,12 @@ use crate::reader::DATABASE_LABEL;
 use crate::{Database, Result};
 
 impl Database {
-    /// A handle of one tenant, the value of the label [`Options::tenant_label`](crate::Options::tenant_label):
-    /// everything read and deleted through it is restricted to the series with that value, and everything written gets the label. Data written for another
-    /// tenant is refused and not changed. Descriptions of metrics are visible to the tenant that wrote them; those
-    /// written without a tenant are visible to every tenant that has series of the metric. Calls that concern the whole
-    /// database are the same for every handle: statistics, limits, flushing, merging, snapshots, closing.
+    /// A handle of one tenant, the value of the label [`Options::tenant_label`](crate::Options::tenant_label).
+    /// Everything read and deleted through it is restricted to the series with that value, and everything written gets
+    /// the label. Data written for another tenant is refused and not changed. Descriptions of metrics are visible to
+    /// the tenant that wrote them; those written without a tenant are visible to every tenant that has series of the
+    /// metric. Calls that concern the whole database are the same for every handle: statistics, limits, flushing,
+    /// merging, snapshots, closing.
     ///
     /// ```
     /// use barograph::{Database, LineOptions, Options, Timestamp};
@@ -33,7 +34,7 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// The name is empty or contains a NUL, no label of tenants is set, or this handle belongs to another tenant.
+    /// The name is empty or contains a NUL, no tenant label is set, or this handle belongs to another tenant.
     pub fn for_tenant(&self, name: &str) -> Result<Database> {
         let label = &self.engine.options().tenant_label;
         let invalid = |why: String| crate::Error::from(Error::Invalid(format!("tenant {name:?}: {why}")));

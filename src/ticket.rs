@@ -1,4 +1,4 @@
-//! Tickets: appends that are waited for later.
+//! Tickets for appends that are waited for later.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use barograph_engine::{AppendReport, Engine, PendingAppend};
 
 use crate::{Batch, Database, Result};
 
-/// An append that was begun by [`Database::begin_append`].
+/// An append that was begun with [`Database::begin_append`].
 ///
-/// - The batch is in the log's buffer, after those that were begun before it and before those that are begun later. A
-///   process that ends may lose it; no read shows it yet.
-/// - It becomes durable, as [`Durability`](crate::Durability) says, and visible with the next sync that covers it: that
-///   of [`AppendTicket::wait`] of this ticket or a later one, of any later append or flush, or of closing. With
-///   [`Options::background`](crate::Options::background) the flush thread syncs within about a second, or after the
-///   flush that is under way.
-/// - If that sync fails, every append that it would have covered is refused with the same error: none of them is stored,
-///   now or after a restart, with one exception: after [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned), a power
-///   failure may bring them back. Tickets that were durable before stay so.
-/// - Dropping a ticket takes nothing back; only the answer is lost. Dropping the last handle of the database makes it
-///   durable before it closes.
-/// - A ticket keeps the database open as a clone of its handle does. After [`Database::close`] it still answers.
+/// - The batch is in the log's buffer, between those begun before and after it. It may be lost if the process ends, and
+///   no read shows it yet.
+/// - It becomes durable, according to [`Durability`](crate::Durability), and visible with the next sync that covers it:
+///   that of [`AppendTicket::wait`] on this or a later ticket, of any later append or flush, or of closing. With
+///   [`Options::background`](crate::Options::background), the flush thread syncs within about a second, or after the
+///   flush in progress.
+/// - If that sync fails, every append that it would have covered is refused with the same error: none of them is
+///   stored, now or after a restart. There is one exception: after [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned),
+///   a power failure may bring them back. Tickets that were durable before stay durable.
+/// - Dropping a ticket undoes nothing; only the result is lost. Dropping the last handle of the database makes the
+///   append durable before the database is closed.
+/// - A ticket keeps the database open like a clone of its handle. It can still be used after [`Database::close`].
 ///
 /// ```
 /// use barograph::{Batch, Database, Labels, Timestamp, Value};
@@ -55,38 +55,39 @@ impl std::fmt::Debug for AppendTicket {
 }
 
 impl AppendTicket {
-    /// Returns when the append is durable and visible. If nobody has synced yet, this call does, for all appends that
-    /// were begun so far.
+    /// Returns when the append is durable and visible. If no other thread has synced yet, this call does so, for all
+    /// appends begun so far.
     ///
     /// # Errors
-    /// As [`Database::append`]: nothing of the batch is stored, with the exception above. It is the error of the sync or
-    /// write that failed for this append, whatever failed later.
+    /// Same as [`Database::append`]: nothing of the batch is stored, with the exception above. The error is that of the
+    /// sync or write that failed for this append, regardless of later failures.
     pub fn wait(&self) -> Result<AppendReport> {
         Ok(self.engine.wait_append(&self.pending)?)
     }
 
-    /// Whether the append is durable and visible. It does no I/O, so without background threads something else has to
-    /// sync; it may add waiting batches that are durable to memory.
+    /// Whether the append is durable and visible. Does no I/O, so without background threads something else has to
+    /// sync. It may add waiting batches that are durable to memory.
     ///
     /// # Errors
-    /// As [`AppendTicket::wait`], once it is known that the append will not become durable.
+    /// Same as [`AppendTicket::wait`], once it is known that the append will not become durable.
     pub fn is_durable(&self) -> Result<bool> {
         Ok(self.engine.is_appended(&self.pending)?)
     }
 }
 
 impl Database {
-    /// Begins to append a batch and returns a ticket to wait with: what was begun before a wait is durable with one sync.
-    /// For programs with one thread; the appends of many threads share syncs by themselves.
+    /// Begins to append a batch and returns a ticket to wait for it. One sync makes everything durable that was begun
+    /// before a wait. For programs with one thread; appends of several threads share syncs automatically.
     ///
-    /// The memory for batches bounds what is begun and not durable: a call that finds it in use first makes earlier
+    /// The memory for batches limits how much is begun and not durable: if it is used up, a call first makes earlier
     /// appends durable.
     ///
     /// # Errors
-    /// As [`Database::append`]; nothing of the batch is stored then. It syncs only to free memory for batches, but it may
-    /// have to write what waits in the log's buffer, and finds failures of earlier appends: so
+    /// Same as [`Database::append`]; in this case nothing of the batch is stored. The call syncs only to free memory
+    /// for batches, but it may have to write what is in the log's buffer, and may find failures of earlier appends. So
     /// [`ErrorKind::Io`](crate::ErrorKind::Io), [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull) and
-    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) are among them. Later failures are reported by the ticket.
+    /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned) are among the errors. Later failures are reported by the
+    /// ticket.
     pub fn begin_append(&self, batch: &Batch) -> Result<AppendTicket> {
         let pending = match self.tenant() {
             Some(tenant) => self.engine.begin_append(&batch.0.of_tenant(tenant)?),

@@ -13,7 +13,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum ErrorKind {
     /// The input is wrong: correct it, and do not retry.
     Invalid,
-    /// Stored bytes are damaged: run `verify`, restore a snapshot.
+    /// Stored bytes are damaged: run `verify`, or restore a snapshot.
     Corrupt,
     /// The machine cannot do it now (I/O error, disk full): retry later.
     Unavailable,
@@ -22,9 +22,9 @@ pub enum ErrorKind {
     Limit,
     /// A limit that clears with time was reached: retry later.
     Busy,
-    /// The database is closed, or refuses writes since an earlier failure.
+    /// The database is closed, or refuses writes because of an earlier failure.
     Closed,
-    /// This build leaves out the feature that the call needs: build with it.
+    /// This build lacks the feature that the call needs: build with it.
     Unsupported,
 }
 
@@ -48,7 +48,7 @@ pub enum Error {
     Corrupt {
         /// The file, or the family and key.
         file: String,
-        /// Byte offset; 0 if it does not apply.
+        /// Byte offset; 0 if not applicable.
         offset: u64,
         /// What was expected and what was found.
         what: String,
@@ -58,19 +58,19 @@ pub enum Error {
     FutureVersion {
         /// The file.
         file: String,
-        /// Version found.
+        /// The version found.
         found: u32,
-        /// Newest version this build reads.
+        /// The newest version that this build reads.
         supported: u32,
     },
-    /// Another process or this one has the directory open.
+    /// Another process or this one has opened the directory.
     #[error("{}: in use by {by} (lock held on {})", dir.display(), lock.display())]
     Locked {
         /// The data directory.
         dir: PathBuf,
         /// The lock file that is held.
         lock: PathBuf,
-        /// By whom: "this process", "process 4711", or "another process".
+        /// The holder of the lock: "this process", "process 4711", or "another process".
         by: String,
     },
     /// An operation of the operating system failed.
@@ -139,10 +139,10 @@ pub enum Error {
         /// The calling process.
         process: u32,
     },
-    /// The call needs a feature that this build leaves out.
+    /// The call needs a feature that this build lacks.
     #[error("{what} needs the feature `{feature}`, which this build leaves out; build with it, or {instead}")]
     Unsupported {
-        /// What the caller wanted.
+        /// What the caller requested.
         what: &'static str,
         /// The feature of the crate.
         feature: &'static str,

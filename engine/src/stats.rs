@@ -15,12 +15,12 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Makes it `n` if it is less.
+    /// Raises it to `n` if it is lower.
     pub fn raise_to(&self, n: u64) {
         self.0.fetch_max(n, Ordering::Relaxed);
     }
 
-    /// Its value.
+    /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -29,13 +29,13 @@ impl Counter {
 /// Figures about an open database at one moment. Counts begin when it is opened.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stats {
-    /// Samples appended.
+    /// Number of samples appended.
     pub samples: u64,
-    /// Events appended.
+    /// Number of events appended.
     pub events: u64,
-    /// Series created in the head.
+    /// Number of series created in the head.
     pub series_created: u64,
-    /// Appends refused by a limit.
+    /// Number of appends refused by a limit.
     pub refused: u64,
     /// Of these, appends of a new series of a metric at its limit.
     pub refused_metric: u64,
@@ -43,33 +43,33 @@ pub struct Stats {
     pub refused_label: u64,
     /// Of these, refused because a tenant reached one of its limits or its fair share.
     pub refused_tenant: u64,
-    /// Samples older than the retention, refused.
+    /// Number of samples refused because they were older than the retention.
     pub too_old: u64,
-    /// Completed flushes.
+    /// Number of completed flushes.
     pub flushes: u64,
-    /// Failed flushes; each is tried again.
+    /// Number of failed flushes; each is retried.
     pub flush_failures: u64,
     /// Nanoseconds spent in flushes.
     pub flush_ns: u64,
-    /// Completed merges.
+    /// Number of completed merges.
     pub merges: u64,
-    /// Failed merges.
+    /// Number of failed merges.
     pub merge_failures: u64,
     /// Nanoseconds spent in merges.
     pub merge_ns: u64,
-    /// Most decoded samples that a merge held at once.
+    /// Maximum number of decoded samples that a merge held at once.
     pub merge_samples_peak: u64,
-    /// Most bytes of events that a merge held at once.
+    /// Maximum size of events that a merge held at once, bytes.
     pub merge_event_bytes_peak: u64,
-    /// Most decoded samples that a flush held at once.
+    /// Maximum number of decoded samples that a flush held at once.
     pub flush_samples_peak: u64,
-    /// Partitions dropped by retention.
+    /// Number of partitions dropped by retention.
     pub partitions_expired: u64,
-    /// Deletes carried out.
+    /// Number of deletes.
     pub deletes: u64,
-    /// Appends that had to wait for memory.
+    /// Number of appends that waited for memory.
     pub waits: u64,
-    /// Series in the head.
+    /// Number of series in the head.
     pub head_series: u64,
     /// Bytes of unflushed samples and events.
     pub head_sample_bytes: u64,
@@ -81,9 +81,9 @@ pub struct Stats {
     pub durable_seq: u64,
     /// Sequence number up to which everything is in the store.
     pub flushed_seq: u64,
-    /// Bytes of the WAL.
+    /// Size of the WAL, bytes.
     pub wal_bytes: u64,
-    /// WAL records appended.
+    /// Number of WAL records appended.
     pub wal_records: u64,
     /// Number of fsyncs of the WAL.
     pub wal_syncs: u64,
@@ -97,17 +97,17 @@ pub struct Stats {
     pub disk_full: bool,
     /// Whether the store refuses changes, and therefore all writes are refused, because of a failed fsync.
     pub store_poisoned: bool,
-    /// Partitions in the store.
+    /// Number of partitions in the store.
     pub partitions: u64,
-    /// Generations in the store.
+    /// Number of generations in the store.
     pub generations: u64,
-    /// Damaged generations that are set aside, which `generations` includes.
+    /// Number of damaged generations that are set aside; `generations` includes them.
     pub generations_aside: u64,
-    /// Tombstones that are not yet applied to stored data.
+    /// Number of tombstones that are not yet applied to stored data.
     pub tombstones: u64,
-    /// Chunks in the store.
+    /// Number of chunks in the store.
     pub stored_chunks: u64,
-    /// Samples in the store; an overwritten sample counts until it is merged.
+    /// Number of samples in the store; an overwritten sample counts until it is merged.
     pub stored_samples: u64,
     /// Bytes of chunks in the store before block compression.
     pub stored_chunk_bytes: u64,
