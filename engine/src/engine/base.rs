@@ -1,4 +1,4 @@
-//! What the owners inside an open database have in common, for the moment when they are made.
+//! The common parts of the owners in an open database, needed when they are created.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::store::versions::Versions;
 use crate::wal::Wal;
 
-/// What is handed to each of them.
+/// Passed to each of them.
 pub(in crate::engine) struct Base {
     pub options: Arc<Options>,
     pub clock: Arc<dyn Clock>,
@@ -21,8 +21,8 @@ pub(in crate::engine) struct Base {
     pub versions: Arc<Versions>,
     pub retention: Arc<Retention>,
     pub known: Arc<KnownSeries>,
-    /// None for a database in memory.
+    /// `None` for a database in memory.
     pub dir: Option<PathBuf>,
-    /// None for a database in memory, and for one that is only read.
+    /// `None` for a database in memory, and for one opened for reading.
     pub log: Option<Arc<Wal>>,
 }

@@ -1,4 +1,4 @@
-//! Whether the open database does what it is for: takes writes, and puts them into the store.
+//! Whether the open database accepts writes and can move them into the store.
 
 use std::time::{Duration, Instant};
 
@@ -9,28 +9,29 @@ use crate::view::Damage;
 use crate::wal::Wal;
 use crate::{Error, Result};
 
-/// How an open database is. All is well where everything is `None` and false.
+/// The state of an open database. It is healthy if all fields are `None`, false or empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
     /// Why writes are refused until the database is opened again: an fsync of the log or of the store has failed.
     pub refuses_writes: Option<String>,
-    /// Why the last write to the log failed, if none has succeeded since; the next one is tried. `None` for a full disk.
+    /// Why the last write to the log failed, unless a later one succeeded; the next one is attempted. `None` for a full
+    /// disk.
     pub writes_fail: Option<String>,
-    /// Since when flushes fail, and what the last one said. What was acknowledged is in the log meanwhile.
+    /// How long flushes have been failing, and the error of the last one. Acknowledged data remains in the log.
     pub flushes_fail: Option<(Duration, String)>,
     /// Whether the disk is full: writes are refused until there is space, and then resume without a restart.
     pub disk_full: bool,
-    /// Damaged generations of the store: reads leave them out and report it, or are refused.
+    /// Damaged generations of the store: reads leave them out and report them, or are refused.
     pub damaged: Vec<Damage>,
 }
 
-/// Since when flushes fail, and why the last one did.
+/// Since when flushes have been failing, and the last error.
 #[derive(Debug, Default)]
 pub(super) struct Failing(Mutex<Option<(Instant, String)>>);
 
 impl Failing {
-    /// Takes note of how a flush ended.
+    /// Records the result of a flush.
     pub(super) fn note<T>(&self, done: &Result<T>) {
         let mut failing = self.0.lock();
         match done {
@@ -53,7 +54,7 @@ impl Failing {
 }
 
 impl Engine {
-    /// How the open database is. Takes a few short locks; safe to ask often.
+    /// The state of the open database. Takes a few short locks, so it can be called often.
     ///
     /// ```
     /// use barograph_engine::{Engine, Options};

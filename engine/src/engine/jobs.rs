@@ -1,4 +1,4 @@
-//! The background jobs of an open database: who wakes them, and what ends them. What they do is in `upkeep/`.
+//! The background jobs of an open database: waking and ending them. Their work is in `upkeep/`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -7,22 +7,22 @@ use crate::Result;
 use crate::sync::{Condvar, Mutex};
 use crate::workers::Job;
 
-/// How long noted work waits at most.
+/// The maximum delay of noted work.
 pub(in crate::engine) const NAP: Duration = Duration::from_secs(1);
 
 /// Owner of the background jobs, and of their pauses.
 #[derive(Default)]
 pub(in crate::engine) struct Jobs {
     started: Mutex<Started>,
-    /// Whether the flush job will look at what has changed since its last look.
+    /// Whether the flush job will check for the changes since its last check.
     is_noted: AtomicBool,
-    /// Whether the background work ends.
+    /// Whether the background work is ending.
     ends: Mutex<bool>,
-    /// Signalled when it does, which ends pauses.
+    /// Signalled when it is, which ends pauses.
     ended: Condvar,
 }
 
-/// The jobs; none without [`crate::Options::background`].
+/// The jobs; `None` without [`crate::Options::background`].
 #[derive(Default)]
 pub(in crate::engine) struct Started {
     pub flush: Option<Job>,
@@ -30,7 +30,7 @@ pub(in crate::engine) struct Started {
     pub scrub: Option<Job>,
 }
 
-/// What a job can be asked for.
+/// What a job can be requested to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Task {
     Flush,
@@ -38,7 +38,8 @@ pub(in crate::engine) enum Task {
 }
 
 impl Jobs {
-    /// Starts the jobs that `start` adds. One that runs at once and asks another waits until all are there.
+    /// Starts the jobs that `start` adds. A job that runs immediately and requests another waits until all have been
+    /// added.
     ///
     /// # Errors
     /// Those of `start`.
@@ -46,7 +47,7 @@ impl Jobs {
         start(&mut self.started.lock())
     }
 
-    /// Makes a job look at once.
+    /// Makes a job check at once.
     pub fn ask(&self, task: Task) {
         let jobs = self.started.lock();
         let job = match task {
@@ -56,7 +57,7 @@ impl Jobs {
         job.iter().for_each(Job::wake);
     }
 
-    /// Makes the flush job look within a second. Called after each change that it may have to see.
+    /// Makes the flush job check within a second. Called after each change that may concern it.
     #[inline]
     pub fn note_work(&self) {
         if !self.is_noted.load(Ordering::SeqCst) && !self.is_noted.swap(true, Ordering::SeqCst) {
@@ -64,18 +65,18 @@ impl Jobs {
         }
     }
 
-    /// Forgets what was noted: the flush job is about to look. What changes from here on is noted again.
+    /// Forgets the noted changes, because the flush job is about to check. Later changes are noted again.
     pub fn begin_look(&self) {
         self.is_noted.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the flush job will look within a second.
+    /// Whether the flush job will check within a second.
     #[cfg(test)]
     pub fn is_noted(&self) -> bool {
         self.is_noted.load(Ordering::SeqCst)
     }
 
-    /// Whether the background work ends.
+    /// Whether the background work is ending.
     pub fn are_ending(&self) -> bool {
         *self.ends.lock()
     }
@@ -86,7 +87,7 @@ impl Jobs {
         self.ended.notify_all();
     }
 
-    /// Sleeps for `time`; true when it is time to stop.
+    /// Sleeps for `time`. Returns true if the job must stop.
     pub fn nap(&self, time: Duration) -> bool {
         let mut ends = self.ends.lock();
         let until = Instant::now() + time;
@@ -98,14 +99,14 @@ impl Jobs {
         true
     }
 
-    /// Ends the jobs; waits for what is under way.
+    /// Ends the jobs, waiting for work in progress.
     pub fn stop(&self) {
         self.end_naps();
         let Started { flush, merge, scrub } = std::mem::take(&mut *self.started.lock());
         [flush, merge, scrub].into_iter().flatten().for_each(Job::stop);
     }
 
-    /// Keeps its locks, as another thread may at the moment of a fork.
+    /// Keeps the locks held, as another thread may do at the moment of a fork.
     #[cfg(test)]
     pub fn hold(&self) -> impl Sized + '_ {
         (self.started.lock(), self.ends.lock())

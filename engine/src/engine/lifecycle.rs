@@ -1,4 +1,4 @@
-//! Whether an open database may be used: in this process, for this purpose, and until it is closed.
+//! Whether an open database may be used: by this process, for this purpose, and before it is closed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::store::gate::{Call, Gate};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-/// Owner of the open state of a database, and of the gate before its store.
+/// Owner of the open state of a database, and of the gate in front of its store.
 pub(in crate::engine) struct Lifecycle {
     /// The process that opened it.
     process: Process,
@@ -24,7 +24,7 @@ pub(in crate::engine) struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// That of a database which `process` has opened.
+    /// Creates the state of a database that `process` has opened.
     pub fn new(process: Process, is_read_only: bool, gate: Gate) -> Self {
         Lifecycle {
             process,
@@ -47,7 +47,7 @@ impl Lifecycle {
         self.is_read_only
     }
 
-    /// The gate before the store.
+    /// The gate in front of the store.
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
@@ -58,7 +58,7 @@ impl Lifecycle {
         self.process.check()
     }
 
-    /// As [`Lifecycle::check_process`], and notices every kind of fork.
+    /// Same as [`Lifecycle::check_process`], but detects every kind of fork.
     ///
     /// # Errors
     /// [`Error::Forked`].
@@ -74,7 +74,7 @@ impl Lifecycle {
     }
 
     /// # Errors
-    /// As [`Lifecycle::check_open`]; [`Error::Invalid`] if it was opened for reading only.
+    /// Same as [`Lifecycle::check_open`]; [`Error::Invalid`] if it was opened for reading only.
     pub fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         if self.is_read_only {
@@ -91,7 +91,7 @@ impl Lifecycle {
         self.gate.enter()
     }
 
-    /// Whether the database is closed, or about to be.
+    /// Whether the database is closed or being closed.
     pub fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
@@ -102,7 +102,7 @@ impl Lifecycle {
     }
 
     /// Refuses further calls, ends the work with `end`, waits at most `patience` for reads, and closes the store. A
-    /// second caller returns when the first has closed.
+    /// concurrent second call returns after the first has closed it.
     ///
     /// # Errors
     /// Those of `end`; [`Error::StillInUse`]; [`Error::Forked`].
@@ -116,13 +116,13 @@ impl Lifecycle {
         ended.and(self.gate.close(patience))
     }
 
-    /// Lets calls find the database closed, or open again, although nothing of it ended.
+    /// Makes calls find the database closed, or open again, without closing anything.
     #[cfg(test)]
     pub fn pretend_closed(&self, is_closed: bool) {
         self.is_closed.store(is_closed, Ordering::Release);
     }
 
-    /// Keeps its locks, as another thread may at the moment of a fork.
+    /// Keeps the locks held, as another thread may do at the moment of a fork.
     #[cfg(test)]
     pub fn hold(&self) -> impl Sized + '_ {
         (self.closing.lock(), self.gate.hold())

@@ -1,4 +1,4 @@
-//! What the engine's parts of the memory are and hold.
+//! The parts of the engine's memory and their use.
 
 use crate::budget::Part;
 use crate::engine::Engine;
@@ -8,9 +8,9 @@ use crate::wal::Wal;
 /// A part of the engine's memory at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartUse {
-    /// Which one.
+    /// The part.
     pub part: &'static Part,
-    /// Its bound, bytes.
+    /// Its limit, bytes.
     pub limit: u64,
     /// Its current use, bytes; flushes and merges are not counted.
     pub used: Option<u64>,

@@ -69,18 +69,18 @@ use crate::store::versions::Versions;
 use crate::view::View;
 use crate::{Error, Result};
 
-/// How long closing waits for reads of other threads.
+/// How long closing waits for reads by other threads.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// An open database. Dropping it closes it without a flush: nothing acknowledged is lost,
-/// the next start replays the WAL.
+/// An open database. Dropping it closes it without a flush. Nothing acknowledged is lost: the next start replays the
+/// WAL.
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     report: OpenReport,
 }
 
-/// What an open database consists of, shared with its background threads. Each owner has a file of its own; what
-/// several of them do together is in `impl Shared` blocks.
+/// The parts of an open database, shared with its background threads. Each owner has its own file; operations of
+/// several owners are in `impl Shared` blocks.
 pub(crate) struct Shared {
     pub(crate) options: Arc<Options>,
     pub(crate) head: Arc<Head>,
@@ -115,12 +115,12 @@ impl Engine {
         &self.shared.options
     }
 
-    /// Its directory; none for a database in memory.
+    /// Its directory; `None` for a database in memory.
     pub fn dir(&self) -> Option<&Path> {
         self.shared.disk.dir()
     }
 
-    /// What opening found.
+    /// The findings of opening.
     pub fn open_report(&self) -> &OpenReport {
         &self.report
     }
@@ -128,7 +128,7 @@ impl Engine {
     /// Changes the retention of the running database. Zero keeps everything.
     ///
     /// # Errors
-    /// [`Error::Option`] when it is shorter than one partition; [`Error::Closed`].
+    /// [`Error::Option`] if it is shorter than one partition; [`Error::Closed`].
     pub fn set_retention(&self, retention: Duration) -> Result<()> {
         self.shared.lifecycle.check_open()?;
         Options { retention, ..self.options().clone() }.validate()?;
@@ -137,19 +137,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether this process may use it: false in a forked child, where even a lock may never be free.
+    /// Whether this process may use it. False in a forked child, where a lock may never become free.
     pub(super) fn is_usable(&self) -> bool {
         self.shared.lifecycle.check_process().is_ok()
     }
 
-    /// Flushes, stops the background threads, carries out small merges that are due, for about a second at most, closes
-    /// the files and unlocks the directory, although views may remain.
-    /// Calls that are under way complete, and closing waits for them; later calls return [`Error::Closed`].
+    /// Flushes, stops the background threads, performs small merges that are due for at most about a second, closes the
+    /// files and unlocks the directory, even if views remain. Calls in progress complete, and closing waits for them;
+    /// later calls return [`Error::Closed`].
     ///
     /// # Errors
-    /// The last flush failed; nothing acknowledged is lost, because the WAL still has it. An append that was begun, and not
-    /// waited for, could not be stored. [`Error::StillInUse`] if reads
-    /// are under way after ten seconds, or in the calling thread: the last of them to end releases the directory.
+    /// The last flush failed; nothing acknowledged is lost, because the WAL still has it. Or an append that was begun,
+    /// and not waited for, could not be stored. [`Error::StillInUse`] if reads are still in progress after ten seconds,
+    /// or in the calling thread: the last of them to end releases the directory.
     pub fn close(&self) -> Result<()> {
         self.close_within(CLOSE_PATIENCE)
     }
@@ -172,7 +172,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if self.shared.lifecycle.check_process_thoroughly().is_err() {
-            // Files, locks and threads are those of the parent: nothing is released, the memory goes with the process.
+            // Files, locks and threads belong to the parent. Nothing is released; the memory goes with the process.
             let _ = ManuallyDrop::new(self.shared.clone());
             return;
         }
@@ -189,7 +189,7 @@ impl Shared {
         if self.options.refuse_damaged_store {
             view = view.refusing_damage();
         }
-        // Opened for reading although damaged, to read the rest.
+        // Opened for reading in spite of damage, to read the rest.
         if self.lifecycle.is_read_only() && self.options.recover_damaged_wal {
             view.leaving_out_damage()
         } else {
@@ -199,7 +199,7 @@ impl Shared {
 
     fn check_writable(&self) -> Result<()> {
         self.lifecycle.check_writable()?;
-        // The log could take more, but nothing would ever take it from there.
+        // The log could accept more, but nothing would ever move it to the store.
         self.versions.kv().failure().map_or(Ok(()), |reason| Err(Error::Poisoned(reason.to_owned())))
     }
 }
@@ -210,7 +210,7 @@ fn duration_ns(duration: Duration) -> i64 {
 
 #[cfg(test)]
 impl Shared {
-    /// What merges, for tests of it.
+    /// The compactor, for its tests.
     pub(crate) fn compactor(&self) -> crate::compact::Compactor<'_> {
         self.merger.compactor()
     }

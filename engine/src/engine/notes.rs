@@ -1,6 +1,6 @@
-//! Metadata, exemplars and created databases: checked on the way in, kept with each flush, and handed out.
+//! Metadata, exemplars and created databases: checked when they are written, stored with each flush, and returned.
 //!
-//! Next: `head/metadata.rs`, `head/exemplars.rs` and `head/databases.rs` hold them, `store/notes.rs` keeps them.
+//! Next: `head/metadata.rs`, `head/exemplars.rs` and `head/databases.rs` hold them, `store/notes.rs` stores them.
 
 use crate::budget::Work;
 use crate::engine::admit::Admission;
@@ -14,8 +14,8 @@ use crate::store::notes::{self, Note};
 use crate::{Error, Result};
 
 impl Engine {
-    /// What one metric family is, or all of them: ascending by name, of one family the
-    /// oldest description first.
+    /// The descriptions of one metric family or of all, ascending by name; within a family, the oldest description
+    /// first.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -23,10 +23,11 @@ impl Engine {
         self.metadata_within(family, usize::MAX, &Work::unbounded())
     }
 
-    /// As [`Engine::metadata`], of all families the first `limit`. What is returned stays taken from `work`.
+    /// Like [`Engine::metadata`], for the first `limit` of all families. The memory of the result stays taken from
+    /// `work`.
     ///
     /// # Errors
-    /// `work` may not hold it, or is over.
+    /// `work` has no memory for it, or was stopped.
     pub fn metadata_within(
         &self,
         family: Option<&str>,
@@ -37,8 +38,8 @@ impl Engine {
         self.shared.head.metadata.select(family, limit, work)
     }
 
-    /// What a tenant may see of one metric family: the descriptions written without a tenant, then its own; each oldest
-    /// first. The memory of the result stays taken from `work`.
+    /// The descriptions of one metric family that a tenant may see: those written without a tenant, then its own, each
+    /// oldest first. The memory of the result stays taken from `work`.
     ///
     /// # Errors
     /// `work` has no memory for it.
@@ -47,8 +48,8 @@ impl Engine {
         self.shared.head.metadata.select_of(tenant, family, work)
     }
 
-    /// The exemplars in `range` of the series that meet all matchers of any of
-    /// `selectors`, ascending by labels, then by time.
+    /// The exemplars in `range` of the series that match all matchers of any of `selectors`, ascending by labels, then
+    /// by time.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -56,10 +57,10 @@ impl Engine {
         self.exemplars_within(selectors, range, &Work::unbounded())
     }
 
-    /// As [`Engine::exemplars`]. What is returned stays taken from `work`.
+    /// Like [`Engine::exemplars`]. The memory of the result stays taken from `work`.
     ///
     /// # Errors
-    /// `work` may not hold it, or is over.
+    /// `work` has no memory for it, or was stopped.
     pub fn exemplars_within(
         &self,
         selectors: &[Vec<Matcher>],
@@ -70,12 +71,13 @@ impl Engine {
         self.shared.head.exemplars.select(selectors, range, work)
     }
 
-    /// Adds a name to the databases that [`Engine::databases`] lists; false if it is there. Durable when it returns, as
-    /// the durability option says. Writing to a database does not require creating it: it is a value of the label `db`.
+    /// Adds a name to the databases that [`Engine::databases`] lists. Returns false if it is already listed. Durable
+    /// when it returns, according to the durability option. Writing to a database does not require creating it: it is a
+    /// value of the label `db`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a name that is empty, has a NUL or more than 256 bytes; [`Error::Limit`] where 10,000
-    /// are created; an I/O error.
+    /// [`Error::Invalid`] if the name is empty, contains a NUL or exceeds 256 bytes; [`Error::Limit`] if 10,000 were
+    /// created; an I/O error.
     pub fn create_database(&self, name: &str) -> Result<bool> {
         let shared = &self.shared;
         shared.check_writable()?;
@@ -86,8 +88,8 @@ impl Engine {
         Ok(is_new)
     }
 
-    /// Takes a name that was created off the list again; false if it is not there. Durable when it returns, as the
-    /// durability option says. Samples stay.
+    /// Removes a created name from the list. Returns false if it is not listed. Durable when it returns, according to
+    /// the durability option. No sample is deleted.
     ///
     /// # Errors
     /// An I/O error.
@@ -107,7 +109,7 @@ impl Engine {
     }
 }
 
-/// What the store kept goes into the head, before the WAL is replayed over it.
+/// Loads the notes of the store into the head, before the WAL is replayed over them.
 pub(super) fn load(kv: &dyn Kv, head: &Head) -> Result<()> {
     notes::load(kv, |note| match note {
         Note::Metadata(family, entries) => head.metadata.adopt(&family, &entries),
@@ -116,7 +118,7 @@ pub(super) fn load(kv: &dyn Kv, head: &Head) -> Result<()> {
     })
 }
 
-/// Notes on their way into the store: should they not arrive, they are dirty again.
+/// Notes that are being written to the store. If that fails, they are marked as dirty again.
 pub(super) struct NotesTaken<'h> {
     head: &'h Head,
     taken: Vec<Note>,
@@ -138,7 +140,7 @@ impl<'h> NotesTaken<'h> {
         self.taken.iter().map(Note::change).collect()
     }
 
-    /// Says that they were committed.
+    /// Records that they were committed.
     pub fn settle(&mut self) {
         self.taken.clear();
     }
@@ -157,7 +159,7 @@ impl Drop for NotesTaken<'_> {
 }
 
 impl Shared {
-    /// Commits notes and waits until they are durable. What is known already is.
+    /// Commits notes and waits until they are durable. Notes that are already known are durable.
     fn commit_durably(&self, mut resolved: ResolvedBatch) -> Result<()> {
         let ticket = self.commit(&mut resolved)?;
         self.writer.wait_durable(ticket)
@@ -181,7 +183,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Checks an exemplar and adds it to `resolved`; false if it is past the retention.
+    /// Checks an exemplar and adds it to `resolved`. Returns false if it is past the retention.
     pub fn note_exemplar(
         &self,
         resolved: &mut ResolvedBatch,

@@ -7,7 +7,7 @@ use crate::model::Timestamp;
 use crate::stats::Stats;
 
 impl Engine {
-    /// Figures about the open database, taken one after the other.
+    /// Figures about the open database, which are not taken at a single moment.
     pub fn stats(&self) -> Stats {
         if !self.is_usable() {
             return Stats::default();

@@ -1,4 +1,4 @@
-//! What a message shows of label sets and values, which may be long.
+//! Shortens label sets and values, which may be long, for messages.
 
 use crate::model::Labels;
 

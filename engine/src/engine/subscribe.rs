@@ -1,8 +1,8 @@
-//! Subscriptions: what became durable, handed on in the order of the log.
+//! Subscriptions: durable data, passed on in the order of the log.
 //!
-//! The thread that adds a batch to the head also puts the samples that match into the buffer of each subscription, right
-//! after views can see them. It holds the commit lock meanwhile, so it waits for nobody: a full buffer loses its oldest
-//! updates, and an update that is larger than all of the buffer is lost alone; both are counted and reported.
+//! The thread that adds a batch to the head also puts the matching samples into the buffer of each subscription, right
+//! after views can see them. It holds the commit lock at that time, so it never waits: a full buffer loses its oldest
+//! updates, and an update that is larger than the whole buffer is lost alone. Both are counted and reported.
 //!
 //! Without subscriptions a batch costs one relaxed load.
 
@@ -23,9 +23,9 @@ use crate::process::Process;
 use crate::sync::{Condvar, Mutex};
 use crate::{Result, Timestamp};
 
-/// Maximum number of series of which a subscription remembers whether they match.
+/// Maximum number of series for which a subscription caches whether they match.
 const KNOWN_MAX: usize = 1 << 15;
-/// Bytes of one of them, in a table that is up to half empty.
+/// Bytes per series, in a table that is at most half empty.
 const KNOWN_BYTES: usize = 40;
 
 /// What a [`Subscription`] receives.
@@ -34,7 +34,7 @@ const KNOWN_BYTES: usize = 40;
 pub enum Update {
     /// A sample became durable and visible.
     Sample {
-        /// Its series.
+        /// The series.
         labels: Labels,
         /// Its time. Late samples come when they are written, so times need not ascend.
         timestamp: Timestamp,
@@ -45,29 +45,29 @@ pub enum Update {
     },
     /// A string field became durable and visible.
     Event(Event),
-    /// This number of updates is missing before the next one, because the buffer had no room for them.
+    /// This number of updates is missing before the next one, because the buffer had no space for them.
     Lagged(u64),
 }
 
 impl Update {
-    /// Bytes that it takes in a buffer. Its labels may outlive their series.
+    /// Its memory in a buffer, bytes. Its labels may outlive their series.
     fn memory_bytes(&self) -> usize {
         let beside = match self {
             Update::Sample { labels, value, .. } => labels.memory_bytes() + value.heap_bytes(),
             Update::Event(event) => event.memory_bytes() as usize,
             Update::Lagged(_) => 0,
         };
-        // A queue that grows has room for up to twice its entries.
+        // A growing queue has capacity for up to twice its entries.
         2 * size_of::<Update>() + beside
     }
 }
 
-/// Receives what becomes durable of the series that match, in the order of the log, from the call that made it on.
+/// Receives the durable data of the matching series, in the order of the log, from its creation on.
 ///
 /// The buffer is bounded. Writers never wait for a subscriber: one that falls behind loses the oldest updates of its
 /// buffer, and receives [`Update::Lagged`] with their number in their place. An update that is larger than the whole
-/// buffer is replaced by [`Update::Lagged`] too, and the others stay. The subscription ends when the database is
-/// closed or its last handle is dropped, after what is buffered was received. It does not keep the database open.
+/// buffer is also replaced by [`Update::Lagged`], and the others stay. The subscription ends when the database is
+/// closed or its last handle is dropped, after the buffered updates are received. It does not keep the database open.
 ///
 /// Deletes are not reported. After an update is received, every new view shows it.
 pub struct Subscription {
@@ -88,7 +88,7 @@ struct Channel {
     matchers: Vec<Matcher>,
     bytes_max: usize,
     state: Mutex<Buffer>,
-    /// Signalled when something is in the buffer, and at the end.
+    /// Signalled when the buffer is not empty, and at the end.
     ready: Condvar,
 }
 
@@ -96,7 +96,7 @@ struct Channel {
 struct Buffer {
     updates: VecDeque<Update>,
     bytes: usize,
-    /// Updates that are missing before the first.
+    /// The number of updates missing before the first.
     lost: u64,
     is_ended: bool,
     /// Whether a series matches, by its id.
@@ -104,8 +104,9 @@ struct Buffer {
 }
 
 impl Engine {
-    /// Subscribes to the series that match all matchers; `buffer_bytes` bounds what waits to be received. Beside it, the
-    /// subscription remembers of some series whether they match, in at most a quarter of that and 1.25 MiB.
+    /// Subscribes to the series that match all matchers; `buffer_bytes` limits the updates that have not been received.
+    /// In addition, the subscription caches for some series whether they match, in at most a quarter of that and at
+    /// most 1.25 MiB.
     ///
     /// # Errors
     /// [`Error::Closed`](crate::Error::Closed).
@@ -125,7 +126,7 @@ impl Subscriptions {
         })
     }
 
-    /// Whether there are any.
+    /// Whether there are any subscriptions.
     #[inline]
     pub(super) fn is_any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
@@ -154,7 +155,7 @@ impl Subscriptions {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Hands on a batch that is in the head, and its events. The caller holds the commit lock.
+    /// Passes on a batch that is in the head, and its events. The caller holds the commit lock.
     #[cold]
     pub(super) fn publish(&self, batch: &ResolvedBatch, events: &[Event]) {
         for channel in self.list.load().iter() {
@@ -162,7 +163,7 @@ impl Subscriptions {
         }
     }
 
-    /// Ends all, and those that are still to come.
+    /// Ends all subscriptions, including later ones.
     pub(super) fn end(&self) {
         self.is_ended.store(true, Ordering::Release);
         self.list.load().iter().for_each(|channel| channel.end());
@@ -217,7 +218,7 @@ impl Buffer {
         matches
     }
 
-    /// Adds an update; the oldest make room. One for which they cannot is lost, and a mark takes its place.
+    /// Adds an update, removing the oldest if necessary. One that does not fit at all is lost, and replaced by a mark.
     fn push(&mut self, mut update: Update, bytes_max: usize) {
         if update.memory_bytes() > bytes_max {
             match self.updates.back_mut() {
@@ -255,7 +256,7 @@ impl Buffer {
 }
 
 impl Subscription {
-    /// The next update; waits for it.
+    /// Waits for the next update and returns it.
     ///
     /// # Errors
     /// The database is closed and everything was received; or this is a forked child.
@@ -263,19 +264,19 @@ impl Subscription {
         self.receive(None).map_err(|_| RecvError)
     }
 
-    /// The next update; waits at most `timeout` for it.
+    /// Waits for the next update, at most `timeout`, and returns it.
     ///
     /// # Errors
-    /// [`RecvTimeoutError::Timeout`]; as [`Subscription::recv`].
+    /// [`RecvTimeoutError::Timeout`]; also as for [`Subscription::recv`].
     pub fn recv_timeout(&self, timeout: Duration) -> std::result::Result<Update, RecvTimeoutError> {
-        // A time too far to be counted is never.
+        // A time too far away to be represented means forever.
         self.receive(Instant::now().checked_add(timeout))
     }
 
-    /// The next update, if one is there.
+    /// Returns the next update if there is one.
     ///
     /// # Errors
-    /// [`TryRecvError::Empty`]; as [`Subscription::recv`].
+    /// [`TryRecvError::Empty`]; also as for [`Subscription::recv`].
     pub fn try_recv(&self) -> std::result::Result<Update, TryRecvError> {
         self.receive(Some(Instant::now())).map_err(|error| match error {
             RecvTimeoutError::Timeout => TryRecvError::Empty,
@@ -309,7 +310,7 @@ impl Subscription {
 
 #[cfg(test)]
 impl Subscription {
-    /// How many series it remembers.
+    /// The number of series in the cache.
     pub(super) fn known(&self) -> usize {
         self.channel.state.lock().known.len()
     }
@@ -332,7 +333,7 @@ impl std::fmt::Debug for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // A child has the buffer, but not the threads that write into it.
+        // A child has the buffer, but not the threads that write to it.
         if self.all.process.check().is_ok() {
             self.all.remove(&self.channel);
         }

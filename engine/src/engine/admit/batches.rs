@@ -13,16 +13,16 @@ use crate::head::ResolvedBatch;
 use crate::head::batch::{BATCH_BYTES, Granted, SAMPLE_BYTES, TEXT_FACTOR};
 use crate::{Error, Result};
 
-/// Number of samples after which a body is committed in pieces, regardless of free memory.
+/// A body is committed in pieces of this many samples, regardless of free memory.
 pub(in crate::engine) const PIECE_SAMPLES: usize = 100_000;
 /// The same for bytes of string fields.
 const PIECE_TEXT_BYTES: u64 = 16 << 20;
 /// The initial grant of a batch.
 const FIRST: Granted = Granted { samples: 64, text_bytes: 2 << 10 };
-/// Interval at which a waiting writer checks for memory.
+/// The interval at which a waiting writer checks for memory.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// See the module's documentation.
+/// The memory of batches, described in the module documentation.
 #[derive(Debug)]
 pub(crate) struct BatchMemory {
     share: Arc<Share>,
@@ -47,7 +47,7 @@ impl BatchMemory {
         &self.share
     }
 
-    /// Bytes granted now.
+    /// The granted memory, bytes.
     pub(crate) fn used(&self) -> u64 {
         self.share.used()
     }
@@ -78,8 +78,8 @@ impl BatchMemory {
         batch.grant(&self.share, Granted { samples, text_bytes }).is_ok()
     }
 
-    /// Waits until an empty batch can take one sample and `more` bytes of texts. While it waits it calls `free`, which
-    /// frees the memory of batches that nobody waits for.
+    /// Waits until an empty batch can take one sample and `more` bytes of texts. While it waits, it calls `free`, which
+    /// frees the memory of batches that no thread waits for.
     ///
     /// # Errors
     /// No memory became free within `patience`.
@@ -95,10 +95,11 @@ impl BatchMemory {
         self.wait_for(batch, Granted { samples: FIRST.samples, text_bytes }, patience, free)
     }
 
-    /// Waits for the memory of a batch that is stored whole. A batch larger than all of it gets all of it.
+    /// Waits for the memory of a batch that is stored atomically. A batch larger than all of the memory is granted all
+    /// of it.
     ///
     /// # Errors
-    /// As [`BatchMemory::wait`].
+    /// Same as [`BatchMemory::wait`].
     pub(in crate::engine) fn wait_whole(
         &self,
         batch: &mut ResolvedBatch,

@@ -1,7 +1,7 @@
-//! When series that nobody writes to leave the head, so that others have room.
+//! When idle series leave the head, so that there is memory for others.
 //!
-//! A flush looks for them: usually after two flushes without a sample, earlier where series take much of their memory or
-//! new ones were refused because it is full.
+//! A flush searches for them: usually series without a sample for two flushes; earlier if series take much of their
+//! memory, or new ones were refused because it is full.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,24 +13,24 @@ use crate::head::Head;
 use crate::options::Options;
 use crate::sync::Mutex;
 
-/// Flushes in a row without a sample after which a series leaves the head.
+/// A series leaves the head after this many consecutive flushes without a sample.
 const IDLE_FLUSHES: u32 = 2;
-/// The same where series take much of their memory.
+/// The same if series take much of their memory.
 const IDLE_FLUSHES_PRESSED: u32 = 1;
 /// Minimum time between searches for idle series that are caused by refused new ones: a series written once a minute
 /// is not idle.
 const ROOM_EVERY: Duration = Duration::from_secs(60);
 
-/// Decides when idle series are looked for.
+/// Decides when to search for idle series.
 pub(in crate::engine) struct IdleSearch {
     head: Arc<Head>,
     jobs: Arc<Jobs>,
     options: Arc<Options>,
     /// Whether a series was refused because memory is full since the last search.
     wants_room: AtomicBool,
-    /// When that was.
+    /// The time of the last search.
     looked: Mutex<Instant>,
-    /// Bytes of series that it left in the head.
+    /// Bytes of the series that it left in the head.
     bytes_seen: AtomicU64,
 }
 
@@ -46,8 +46,8 @@ impl IdleSearch {
         }
     }
 
-    /// Notes that a series was refused because memory is full, or because there are too many, and makes the flush job
-    /// look: at once if it is urgent, else within a second.
+    /// Records that a series was refused because memory is full, or because there are too many, and makes the flush job
+    /// check: at once if it is urgent, otherwise within a second.
     pub fn want_room(&self, is_urgent: bool) {
         self.wants_room.store(true, Ordering::SeqCst);
         if is_urgent {
@@ -63,8 +63,8 @@ impl IdleSearch {
             || self.wants_room.load(Ordering::Relaxed)
     }
 
-    /// Whether series take much of their memory, and an eighth of it has come since a flush last looked for idle
-    /// ones. Where all are active a flush frees none, and without growth it is not tried again.
+    /// Whether series take much of their memory, and have grown by an eighth of it since a flush last searched for idle
+    /// ones. If all are active, a flush frees none, and without growth it is not repeated.
     pub fn is_newly_pressed(&self) -> bool {
         let (bytes, seen) = (self.head.series_bytes(), self.bytes_seen.load(Ordering::Relaxed));
         bytes >= self.options.series_bytes_pressure()
@@ -76,12 +76,12 @@ impl IdleSearch {
         self.wants_room.load(Ordering::SeqCst) && self.looked.lock().elapsed() >= ROOM_EVERY
     }
 
-    /// When a search becomes due without any further change.
+    /// When a search becomes due without further changes.
     pub fn due_at(&self) -> Option<Instant> {
         self.wants_room.load(Ordering::SeqCst).then(|| *self.looked.lock() + ROOM_EVERY)
     }
 
-    /// Begins a search; returns the number of flushes without a sample after which a series is idle.
+    /// Begins a search. Returns the number of flushes without a sample after which a series is idle.
     pub fn begin(&self) -> u32 {
         let is_pressed = self.is_pressed();
         self.wants_room.store(false, Ordering::Relaxed);
@@ -101,7 +101,7 @@ impl IdleSearch {
         *looked = looked.checked_sub(time).expect("the machine runs for longer");
     }
 
-    /// Keeps its lock, as another thread may at the moment of a fork.
+    /// Keeps the lock held, as another thread may do at the moment of a fork.
     #[cfg(test)]
     pub fn hold(&self) -> impl Sized + '_ {
         self.looked.lock()

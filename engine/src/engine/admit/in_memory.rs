@@ -1,8 +1,8 @@
-//! The bound on a database in memory, whose store takes memory too.
+//! The limit of a database in memory, whose store also takes memory.
 //!
 //! Samples, series, caches and the store together take at most three quarters of
-//! [`Options::memory_bytes`](crate::Options::memory_bytes); writes that come then are refused. The last quarter is for
-//! batches and for merges, which hold what they read and what they write: a merge for which there is no memory is not
+//! [`Options::memory_bytes`](crate::Options::memory_bytes); beyond that, writes are refused. The last quarter is for
+//! batches and for merges, which hold their input and their output. A merge for which there is not enough memory is not
 //! due.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 
 /// Decides whether a database in memory is full.
 pub(in crate::engine) struct InMemory {
-    /// Bytes for everything; `None` for a database with files, which this does not bound.
+    /// The limit of all memory, bytes; `None` for a database with files, which has no such limit.
     bytes_max: Option<u64>,
     head: Arc<Head>,
     known: Arc<KnownSeries>,
@@ -43,7 +43,7 @@ impl InMemory {
         }
     }
 
-    /// Bytes of everything that stays.
+    /// The memory of everything except batches and merges, bytes.
     pub fn resident_bytes(&self) -> u64 {
         let head = &self.head;
         let notes = head.exemplars.bytes() + head.metadata.bytes();
@@ -54,10 +54,10 @@ impl InMemory {
             + self.versions.kv().stats().other_memory_bytes
     }
 
-    /// Refuses a write to a database in memory that is full.
+    /// Refuses a write if the database is in memory and full.
     ///
     /// # Errors
-    /// [`Error::Limit`], or [`Error::Throttled`] where the retention makes room again.
+    /// [`Error::Limit`], or [`Error::Throttled`] if retention will free memory.
     #[inline]
     pub fn refuse_if_full(&self) -> Result<()> {
         self.bytes_max.map_or(Ok(()), |bytes_max| self.refuse_beyond(bytes_max / 4 * 3))
@@ -95,7 +95,7 @@ impl InMemory {
         bytes <= bytes_max.saturating_sub(self.resident_bytes())
     }
 
-    /// Writes refused since the database was opened.
+    /// The number of writes refused since the database was opened.
     pub fn refused(&self) -> u64 {
         self.refused.get()
     }

@@ -19,7 +19,7 @@ use crate::head::tenants::{Bounds, Full};
 use crate::model::{Labels, METRIC_NAME};
 use crate::{Error, Options, Result};
 
-/// The limits, which a running database may change; zero is none.
+/// The limits. They can be changed while the database is open; zero means no limit.
 #[derive(Debug)]
 pub(in crate::engine) struct CardinalityLimits {
     series_per_metric: AtomicU64,
@@ -62,13 +62,13 @@ impl Engine {
     }
 }
 
-/// Bytes of all names and values.
+/// The size of all names and values, bytes.
 pub(in crate::engine) fn label_bytes(labels: &Labels) -> usize {
     labels.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 impl Admission {
-    /// Whether a label set may be a series, however many others there are.
+    /// Whether a label set may be a series, regardless of the number of others.
     pub fn check_labels(&self, labels: &Labels) -> Result<()> {
         let limit = self.options.labels_per_series;
         // A label takes at least four bytes, so short sets need not be counted.
@@ -93,7 +93,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether one more series may join the `count` that the head has.
+    /// Whether one more series may be added to the `count` in the head.
     pub fn admit_count(&self, labels: &Labels, count: usize) -> Result<()> {
         let limit = self.options.active_series;
         if count as u64 >= limit {
@@ -135,7 +135,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Counts a new series if all tenants together and its own tenant have room for it.
+    /// Counts a new series if it fits the limits of all tenants together and of its own tenant.
     pub fn count_series(&self, labels: &Labels) -> Result<()> {
         let bounds = Bounds {
             series_max: self.options.active_series,

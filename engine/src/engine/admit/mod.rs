@@ -1,4 +1,4 @@
-//! What may enter: limits on the series, partitions and memory of a request, and on what memory holds together.
+//! Admission: limits on the series, partitions and memory of a request, and on the total memory.
 //!
 //! Next: `newcomers.rs` (new series of a request), `limits.rs` (all series), `pressure.rs` (writes that wait), `idle.rs`
 //! (series that leave for others), `batches.rs` (memory of batches), `in_memory.rs` (a database without files).
@@ -31,7 +31,7 @@ use crate::model::Timestamp;
 use crate::options::Options;
 use crate::stats::{Counter, Stats};
 
-/// Decides what may enter an open database.
+/// Decides what is admitted to an open database.
 pub(in crate::engine) struct Admission {
     head: Arc<Head>,
     options: Arc<Options>,
@@ -58,7 +58,7 @@ struct Counts {
 }
 
 impl Admission {
-    /// With the limits of the options.
+    /// Creates it with the limits of the options.
     pub fn new(base: &Base) -> Self {
         let Base { options, clock, jobs, head, .. } = base;
         Admission {
@@ -81,7 +81,7 @@ impl Admission {
         &self.head
     }
 
-    /// The time that times of samples are compared with.
+    /// The time with which the times of samples are compared.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -91,25 +91,25 @@ impl Admission {
         &self.batches
     }
 
-    /// The search for series that nobody writes to.
+    /// The search for idle series.
     pub fn idle(&self) -> &IdleSearch {
         &self.idle
     }
 
-    /// The wait of writes for memory.
+    /// The back-pressure on writes.
     pub fn pressure(&self) -> &Pressure {
         &self.pressure
     }
 
-    /// The bound on a database in memory.
+    /// The limit of a database in memory.
     pub fn in_memory(&self) -> &InMemory {
         &self.in_memory
     }
 
-    /// Waits until memory has room for a batch. Without background jobs, `flush` makes some.
+    /// Waits until there is memory for a batch. Without background jobs, `flush` frees some.
     ///
     /// # Errors
-    /// There is none, or those of `flush`.
+    /// There is not enough memory, or the errors of `flush`.
     pub fn wait_for_room(&self, flush: impl FnOnce() -> Result<()>) -> Result<()> {
         self.in_memory.refuse_if_full()?;
         self.pressure.wait(flush)

@@ -19,24 +19,24 @@ use crate::{Error, Result};
 #[derive(Debug, Default)]
 pub(crate) struct Newcomers {
     series: Vec<Arc<HeadSeries>>,
-    /// What they take of the memory for series.
+    /// Their part of the memory for series, bytes.
     bytes: u64,
-    /// The request is stored whole or not at all: a retry creates them all again.
+    /// Whether the request is stored atomically: a retry creates all of them again.
     is_whole: bool,
 }
 
 impl Newcomers {
-    /// Those of a request that is stored whole or not at all.
+    /// For a request that is stored atomically.
     pub fn of_whole() -> Self {
         Newcomers { is_whole: true, ..Newcomers::default() }
     }
 
-    /// How many there are.
+    /// The number of series.
     pub fn len(&self) -> usize {
         self.series.len()
     }
 
-    /// The number created so far by a request that is stored whole or not at all; 0 for other requests.
+    /// The number created so far by a request that is stored atomically; 0 for other requests.
     pub fn of_whole_request(&self) -> u64 {
         if self.is_whole { self.len() as u64 } else { 0 }
     }
@@ -52,8 +52,8 @@ impl Newcomers {
         self.series.push(series);
     }
 
-    /// Takes those from number `first` on that nothing was logged of out of the head; whether there were any. `keep_out`
-    /// excludes appends for the lifetime of its value. Caches may still name them.
+    /// Removes the series from number `first` on of which nothing was logged from the head. Returns whether there were
+    /// any. `keep_out` excludes appends during the lifetime of its value. Caches may still refer to the removed series.
     pub fn take_back<G>(&mut self, head: &Head, first: usize, keep_out: impl FnOnce() -> G) -> bool {
         if self.len() <= first {
             return false;
@@ -71,10 +71,10 @@ impl Newcomers {
 }
 
 impl Admission {
-    /// The series of a label set; a new one where the limits admit it.
+    /// The series of a label set. A missing one is created if the limits admit it.
     pub fn resolve(&self, labels: &Labels, newcomers: &mut Newcomers) -> Result<Arc<HeadSeries>> {
         let (series, is_new) = self.head.find_or_admit(labels, |count| {
-            // What the head has met this limit.
+            // Series in the head met this limit when they were created.
             self.check_labels(labels)?;
             self.admit(labels, count, newcomers).inspect_err(|_| {
                 self.counts.refused.add(1);
@@ -88,7 +88,7 @@ impl Admission {
         Ok(series)
     }
 
-    /// Counts a new series if it may join the `count` series of the head.
+    /// Counts a new series if it may be added to the `count` series of the head.
     fn admit(&self, labels: &Labels, count: usize, newcomers: &Newcomers) -> Result<()> {
         self.admit_count(labels, count).inspect_err(|_| self.idle.want_room(false))?;
         self.admit_of_request(labels, newcomers)?;

@@ -18,7 +18,7 @@ pub(in crate::engine) struct Pressure {
     jobs: Arc<Jobs>,
     options: Arc<Options>,
     waiting: Mutex<()>,
-    /// Signalled when a flush has made room.
+    /// Signalled when a flush has freed memory.
     relieved: Condvar,
     waits: Counter,
     refused: Counter,
@@ -37,7 +37,7 @@ impl Pressure {
         }
     }
 
-    /// Waits while unflushed samples fill their share of memory. Without background jobs, `flush` makes room.
+    /// Waits while unflushed samples fill their share of memory. Without background jobs, `flush` frees some.
     ///
     /// # Errors
     /// [`Error::Busy`] after [`Options::write_wait`], or those of `flush`.
@@ -71,7 +71,7 @@ impl Pressure {
         Ok(())
     }
 
-    /// Lets writes that wait look again: a flush has ended.
+    /// Wakes waiting writes after a flush.
     pub fn relieve(&self) {
         self.relieved.notify_all();
     }
@@ -85,7 +85,7 @@ impl Pressure {
         self.head.unflushed_bytes() >= left / 2
     }
 
-    /// Asks for a flush if one is due.
+    /// Requests a flush if one is due.
     pub fn flush_if_due(&self) {
         if self.is_flush_due() {
             self.jobs.ask(Task::Flush);
@@ -97,7 +97,7 @@ impl Pressure {
         stats.refused += self.refused.get();
     }
 
-    /// Keeps its lock, as another thread may at the moment of a fork.
+    /// Keeps the lock held, as another thread may do at the moment of a fork.
     #[cfg(test)]
     pub fn hold(&self) -> impl Sized + '_ {
         self.waiting.lock()

@@ -1,4 +1,4 @@
-//! Bounds the number of new series in one second.
+//! Limits the number of new series per second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
-/// The limit, and how far the current second has used it.
+/// The limit, and its use in the current second.
 #[derive(Debug)]
 pub(in crate::engine) struct SeriesLimiter {
     per_second: AtomicU64,
@@ -14,7 +14,7 @@ pub(in crate::engine) struct SeriesLimiter {
 }
 
 impl SeriesLimiter {
-    /// A limit; zero is none.
+    /// Creates a limit; zero means none.
     pub fn new(per_second: u64) -> Self {
         SeriesLimiter { per_second: AtomicU64::new(per_second), window: Mutex::default() }
     }

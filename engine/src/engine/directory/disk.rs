@@ -1,9 +1,9 @@
-//! A full disk: what frees space may use blocks that are held back.
+//! A full disk: work that frees space may use reserved blocks.
 //!
-//! Expiring partitions, carrying out deletes and opening write a little before they free much: a record of the MANIFEST,
-//! a table of the catalogue. With no block left they could not begin, and nothing would ever be freed. The log's reserve
-//! is lent to them; and since the log itself may have used it up, the file `DIR/reserve` holds a few blocks back that are
-//! theirs alone.
+//! Expiring partitions, applying deletes and opening write a little before they free much: a record of the MANIFEST, a
+//! table of the catalogue. Without any free block they could not begin, and no space would ever be freed. So the log's
+//! reserve is lent to them. The log itself may have used it up, so the file `DIR/reserve` reserves a few blocks that
+//! only they use.
 //!
 //! The reserves grow with the data up to their limits ([`crate::wal::reserve_for`]).
 
@@ -19,38 +19,38 @@ use crate::store::versions::Versions;
 use crate::wal::Wal;
 use crate::{Error, Options, Result};
 
-/// Less free space than this is none: what RocksDB writes for a change of the catalogue, several times over.
+/// Less free space than this counts as none. It is several times what RocksDB writes for a change of the catalogue.
 const SCARCE_BYTES: u64 = 4 << 20;
-/// Bytes of `DIR/reserve` at most; none are reserved if the log reserves none.
+/// Maximum size of `DIR/reserve`, bytes. If the log has no reserve, there is none.
 const RESERVE_BYTES_MAX: u64 = 4 << 20;
-/// Bytes of it at least, unless the log has fewer: with the log's, a full RocksDB resumes when as much is free as a
-/// memtable takes.
+/// Minimum size, unless the log's reserve is smaller. Together with the log's reserve it is the space of a memtable,
+/// which a full RocksDB needs to resume.
 const RESERVE_BYTES_MIN: u64 = 32 << 10;
-/// Bytes of a database on an empty disk, without the reserves.
+/// The size of an empty database on disk without the reserves, bytes.
 const EMPTY_BYTES: u64 = 4 << 20;
-/// How long to wait for RocksDB to notice that there is space: it looks every few seconds.
+/// How long to wait for RocksDB to notice free space: it checks every few seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Bytes that are free for us on the file system of `dir`, and all that it has. `None` where the system does not say.
+/// The free space for us on the file system of `dir`, and its size, bytes. `None` if the system does not report them.
 fn space(dir: &Path) -> Option<(u64, u64)> {
     let found = rustix::fs::statvfs(dir).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Some((bytes(found.f_bavail), bytes(found.f_blocks)))
 }
 
-/// Whether an opening needs the reserve: the space it releases is reserved again as soon as there is enough.
+/// Whether an opening needs the reserve. The blocks are reserved again as soon as there is enough space.
 pub(in crate::engine) fn is_scarce(dir: &Path) -> bool {
     space(dir).is_some_and(|(free, _)| free < SCARCE_BYTES)
 }
 
-/// Bytes of `DIR/reserve` beside a log that holds back `log`.
+/// The size of `DIR/reserve` for a log with a reserve of `log` bytes.
 fn store_reserve(log: u64) -> u64 {
     (log / 4).clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX).min(log)
 }
 
-/// Holds the blocks of `DIR/reserve` back, unless they are already or cannot be had.
+/// Reserves the blocks of `DIR/reserve`, unless they are reserved already or not available.
 fn hold_reserve(dir: &Path, bytes: u64) {
     let path = dir.join("reserve");
     // A process that ended before it had the blocks leaves an empty file.
@@ -61,18 +61,18 @@ fn hold_reserve(dir: &Path, bytes: u64) {
     let Ok(file) = File::create(&path) else { return };
     let flags = rustix::fs::FallocateFlags::empty();
     if rustix::fs::fallocate(&file, flags, 0, bytes).is_err() {
-        // Not there, or not promised by this file system: then there is none.
+        // Missing, or not supported by this file system: then there is no reserve.
         let _ = std::fs::remove_file(&path);
     }
 }
 
-/// Frees the blocks of all reserves of a directory that is about to be opened; false if there are none.
+/// Frees the blocks of all reserves of a directory that is about to be opened. Returns false if there are none.
 pub(in crate::engine) fn give_up_reserves(dir: &Path) -> bool {
     let log = crate::wal::give_up_reserve(&dir.join("wal"));
     std::fs::remove_file(dir.join("reserve")).is_ok() || log
 }
 
-/// Refuses a disk that is smaller than the reserves: every write would be refused as on a full disk, for ever.
+/// Refuses a disk that is smaller than the reserves: every write would be refused as on a full disk, forever.
 ///
 /// # Errors
 /// [`Error::Option`] with both numbers.
@@ -93,9 +93,9 @@ pub(in crate::engine) fn check_size(dir: &Path, options: &Options) -> Result<()>
     }
 }
 
-/// Owner of the directory of an open database, and of the blocks that are held back in it.
+/// Owner of the directory of an open database, and of the blocks reserved in it.
 pub(in crate::engine) struct Disk {
-    /// None for a database in memory.
+    /// `None` for a database in memory.
     dir: Option<PathBuf>,
     log: Option<Arc<Wal>>,
     versions: Arc<Versions>,
@@ -108,29 +108,29 @@ impl Disk {
         Disk { dir: dir.clone(), log: log.clone(), versions: versions.clone(), jobs: jobs.clone() }
     }
 
-    /// The directory; none for a database in memory.
+    /// The directory; `None` for a database in memory.
     pub fn dir(&self) -> Option<&Path> {
         self.dir.as_deref()
     }
 
-    /// The directory and the log, where there are both.
+    /// The directory and the log, if there are both.
     fn written(&self) -> Option<(&Path, &Wal)> {
         self.dir().zip(self.log.as_deref())
     }
 
-    /// Does what frees space, on a full disk with the blocks that the log holds back.
+    /// Runs work that frees space; on a full disk, with the blocks reserved by the log.
     pub fn with_room<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         let Some((dir, wal)) = self.written() else { return work() };
         if !is_scarce(dir) {
             return work();
         }
         let lent = wal.lend_reserve();
-        // Where it is gone already, the log's may be enough.
+        // If it is missing, the log's reserve may be enough.
         let _ = std::fs::remove_file(dir.join("reserve"));
         let since = Instant::now();
         let done = loop {
             match work() {
-                // RocksDB does not try again before it has seen the space.
+                // RocksDB does not try again until it has noticed the space.
                 Err(Error::DiskFull { .. }) if since.elapsed() < PATIENCE && !self.jobs.nap(PAUSE) => {}
                 done => break done,
             }
@@ -140,14 +140,14 @@ impl Disk {
         done
     }
 
-    /// Holds blocks back again that were given up, as soon as there are some.
+    /// Reserves released blocks again, as soon as there are some.
     pub fn hold_reserve(&self) {
         if let Some((dir, wal)) = self.written() {
             hold_reserve(dir, store_reserve(wal.reserve_bytes()));
         }
     }
 
-    /// Makes the reserves as large as the data that there are now.
+    /// Makes the reserves as large as the present amount of data.
     pub fn grow_reserves(&self) {
         if let Some(wal) = &self.log {
             wal.set_stored_bytes(self.versions.current().generations.totals().bytes);

@@ -1,4 +1,4 @@
-//! What a database takes on the disk, by part.
+//! The disk space of a database, by part.
 
 use std::fs::{self, DirEntry};
 use std::os::unix::fs::MetadataExt as _;
@@ -36,7 +36,7 @@ pub(in crate::engine) fn measure(dir: &Path) -> DiskBytes {
     found
 }
 
-/// The name of a file and the bytes of its blocks, those that were allocated ahead included.
+/// The name of a file and the size of its blocks, including those allocated in advance.
 fn file(entry: &DirEntry) -> Option<(String, u64)> {
     let found = entry.metadata().ok().filter(fs::Metadata::is_file)?;
     Some((entry.file_name().to_string_lossy().into_owned(), found.blocks() * DISK_BLOCK_BYTES))

@@ -1,8 +1,8 @@
 //! The lock of a data directory: one process writes, or any number of processes and handles read.
 //!
-//! It is an `flock` of the file `LOCK`, exclusive for writing, shared for reading (`process.rs` says why, and what
-//! becomes of it in forked children). It is released by a call of its own, because closing the file does not release it
-//! while a child that is being started still has a copy. `LOCK` holds the process id of its last writer, for messages.
+//! It is an `flock` of the file `LOCK`, exclusive for writing and shared for reading (`process.rs` has the reason, and
+//! its state in forked children). It is released explicitly, because closing the file does not release it while a child
+//! that is being started still has a copy. `LOCK` contains the process id of its last writer, for messages.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -17,13 +17,13 @@ use crate::engine::directory::regular::is_file;
 use crate::process::{Process, Unshared};
 use crate::{Error, Result};
 
-/// How many locks this process holds, by the canonical paths of their files.
+/// The number of locks that this process holds, by the canonical paths of their files.
 static HELD: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 
-/// Bytes of the file that are read for a process id.
+/// The number of bytes of the file that are read for a process id.
 const ID_BYTES: u64 = 32;
 
-/// What a lock is for.
+/// The purpose of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Writing,
@@ -65,7 +65,7 @@ impl Drop for Lock {
     }
 }
 
-/// Locks an existing directory for writing; makes the lock's file.
+/// Locks an existing directory for writing, creating the lock's file.
 pub(in crate::engine) fn for_writing(dir: &Path) -> Result<Lock> {
     let path = dir.join("LOCK");
     is_file(&path)?;
@@ -73,7 +73,7 @@ pub(in crate::engine) fn for_writing(dir: &Path) -> Result<Lock> {
     take(dir, &path, file.map_err(|e| Error::io("open the lock file", &path, e))?, Purpose::Writing)
 }
 
-/// Locks a directory for reading, together with other readers. Without the file, and where none can be made, as on a
+/// Locks a directory for reading, together with other readers. If the file is missing and cannot be created, as on a
 /// read-only mount, there is no lock: no process has the directory open for writing either.
 pub(in crate::engine) fn for_reading(dir: &Path) -> Result<Lock> {
     let path = dir.join("LOCK");
@@ -103,7 +103,7 @@ fn take(dir: &Path, path: &Path, file: File, purpose: Purpose) -> Result<Lock> {
             *all.entry(real.clone()).or_default() += 1;
             drop(all);
             if purpose == Purpose::Writing {
-                // On a full disk a message will not name the process.
+                // On a full disk, messages will not name the process.
                 let _ = file.set_len(0).and_then(|()| writeln!(&file, "{}", process.id()));
             }
             let unshared = Unshared::new(file.as_raw_fd());
@@ -120,7 +120,7 @@ fn take(dir: &Path, path: &Path, file: File, purpose: Purpose) -> Result<Lock> {
     }
 }
 
-/// Names the other process that holds a lock which was refused.
+/// Names the other process that holds a lock.
 fn holder(file: &File, purpose: Purpose) -> String {
     let is_read = purpose == Purpose::Writing && file.try_lock_shared().is_ok();
     if is_read {

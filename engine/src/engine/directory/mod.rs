@@ -25,7 +25,7 @@ pub(in crate::engine) fn prepare(dir: &Path) -> Result<Lock> {
     Ok(lock)
 }
 
-/// What a directory that must already contain a database is opened for.
+/// The purpose of opening a directory that must already contain a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Use {
     Read,
@@ -45,7 +45,7 @@ pub(in crate::engine) fn lock_existing(dir: &Path, purpose: Use) -> Result<Lock>
     Ok(lock)
 }
 
-/// The path of a directory from the root on: a relative one would name another place after a change of the working
+/// The absolute path of a directory. A relative one would refer to another place after a change of the working
 /// directory.
 pub(in crate::engine) fn absolute(dir: &Path) -> Result<PathBuf> {
     std::path::absolute(dir).map_err(|e| Error::io("find the current directory for", dir, e))

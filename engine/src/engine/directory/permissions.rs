@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// The file whose permissions those have that have no original.
+/// The file whose permissions are used for files without an original.
 const ANY: &str = "FORMAT";
 
-/// Makes a directory the owner's alone, while it is being filled.
+/// Makes a directory accessible only to its owner while it is being filled.
 pub(in crate::engine) fn hide(dir: &Path) -> Result<()> {
     set(dir, Permissions::from_mode(0o700))
 }
@@ -20,7 +20,7 @@ pub(in crate::engine) fn copy_one(from: &Path, to: &Path) -> Result<()> {
     set(to, permissions)
 }
 
-/// Gives everything in `copy`, and itself, the permissions of what has its name in `original`.
+/// Gives `copy`, and everything in it, the permissions of the files with the same names in `original`.
 pub(in crate::engine) fn copy(original: &Path, copy: &Path) -> Result<()> {
     let any = original.join(ANY);
     copy_below(original, copy, &any)?;
@@ -34,7 +34,7 @@ fn copy_below(original: &Path, copy: &Path, any: &Path) -> Result<()> {
         if to.is_dir() {
             copy_below(&from, &to, any)?;
         }
-        // Appends, flushes and merges may have removed the original meanwhile.
+        // Appends, flushes and merges may have removed the original in the meantime.
         match copy_one(&from, &to) {
             Err(Error::Io { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => {
                 copy_one(any, &to)?

@@ -1,4 +1,4 @@
-//! The fields of a line among those that are known of its key.
+//! Finds the fields of a line among the known fields of its key.
 //!
 //! Most lines have few fields, and comparing their names is then cheaper than hashing them.
 
@@ -6,15 +6,15 @@ use std::collections::{HashMap, HashSet};
 
 use ahash::RandomState;
 
-/// Fields that are looked for one by one; more than these by their hash.
+/// Up to this many fields are compared one by one; more are found by hash.
 pub(in crate::engine) const FIELDS_FEW: usize = 32;
 
-/// The place of each field in a group.
+/// The index of each field in a group.
 pub(in crate::engine) fn by_name(fields: &[Box<[u8]>]) -> HashMap<&[u8], usize, RandomState> {
     fields.iter().enumerate().map(|(place, field)| (&**field, place)).collect()
 }
 
-/// Those of `fields` that are not among `known`, each once.
+/// The fields that are not in `known`, without duplicates.
 pub(in crate::engine) fn new_among<'l>(
     known: &[Box<[u8]>],
     fields: impl Iterator<Item = &'l [u8]>,

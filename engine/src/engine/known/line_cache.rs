@@ -1,13 +1,12 @@
-//! From the raw bytes of a line's series to its series, in one look-up.
+//! Maps the raw bytes of a line's series to its series, with one lookup.
 //!
-//! A writer sends the same `measurement,tags` bytes again and again. They are the key here;
-//! labels are made once, when a key or a field is new. The key of lines of one field, as
-//! short-lived series mostly have them, leads to its series directly; the key of others
-//! leads to the series of each field in the order they were first seen.
+//! A writer repeatedly sends the same `measurement,tags` bytes. They are the key; labels are created once, when a key
+//! or a field is new. The key of lines with one field, as most short-lived series have, leads directly to its series.
+//! The key of others leads to the series of each field in the order in which they were first seen.
 //!
-//! A million keys would take as much memory as the series themselves, so what is
-//! kept of a key is two hashes of 64 bits, each under a random key of its own. Two keys
-//! meet with a chance of 2^-128; among a billion keys that any two do, with one of 2^-69.
+//! A million keys would take as much memory as the series themselves, so a key is represented by two hashes of 64 bits,
+//! each with a random key. The probability that two keys collide is 2^-128; for any two among a billion keys it is
+//! 2^-69.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +19,7 @@ use crate::head::{HeadSeries, SeriesGroup};
 use crate::line::{LineLimits, Naming};
 use crate::model::Tenant;
 
-/// What belongs to a key: the fields known so far and their series.
+/// The known fields of a key, and their series.
 #[derive(Debug)]
 pub struct LineSeries {
     /// Field keys as written.
@@ -29,23 +28,23 @@ pub struct LineSeries {
     pub group: SeriesGroup,
 }
 
-/// What is kept of a key.
+/// The representation of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineKey(u64, u64);
 
-/// Where a key leads.
+/// The target of a key.
 #[derive(Debug, Clone)]
 pub enum Known {
-    /// To one series; the field is a number of [`LineContext::fields`].
+    /// One series, and the number of its field in [`LineContext::fields`].
     Single(Arc<HeadSeries>, u32),
-    /// To the series of several fields.
+    /// The series of several fields.
     Group(Arc<LineSeries>),
 }
 
 /// Names of fields, by number.
 pub type FieldNames = Arc<Vec<Box<[u8]>>>;
 
-/// Most names that keys of one field share; a key with a further one is a group of one.
+/// Maximum number of names shared by keys with one field. A key with another name becomes a group of one.
 const FIELD_NAMES_MAX: usize = 256;
 
 #[derive(Debug)]
@@ -80,7 +79,7 @@ pub struct LineContext {
     fields: RwLock<FieldNames>,
 }
 
-/// All contexts. Bounded: when it holds more bytes than it may, it starts over.
+/// All contexts. Bounded: when the cache exceeds its limit in bytes, it is cleared.
 #[derive(Debug)]
 pub struct LineCache {
     contexts: RwLock<Vec<Arc<LineContext>>>,
@@ -88,22 +87,22 @@ pub struct LineCache {
     bytes_max: u64,
 }
 
-/// Most contexts; each database name that writers use is one.
+/// Maximum number of contexts; each database name that writers use is one.
 const CONTEXTS_MAX: usize = 256;
-/// Cost of an entry: its slot, and as many free ones as a table has at worst.
+/// Size of an entry: its slot, and the maximum number of free slots per entry.
 const ENTRY_BYTES: u64 = 64;
-/// Cost of a group without its slot: allocations, pointers.
+/// Size of a group without its slot: allocations, pointers.
 const GROUP_BYTES: u64 = 80;
-/// Cost of a field of a group without its name.
+/// Size of a field of a group without its name.
 const FIELD_BYTES: u64 = 40;
 
 impl LineCache {
-    /// An empty cache of at most `bytes_max` bytes.
+    /// Creates an empty cache of at most `bytes_max` bytes.
     pub fn new(bytes_max: u64) -> Self {
         LineCache { contexts: RwLock::default(), bytes: Arc::default(), bytes_max }
     }
 
-    /// Bytes it holds.
+    /// Its size, bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -143,7 +142,7 @@ impl LineCache {
         context
     }
 
-    /// Remembers where a key leads, in place of what was known before.
+    /// Sets the target of a key.
     pub fn insert(&self, context: &LineContext, key: LineKey, known: Known) {
         if self.bytes() + known.bytes() > self.bytes_max {
             self.contexts.read().iter().for_each(|context| context.entries.write().clear());
@@ -151,12 +150,12 @@ impl LineCache {
         context.entries.write().insert(key, known);
     }
 
-    /// Removes a key that names a series which has left the head.
+    /// Removes a key whose target is a series that has left the head.
     pub fn forget_dead(&self, context: &LineContext, key: LineKey) {
         context.entries.write().forget_dead(key);
     }
 
-    /// Removes entries that name series which have left the head.
+    /// Removes entries whose targets are series that have left the head.
     pub fn purge_dead(&self) {
         self.contexts.read().iter().for_each(|context| context.entries.write().purge_dead());
     }
@@ -237,31 +236,30 @@ impl Known {
 }
 
 impl LineContext {
-    /// What is kept of a series key.
+    /// The representation of a series key.
     #[inline]
     pub fn key(&self, series_key: &[u8]) -> LineKey {
         let [first, second] = &self.hashers;
         LineKey(first.hash_one(series_key), second.hash_one(series_key))
     }
 
-    /// What `look` makes of where a key leads.
+    /// The result of `look` for the target of a key.
     #[inline]
     pub fn look<T>(&self, key: LineKey, look: impl FnOnce(&Known) -> T) -> Option<T> {
         self.entries.read().table.find(key.0, |entry| entry.key == key).map(|entry| look(&entry.known))
     }
 
-    /// Where a key leads.
+    /// The target of a key.
     pub fn get(&self, key: LineKey) -> Option<Known> {
         self.look(key, Known::clone)
     }
 
-    /// The names that [`Known::Single`] has numbers of: at least those of all keys that were
-    /// found before.
+    /// The names to which the numbers in [`Known::Single`] refer: at least those of all keys found before.
     pub fn fields(&self) -> FieldNames {
         self.fields.read().clone()
     }
 
-    /// The number of a field's name; `None` where there are too many names.
+    /// The number of a field's name; `None` if there are too many names.
     pub fn number_of(&self, field: &[u8]) -> Option<u32> {
         let mut fields = self.fields.write();
         let found = fields.iter().position(|name| **name == *field);
@@ -274,7 +272,7 @@ impl LineContext {
         number.map(|number| number as u32)
     }
 
-    /// Labels that every line of this context gets.
+    /// Labels that are added to every line of this context.
     pub fn extra_labels(&self) -> &[(String, String)] {
         &self.extra_labels
     }

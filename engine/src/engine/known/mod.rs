@@ -1,5 +1,5 @@
-//! The series that are known by the bytes that writers send: a line or a series of a request that comes again costs one
-//! look-up, and its labels are not made.
+//! Series known by the bytes that writers send: a repeated line or series of a request costs one lookup, and its labels
+//! are not created again.
 
 pub(in crate::engine) mod fields;
 pub(in crate::engine) mod line_cache;
@@ -9,7 +9,7 @@ use crate::engine::known::line_cache::LineCache;
 use crate::engine::known::remote_cache::RemoteCache;
 use crate::options::Options;
 
-/// Owner of the caches from bytes to series.
+/// Owner of the caches that map bytes to series.
 #[derive(Debug)]
 pub(in crate::engine) struct KnownSeries {
     lines: LineCache,
@@ -17,7 +17,7 @@ pub(in crate::engine) struct KnownSeries {
 }
 
 impl KnownSeries {
-    /// Empty caches.
+    /// Creates empty caches.
     pub fn new(options: &Options) -> Self {
         KnownSeries {
             lines: LineCache::new(options.line_cache_bytes()),
@@ -25,22 +25,22 @@ impl KnownSeries {
         }
     }
 
-    /// Those of line protocol.
+    /// The cache for line protocol.
     pub fn lines(&self) -> &LineCache {
         &self.lines
     }
 
-    /// Those of remote write.
+    /// The cache for remote write.
     pub fn remotes(&self) -> &RemoteCache {
         &self.remotes
     }
 
-    /// Bytes of both.
+    /// The size of both, bytes.
     pub fn bytes(&self) -> u64 {
         self.lines.bytes() + self.remotes.bytes()
     }
 
-    /// Removes entries that name series which have left the head.
+    /// Removes entries whose targets are series that have left the head.
     pub fn purge_dead(&self) {
         self.lines.purge_dead();
         self.remotes.purge_dead();

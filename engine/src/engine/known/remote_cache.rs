@@ -14,7 +14,7 @@ use crate::head::HeadSeries;
 use crate::model::Tenant;
 use crate::remote::RemoteVersion;
 
-// Keys come from the network: the hash is keyed.
+// Keys come from the network, so the hash is keyed.
 type Series = HashMap<Box<[u8]>, Arc<HeadSeries>, RandomState>;
 
 /// A class of keys.
@@ -73,12 +73,12 @@ fn bytes_of(key: &[u8]) -> u64 {
 }
 
 impl RemoteCache {
-    /// An empty cache of at most `bytes_max` bytes.
+    /// Creates an empty cache of at most `bytes_max` bytes.
     pub fn new(bytes_max: u64) -> Self {
         RemoteCache { entries: RwLock::default(), bytes_max }
     }
 
-    /// Bytes it holds.
+    /// Its size, bytes.
     pub fn bytes(&self) -> u64 {
         self.entries.read().bytes
     }
@@ -88,7 +88,7 @@ impl RemoteCache {
         self.entries.read().series[keys.number()].get(key).cloned()
     }
 
-    /// Remembers the series of a key.
+    /// Adds the series of a key.
     pub fn insert(&self, keys: Keys, key: &[u8], series: &Arc<HeadSeries>) {
         let bytes = bytes_of(key);
         let mut entries = self.entries.write();
@@ -100,7 +100,7 @@ impl RemoteCache {
         }
     }
 
-    /// Forgets a key that names a series which left the head.
+    /// Removes a key whose series has left the head.
     pub fn forget_dead(&self, keys: Keys, key: &[u8]) {
         let mut entries = self.entries.write();
         let series = &mut entries.series[keys.number()];
@@ -110,14 +110,14 @@ impl RemoteCache {
         }
     }
 
-    /// How many keys it holds.
+    /// The number of keys.
     #[cfg(test)]
     pub(in crate::engine) fn len(&self) -> usize {
         let entries = self.entries.read();
         entries.series.iter().map(HashMap::len).sum()
     }
 
-    /// Forgets entries of series that left the head.
+    /// Removes entries whose series have left the head.
     pub fn purge_dead(&self) {
         let Entries { series, bytes } = &mut *self.entries.write();
         for series in series {

@@ -1,4 +1,4 @@
-//! Assembling: what opening found becomes an open database.
+//! Creates the open database from the results of opening.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::store::kv::Kv;
 use crate::store::versions::Versions;
 use crate::wal::Wal;
 
-/// What opening has gathered.
+/// The results of opening.
 pub(super) struct Opened {
     pub process: Process,
     pub is_read_only: bool,
@@ -48,7 +48,7 @@ pub(super) struct Opened {
     pub started: Instant,
 }
 
-/// The newest times that opening found.
+/// The newest times found by opening.
 fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found {
     let stored = catalogue.root.newest;
     Found {
@@ -58,11 +58,11 @@ fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found 
     }
 }
 
-/// The open database. Its background jobs are not started.
+/// Creates the open database. Its background jobs are not started.
 pub(super) fn assemble(opened: Opened) -> Engine {
     let Opened { process, is_read_only, dir, lock, kv: guard, wal, options, clock, .. } = opened;
     let Opened { obsolete, catalogue, replay, mut report, started, .. } = opened;
-    // A log that is only read has records too.
+    // A log opened for reading has records too.
     let read = report.wal.as_ref().map_or(0, |found| found.last_seq);
     let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq.max(read), Wal::last_seq);
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);

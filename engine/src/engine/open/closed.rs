@@ -1,4 +1,4 @@
-//! A directory that is not open as a database: its store, and whether an opening would succeed.
+//! A directory that is not open: its store, and whether opening would succeed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(in crate::engine) fn open_store(dir: &Path, options: &Options, read_only: bo
     })
 }
 
-/// What would end an opening of `dir` over this store: the same that [`Engine::open`] looks at, and nothing changes.
+/// Why opening `dir` over this store would fail. Checks the same as [`Engine::open`], without changing anything.
 pub(in crate::engine) fn judge(
     dir: &Path,
     kv: &dyn Kv,

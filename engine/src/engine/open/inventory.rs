@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// few.
 const STEPS_MAX: usize = 8;
 
-/// The families of bulk data, and how many records a generation has in each.
+/// The families of bulk data, and the number of records that a generation has in each.
 type Expected = fn(&GenerationRecord) -> u64;
 const FAMILIES: [(Family, Expected); 3] =
     [(Family::Chunks, |r| r.chunks), (Family::Index, |r| r.series), (Family::Events, |r| r.events)];
@@ -27,7 +27,7 @@ pub(in crate::engine) struct Inventory {
     /// records: the store may have lost a table, and queries would silently miss samples. (`verify` compares every
     /// count and checksum.)
     pub damaged: BTreeMap<Prefix, Error>,
-    /// Something could not be read. It may be part of leftovers.
+    /// Something could not be read, and may belong to leftovers.
     pub is_incomplete: bool,
 }
 

@@ -11,10 +11,9 @@
 //! ```
 //!
 //! # Steps
-//! Take the lock; check the format; open the store; read the catalogue; remove ranges it
-//! does not name; report generations that hold nothing; replay the WAL after `flushed_seq`
-//! into the head. The work depends on the WAL's size, which the options bound, and not on
-//! the size of the store.
+//! Take the lock; check the format; open the store; read the catalogue; remove ranges that it does not name; report
+//! generations without data; replay the WAL after `flushed_seq` into the head. The work depends on the size of the WAL,
+//! which the options bound, and not on the size of the store.
 
 mod assemble;
 pub(in crate::engine) mod closed;
@@ -46,18 +45,19 @@ use crate::store::versions::{Edit, remove_ranges};
 use crate::wal::{Recovery, ReplayReport, SyncPolicy, Wal, WalOptions};
 use crate::{Error, Result};
 
-/// Generation numbers that are skipped if leftovers stay: more than a crash can have left.
+/// The number of generation numbers that are skipped if leftovers stay: more than a crash can have left.
 const NUMBERS_PASSED: u64 = 1 << 32;
-/// What opening found.
+/// The findings of opening.
 #[derive(Debug, Clone, Default)]
 pub struct OpenReport {
-    /// Samples replayed from the WAL.
+    /// Number of samples replayed from the WAL.
     pub samples_replayed: u64,
-    /// Samples in the WAL that were dropped, because a damaged part of it took with it which series they are of.
+    /// Number of samples in the WAL that were dropped because the definitions of their series were lost in a damaged
+    /// part.
     pub samples_unknown: u64,
-    /// Ranges removed that a crash had left behind.
+    /// Number of removed ranges that a crash had left behind.
     pub leftovers_removed: u64,
-    /// What replay found; none for a database in memory.
+    /// The findings of the replay; `None` for a database in memory.
     pub wal: Option<ReplayReport>,
     /// How long opening took, nanoseconds.
     pub open_ns: u64,
@@ -73,10 +73,10 @@ impl Engine {
         Self::open_with_clock(dir, options, Arc::new(SystemClock))
     }
 
-    /// [`Engine::open`] with a clock of the caller's.
+    /// Same as [`Engine::open`], with the caller's clock.
     ///
     /// # Errors
-    /// As [`Engine::open`].
+    /// Same as [`Engine::open`].
     pub fn open_with_clock(dir: impl AsRef<Path>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
         kv::supported()?;
         let dir = &directory::absolute(dir.as_ref())?;
@@ -92,12 +92,12 @@ impl Engine {
         Self::start(Some((dir.to_owned(), lock)), kv, options, clock)
     }
 
-    /// Opens an existing database for reading: nothing in the directory changes, the WAL is
-    /// replayed into memory. No other process may have it open. With [`Options::recover_damaged_wal`] damage in the log
-    /// does not end it: what is whole is read, and [`OpenReport::wal`] says what is not.
+    /// Opens an existing database for reading. Nothing in the directory changes, and the WAL is replayed into memory.
+    /// No process may have it open for writing. With [`Options::recover_damaged_wal`], damage in the log is not an
+    /// error: the intact part is read, and [`OpenReport::wal`] describes the rest.
     ///
     /// # Errors
-    /// As [`Engine::open`]; there is no database.
+    /// Same as [`Engine::open`]; there is no database.
     pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Engine> {
         kv::supported()?;
         let dir = &directory::absolute(dir.as_ref())?;
@@ -142,21 +142,21 @@ impl Engine {
         }))
     }
 
-    /// A database in memory: nothing survives it. For tests, and for embedders who only
-    /// want the queries.
+    /// Creates a database in memory, whose data is lost when it is dropped. For tests, and for embedders that only need
+    /// queries.
     ///
     /// # Errors
-    /// A bad option.
+    /// An option is out of range.
     pub fn in_memory(options: Options) -> Result<Engine> {
         options.validate()?;
         Self::start(None, Arc::new(MemoryKv::default()), options, Arc::new(SystemClock))
     }
 
-    /// Opens a directory for the WAL over a store that the caller keeps: what tests use to
-    /// crash and reopen without files of a real store.
+    /// Opens a directory for the WAL over a store that the caller keeps. Tests use this to crash and reopen without the
+    /// files of a real store.
     ///
     /// # Errors
-    /// As [`Engine::open`].
+    /// Same as [`Engine::open`].
     pub fn open_over(dir: &Path, kv: Arc<dyn Kv>, options: Options, clock: Arc<dyn Clock>) -> Result<Engine> {
         options.validate()?;
         let dir = &directory::absolute(dir)?;
@@ -178,7 +178,7 @@ impl Engine {
         let mut inventory = Inventory::take(&*kv, &catalogue)?;
         inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
         if inventory.is_incomplete {
-            // Leftovers of a crash may be in what cannot be read: nothing may be written under the same numbers.
+            // Leftovers of a crash may be in the unreadable part: nothing may be written under the same numbers.
             catalogue.root.next_generation += NUMBERS_PASSED;
         }
         catalogue.root.next_generation = beyond_leftovers(catalogue.root.next_generation, &inventory);
@@ -233,8 +233,7 @@ fn load_or_create(
     if let Some(catalogue) = Catalogue::load(kv, obsolete)? {
         return Ok(catalogue);
     }
-    // The id only distinguishes segments of different databases; the moment of creation and
-    // the process make it distinct.
+    // The id only distinguishes segments of different databases. The time of creation and the process make it unique.
     let id = (clock.now() as u64).rotate_left(20) ^ u64::from(std::process::id());
     let catalogue = Catalogue::new(id, options.layout());
     kv.commit(Edit::default().changes(&catalogue.root, &[])?)?;
@@ -242,15 +241,16 @@ fn load_or_create(
     Ok(catalogue)
 }
 
-/// The next generation number: what is removed may reappear after a crash, which must not be among the keys of another
-/// generation. A number that no crash can have left does not count: those after it would wrap around and be used twice.
+/// The next generation number. Removed keys may reappear after a crash and must not be among those of another
+/// generation. A number that no crash can have left is ignored: the numbers after it would wrap around and be used
+/// twice.
 fn beyond_leftovers(next: u64, inventory: &Inventory) -> u64 {
     let left = inventory.leftovers.iter().flat_map(|(_, leftovers)| leftovers).map(|l| l.generation);
     let possible = left.filter(|number| *number < next.saturating_add(NUMBERS_PASSED));
     possible.map(|number| number + 1).fold(next, u64::max)
 }
 
-/// Removes every range that the catalogue does not name; returns how many.
+/// Removes every range that the catalogue does not name. Returns their number.
 fn remove_leftovers(kv: &dyn Kv, catalogue: &Catalogue, inventory: Inventory) -> Result<u64> {
     let mut removed = 0;
     for (family, leftovers) in inventory.leftovers {

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-/// What repairing found and did.
+/// The findings of a repair, and what it did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RepairReport {
-    /// What is wrong, and what becomes of it. Empty: nothing that a repair knows of.
+    /// The damage, and its repair. Empty if there is none that a repair handles.
     pub faults: Vec<String>,
-    /// Where what was taken away is kept; empty for a trial.
+    /// The files with the removed data; empty for a trial.
     pub kept: Vec<PathBuf>,
     /// Damage that cannot be repaired. The database opens without the damaged parts.
     pub left: Vec<String>,

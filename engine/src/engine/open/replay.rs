@@ -1,13 +1,13 @@
-//! Replay: the head is built from the log.
+//! Replay: builds the head from the log.
 //!
-//! One thread reads records and finds the series of each, one applies samples to their
-//! series, one gathers postings: each of the three is about as much work as the others.
-//! Samples reach a series in the order of the log, since one thread applies them all.
+//! One thread reads records and finds the series of each, one applies samples to their series, and one collects
+//! postings. The work of each is about the same. Samples reach a series in the order of the log, since one thread
+//! applies all of them.
 //!
 //! # Invariants
-//! R1. A delete finds everything before it applied: it waits for both other threads.
-//! R2. A record uses the ids that it or one before it defines, back to `flushed_seq`. Only where records are missing,
-//!     lost to damage that was skipped, there may be samples of an id that nobody knows: they are counted and dropped.
+//! R1. Everything before a delete is applied before the delete: it waits for both other threads.
+//! R2. A record uses the ids defined by it or an earlier record, back to `flushed_seq`. Only if records are missing,
+//! because damage was skipped, there may be samples with an unknown id: they are counted and dropped.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -30,10 +30,10 @@ use crate::store::catalogue::{Catalogue, Tombstone};
 use crate::wal::Record;
 use crate::{Error, Result};
 
-/// The epoch that replay fills and later appends continue.
+/// The epoch of replay, in which later appends continue.
 pub(in crate::engine) const EPOCH_AT_START: Epoch = Epoch { number: 1, cut: 0 };
 
-/// Records that wait for a thread at most.
+/// The maximum number of records that wait for a thread.
 const RECORDS_WAITING: usize = 2;
 
 /// The head under construction.
@@ -41,7 +41,7 @@ pub(in crate::engine) struct Replay {
     head: Arc<Head>,
     policy: ChunkPolicy,
     places: Places,
-    /// Series by place, as far as the thread that applies samples does not have them.
+    /// Series by index that have not been passed to the thread that applies samples.
     series: Vec<Arc<HeadSeries>>,
     workers: Option<Workers>,
     tombstones: Vec<Tombstone>,
@@ -51,16 +51,16 @@ pub(in crate::engine) struct Replay {
     newest: Timestamp,
     /// The number of the next record.
     next_seq: u64,
-    /// Records are missing before the current one.
+    /// Whether records are missing before the current one.
     has_gap: bool,
 }
 
-/// What replay has built.
+/// The result of replay.
 pub(in crate::engine) struct Replayed {
     pub head: Head,
     pub tombstones: Vec<Tombstone>,
     pub samples: u64,
-    /// Samples of series whose definition is lost.
+    /// Number of samples of series whose definition is lost.
     pub unknown: u64,
     pub records: u64,
     pub newest: Timestamp,
@@ -92,7 +92,7 @@ impl Replay {
         &self.head
     }
 
-    /// Applies a record, or hands it to the threads that will.
+    /// Applies a record, or passes it to the threads that will.
     pub fn apply(&mut self, wal: &Path, record: Record<'_>) -> Result<()> {
         self.records += 1;
         self.has_gap |= record.seq != self.next_seq;
@@ -178,14 +178,14 @@ impl Replay {
         self.tombstones.push(tombstone);
     }
 
-    /// Waits until all that was handed out is applied.
+    /// Waits until everything passed on is applied.
     fn catch_up(&mut self) {
         if let Some(workers) = self.workers.take() {
             self.series = workers.join(&self.head);
         }
     }
 
-    /// Waits for the threads and hands the head over.
+    /// Waits for the threads and returns the head.
     pub fn finish(mut self) -> Replayed {
         self.catch_up();
         let Replay { head, tombstones, samples, unknown, records, newest, .. } = self;
@@ -194,7 +194,7 @@ impl Replay {
     }
 }
 
-/// A sample and the place of its series.
+/// A sample and the index of its series.
 struct Sample {
     place: u32,
     timestamp: Timestamp,
@@ -202,9 +202,9 @@ struct Sample {
     value: Value,
 }
 
-/// What a record holds.
+/// The contents of a record.
 struct ReplayBatch {
-    /// The series it defines, which take the next places.
+    /// The series that it defines, which get the next indexes.
     series: Vec<Arc<HeadSeries>>,
     samples: Vec<Sample>,
 }
@@ -251,7 +251,7 @@ impl Workers {
         let _ = self.batches.send(batch);
     }
 
-    /// Waits for the end; the series by place, and the postings where they belong.
+    /// Waits for the end. Returns the series by index; the postings are in the head.
     fn join(self, head: &Head) -> Vec<Arc<HeadSeries>> {
         drop((self.batches, self.new));
         head.set_postings(joined(self.poster));
@@ -269,8 +269,8 @@ fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stati
     thread.spawn(work).map_err(|e| Error::io("start a thread to replay", name, e))
 }
 
-/// From ids of the log to places. Ids of one scrape or line are neighbours, so they are in
-/// pages, and the page of the id before is at hand.
+/// Maps ids of the log to indexes. The ids of one scrape or line are neighbours, so they are in pages, and the last
+/// page is cached.
 #[derive(Default)]
 struct Places {
     pages: Vec<[u32; PAGE_IDS as usize]>,
@@ -282,11 +282,11 @@ struct Places {
 
 /// Ids of one page.
 const PAGE_IDS: u64 = 256;
-/// Stands where no series is.
+/// Marks an id without a series.
 const NOWHERE: u32 = u32::MAX;
 
 impl Places {
-    /// Gives an id the next place.
+    /// Assigns the next index to an id.
     fn add(&mut self, id: u64) {
         let number = id / PAGE_IDS;
         let at = self.page(number).unwrap_or_else(|| {
@@ -298,7 +298,7 @@ impl Places {
         self.count += 1;
     }
 
-    /// The place that an id was given last.
+    /// The index assigned last to an id.
     #[inline]
     fn get(&mut self, id: u64) -> Option<u32> {
         let at = self.page(id / PAGE_IDS)?;

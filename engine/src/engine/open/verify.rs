@@ -10,8 +10,8 @@ use crate::store::kv::{self, Kv};
 use crate::{Error, Result};
 
 impl Engine {
-    /// Reads everything in a directory that is not open anywhere, WAL and store, and changes
-    /// nothing. Damage is in the report.
+    /// Reads everything in a directory that is not open, both WAL and store, without changing anything. Damage is in
+    /// the report.
     ///
     /// # Errors
     /// The directory is in use, from a newer version, or its store cannot be opened; [`Error::Unsupported`] in a build
@@ -38,10 +38,10 @@ impl Engine {
                 damage.what
             ));
         }
-        // Damage in the store is in the list.
+        // Damage in the store is already in the list.
         if let Err(refusal) = crate::engine::open::closed::judge(dir, kv, &catalogue, options) {
             let refusal = format!("the database would not open: {refusal}");
-            // Damage that is in the list already ends an opening, too.
+            // Damage that is already in the list also ends an opening.
             if !report.problems.iter().any(|problem| refusal.contains(problem.as_str())) {
                 report.problems.push(refusal);
             }

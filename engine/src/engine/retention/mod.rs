@@ -5,7 +5,7 @@
 //! far as the trusted clock. Samples timestamped by this machine (self-monitoring, lines without a time) only repeat
 //! the wall clock, and for replayed samples the origin of the timestamp is unknown.
 //!
-//! Next: `trusted.rs`, and `compact/retention.rs`, which drops what is past.
+//! Next: `trusted.rs`, and `compact/retention.rs`, which drops partitions.
 
 mod trusted;
 
@@ -23,24 +23,24 @@ use trusted::{Judged, News, Reading, SLACK, Trusted, WAIT};
 pub(crate) struct Retention {
     clock: Arc<dyn Clock>,
     retention_ns: AtomicI64,
-    /// Newest timestamp that a writer gave and that was not later than the wall clock.
+    /// Newest timestamp that a writer set and that was not later than the wall clock.
     given: AtomicI64,
     /// Newest timestamp.
     any: AtomicI64,
     trusted: Mutex<Trusted>,
-    /// Whether the trusted clock wants to hear what times writers give.
+    /// Whether the trusted clock needs the times set by writers.
     listens: AtomicBool,
-    /// Up to where a pass of the compactor has let the newest time come, and when, on the steady clock.
+    /// The newest time up to which a pass of the compactor has advanced, and when, on the steady clock.
     reached: Mutex<Option<(Timestamp, Duration)>>,
 }
 
-/// What a database that is opened knows of times.
+/// The times known when a database is opened.
 pub(in crate::engine) struct Found {
-    /// What counted as newest at the last flush.
+    /// The newest time that counted at the last flush.
     pub stored: Option<Timestamp>,
-    /// Newest timestamp, what was replayed included.
+    /// Newest timestamp, including replayed samples.
     pub newest: Timestamp,
-    /// How much later than `stored` the wall clock may be: what is not flushed yet is not in it.
+    /// How much later than `stored` the wall clock may be, because unflushed data is not included.
     pub unflushed: Duration,
 }
 
@@ -63,7 +63,7 @@ impl Retention {
         self.retention_ns.store(duration_ns(retention), Ordering::Relaxed);
     }
 
-    /// Takes note of the times of a batch.
+    /// Records the times of a batch.
     pub(in crate::engine) fn note(&self, newest: Newest) {
         self.any.fetch_max(newest.given.max(newest.stamped), Ordering::Relaxed);
         if newest.given == Timestamp::MIN {
@@ -82,12 +82,12 @@ impl Retention {
         }
     }
 
-    /// Newest timestamp of all that was written, [`Timestamp::MIN`] without any.
+    /// Newest timestamp ever written; [`Timestamp::MIN`] if there is none.
     pub(in crate::engine) fn newest_written(&self) -> Timestamp {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// The newest time that counts, [`Timestamp::MIN`] without any.
+    /// The newest time that counts; [`Timestamp::MIN`] if there is none.
     pub(crate) fn newest(&self) -> Timestamp {
         self.newest_at(self.observe())
     }
@@ -124,7 +124,7 @@ impl Retention {
         if newest == Timestamp::MIN {
             return newest;
         }
-        // What was within reach is dropped already: a clock that was set back does not make the way longer.
+        // The range up to there was dropped already, so a clock that is set back does not move it back.
         *reached = Some((reached.map_or(newest, |(last, _)| last.max(newest)), now.steady));
         let retention = self.retention_ns.load(Ordering::Relaxed);
         if retention == 0 { Timestamp::MIN } else { before(newest, retention) }
@@ -151,7 +151,7 @@ impl Retention {
         judged
     }
 
-    /// Logs changes in the trust in the wall clock. Without a retention they do not matter.
+    /// Logs changes of the trust in the wall clock. Without a retention they do not matter.
     fn tell(&self, news: Option<News>, wall_ns: Timestamp, trusted_ns: Timestamp) {
         if self.retention_ns.load(Ordering::Relaxed) == 0 {
             return;

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// How far two clocks may differ and still agree.
+/// The maximum difference of two clocks that agree.
 pub(super) const SLACK: i64 = 3_600 * 1_000_000_000;
-/// How long the wall clock has to stay ahead before it is trusted.
+/// How long the wall clock must stay ahead before it is trusted.
 pub(super) const WAIT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A reading of both clocks.
@@ -24,20 +24,20 @@ pub(super) struct Reading {
     pub steady: Duration,
 }
 
-/// What a reading shows.
+/// The result of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Judged {
-    /// What the trusted clock shows.
+    /// The time of the trusted clock.
     pub trusted: Timestamp,
     /// Whether the wall clock is ahead of it by more than the slack.
     pub is_ahead: bool,
-    /// Whether only the trusted clock counts, whatever writers say: the wall clock was seen to be set.
+    /// Whether only the trusted clock counts, regardless of writers, because the wall clock was seen to be set.
     pub is_strict: bool,
-    /// What is new, to be logged once.
+    /// A change, to be logged once.
     pub news: Option<News>,
 }
 
-/// What became of the wall clock.
+/// A change of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
     /// It is suddenly ahead.
@@ -51,9 +51,9 @@ pub(super) enum News {
 /// A wall clock that is ahead.
 #[derive(Debug, Clone, Copy)]
 struct Suspicion {
-    /// When it began, on the steady clock.
+    /// When that began, on the steady clock.
     since: Duration,
-    /// By how much it was ahead then.
+    /// How far it was ahead then.
     ahead: i64,
     is_strict: bool,
 }
@@ -62,13 +62,13 @@ struct Suspicion {
 pub(super) struct Trusted {
     /// A moment at which the wall clock was right.
     anchor: Reading,
-    /// Whether anything other than the wall clock confirmed it; after a start the steady clock cannot.
+    /// Whether something other than the wall clock confirmed it; after a start the steady clock cannot.
     is_settled: bool,
     suspicion: Option<Suspicion>,
 }
 
 impl Trusted {
-    /// At the start of a process. `stored` is the newest time of what is stored, and the wall clock may be `slack` later.
+    /// Creates it at the start of a process. `stored` is the newest stored time; the wall clock may be `slack` later.
     pub fn new(now: Reading, stored: Option<Timestamp>, slack: i64) -> Trusted {
         let Some(stored) = stored else {
             return Trusted { anchor: now, is_settled: true, suspicion: None };
@@ -83,7 +83,7 @@ impl Trusted {
         }
     }
 
-    /// Looks at the clocks.
+    /// Evaluates the clocks.
     pub fn observe(&mut self, now: Reading) -> Judged {
         let steady = self.steady(now);
         let ahead = now.wall.saturating_sub(steady);
@@ -101,7 +101,7 @@ impl Trusted {
                     }
                 }
                 known => {
-                    // It was seen to be set, unless this is the first that is known of it.
+                    // It was seen to be set, unless this is the first reading.
                     let is_strict = self.is_settled || known.is_some();
                     *known = Some(Suspicion { since: now.steady, ahead, is_strict });
                     news = Some(News::Ahead);
@@ -116,11 +116,12 @@ impl Trusted {
         }
     }
 
-    /// Takes note of the time that a writer gave just now.
+    /// Records a time that a writer set just now.
     pub fn hear(&mut self, given: Timestamp, now: Reading) -> Option<News> {
         let steady = self.steady(now);
         let is_near_wall = given.abs_diff(now.wall) <= SLACK.unsigned_abs();
-        // Nearer to the steady clock: after a start that one is late by as long as the process was away.
+        // Nearer to the steady clock. After a start, that clock is behind by the time for which the process was not
+        // running.
         let is_as_before =
             given >= steady.saturating_sub(SLACK) && given.abs_diff(steady) < given.abs_diff(now.wall);
         match &mut self.suspicion {
@@ -142,7 +143,7 @@ impl Trusted {
         }
     }
 
-    /// Whether what writers give is of interest.
+    /// Whether times set by writers are needed.
     pub fn wants_to_hear(&self) -> bool {
         !self.is_settled || self.suspicion.is_some()
     }

@@ -1,8 +1,8 @@
-//! Snapshots as a stream: a tar archive of the snapshot's directory, `SNAPSHOT` last, so that half of an archive is known
-//! as such.
+//! Snapshots as a stream: a tar archive of the snapshot's directory, with `SNAPSHOT` last, so that an incomplete
+//! archive is recognized.
 //!
-//! The snapshot is made beside the data first, where the tables of the store are links, so that flushes and merges wait
-//! only for that and not for the writer.
+//! The snapshot is first made next to the data, where the tables of the store can be linked, so that flushes and merges
+//! wait only for that and not for the output.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -15,13 +15,13 @@ use crate::engine::snapshot::tar::{self, Kind};
 use crate::engine::snapshot::{MANIFEST, OnProgress, SnapshotProgress, SnapshotReport};
 use crate::{Error, Result};
 
-/// Bytes that are written between two looks at whether to stop.
+/// The number of bytes written between two checks whether to stop.
 const PIECE_BYTES: usize = 256 << 10;
 
 impl Engine {
-    /// Writes the database as it is now to `target` as a tar archive, which unpacked is the directory that
-    /// [`restore`](crate::restore) takes. Appends continue meanwhile; flushes and merges wait while files are linked and the
-    /// log is copied. `progress` is called after each 256 KiB.
+    /// Writes the database in its current state to `target` as a tar archive. Unpacked, it is the directory that
+    /// [`restore`](crate::restore) takes. Appends continue in the meantime; flushes and merges wait while files are
+    /// linked and the log is copied. `progress` is called after each 256 KiB.
     ///
     /// # Errors
     /// `target` or the data directory cannot be written; [`Error::Stopped`].
@@ -44,12 +44,12 @@ impl Engine {
     }
 }
 
-/// A directory that is removed with this.
+/// A directory that is removed when this is dropped.
 struct Staged(PathBuf);
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // What stays is removed when the database is opened next.
+        // What remains is removed when the database is opened next.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

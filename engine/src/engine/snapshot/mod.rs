@@ -1,10 +1,10 @@
-//! Snapshots: a consistent copy of a running database, and its way back.
+//! Snapshots: consistent copies of a running database, and restoring them.
 //!
 //! # Format
-//! A snapshot is a directory like a data directory (`FORMAT`, `store/`, `wal/`) with one
-//! more file, `SNAPSHOT`, written last: one line, `barograph snapshot 1 seq N`. It holds
-//! every write up to WAL sequence N and none after it. A directory without that file is an
-//! unfinished snapshot. Directories and files have the permissions of those that they are copies of.
+//! A snapshot is a directory like a data directory (`FORMAT`, `store/`, `wal/`) with an additional file, `SNAPSHOT`,
+//! which is written last and has one line, `barograph snapshot 1 seq N`. The snapshot contains every write up to WAL
+//! sequence N and none after it. A directory without that file is an unfinished snapshot. Directories and files have
+//! the permissions of the originals.
 //!
 //! As a stream (`archive.rs`) it is a tar archive of the same directory.
 
@@ -24,16 +24,16 @@ use crate::engine::{Engine, Shared};
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
-/// How long a snapshot keeps merges out while it waits for a flush.
+/// How long a snapshot excludes merges while it waits for a flush.
 const FLUSH_WAIT: Duration = Duration::from_millis(50);
 const FORMAT: &str = "FORMAT";
 pub(in crate::engine) const MANIFEST: &str = "SNAPSHOT";
 const MANIFEST_START: &str = "barograph snapshot 1 seq ";
 
-/// What a snapshot holds.
+/// The result of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotReport {
-    /// Where it is.
+    /// Its directory.
     pub path: PathBuf,
     /// The last WAL sequence in it.
     pub seq: u64,
@@ -41,12 +41,12 @@ pub struct SnapshotReport {
     pub bytes: u64,
 }
 
-/// How far a snapshot is.
+/// The progress of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotProgress {
-    /// Bytes that are copied.
+    /// The number of bytes copied.
     pub bytes: u64,
-    /// Bytes that there will be, roughly until the last call.
+    /// The total number of bytes, which is approximate until the last call.
     pub bytes_total: u64,
 }
 
@@ -54,20 +54,20 @@ pub struct SnapshotProgress {
 pub type OnProgress<'p> = dyn FnMut(SnapshotProgress) + 'p;
 
 impl Engine {
-    /// Copies the database as it is now into `dest`, which must not exist. Appends continue
-    /// meanwhile; flushes and merges wait.
+    /// Copies the database in its current state into `dest`, which must not exist. Appends continue in the meantime;
+    /// flushes and merges wait.
     ///
     /// # Errors
-    /// `dest` exists or cannot be written; a part of the copy is then removed.
+    /// `dest` exists or cannot be written; a partial copy is then removed.
     pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
         self.snapshot_within(dest, &Work::unbounded(), &mut |_| {})
     }
 
-    /// As [`Engine::snapshot`], until `work` is stopped; `progress` is called after each part that is copied: the store,
+    /// Like [`Engine::snapshot`], until `work` is stopped. `progress` is called after each copied part: the store,
     /// whose tables are linked if `dest` is on the same file system, and the log.
     ///
     /// # Errors
-    /// As [`Engine::snapshot`]; [`Error::Stopped`].
+    /// Same as [`Engine::snapshot`]; [`Error::Stopped`].
     pub fn snapshot_within(
         &self,
         dest: &Path,
@@ -108,7 +108,7 @@ impl Engine {
             Ok(SnapshotReport { path: dest.to_owned(), seq, bytes })
         });
         if copied.is_err() {
-            // The cause matters more than a copy that cannot be removed either.
+            // The cause is more important than a copy that cannot be removed.
             let _ = fs::remove_dir_all(dest);
         }
         copied
@@ -119,7 +119,7 @@ impl Shared {
     /// Excludes flushes and merges. During a merge, which may take minutes, flushes do not wait for it.
     fn at_rest(&self) -> impl Sized + '_ {
         loop {
-            // Against the order of locks, so not for long: a flush may wait for merges.
+            // Against the order of locks, so only briefly: a flush may wait for merges.
             let merging = self.merger.lock();
             if let Some(flush) = self.flusher.lock_within(FLUSH_WAIT) {
                 return (flush, merging);
@@ -129,11 +129,11 @@ impl Shared {
     }
 }
 
-/// Makes a data directory of a snapshot. `dir` must not exist or be empty.
+/// Creates a data directory from a snapshot. `dir` must not exist or must be empty.
 ///
 /// # Errors
-/// `snapshot` is not a complete snapshot, or holds something other than files and
-/// directories; or `dir` cannot be written.
+/// `snapshot` is not a complete snapshot, or contains something other than files and directories; or `dir` cannot be
+/// written.
 pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
     let seq = read_manifest(snapshot)?;
     if dir.exists() {
@@ -196,8 +196,8 @@ fn sync_dir(dir: &Path) -> Result<()> {
     directory::sync(dir).map_err(|e| Error::io("sync", dir, e))
 }
 
-/// Copies files and directories and syncs them. Links and devices are refused: a snapshot
-/// has none, and following one would leave its directory.
+/// Copies files and directories and syncs them. Links and devices are refused: a snapshot contains none, and following
+/// one could lead out of its directory.
 fn copy_dir(from: &Path, to: &Path, is_wanted: &dyn Fn(&OsStr) -> bool) -> Result<()> {
     directory::create(to)?;
     for entry in fs::read_dir(from).map_err(|e| Error::io("list", from, e))? {

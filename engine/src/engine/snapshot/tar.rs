@@ -1,8 +1,8 @@
-//! The format of tar archives (POSIX ustar), as far as it takes to write one: files and directories with short names.
-//! The crate `tar` is 5,300 lines and two more crates, nearly all of it for reading.
+//! The format of tar archives (POSIX ustar), as far as needed to write files and directories with short names. The
+//! crate `tar` has 5,300 lines and two dependencies, nearly all of it for reading.
 //!
-//! A member is a header of 512 bytes and the file's bytes, padded to a multiple of 512. Numbers in a header are octal text,
-//! or, if they have too many digits, binary with the highest bit set. Two empty blocks end the archive.
+//! A member is a header of 512 bytes followed by the file's bytes, padded to a multiple of 512. Numbers in a header are
+//! octal text, or, if they have too many digits, binary with the highest bit set. Two empty blocks end the archive.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,7 +12,7 @@ const BLOCK: usize = 512;
 /// The end of an archive.
 pub(in crate::engine) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
-/// What a member is.
+/// The kind of a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Kind {
     File,
@@ -32,14 +32,14 @@ pub(in crate::engine) fn header(name: &str, metadata: &Metadata, kind: Kind) -> 
     number(&mut header[136..148], metadata.mtime().max(0).cast_unsigned());
     header[156] = if is_file { b'0' } else { b'5' };
     text(&mut header[257..265], "ustar\0\x30\x30");
-    // The sum counts its own place as spaces.
+    // In the sum, its own field counts as spaces.
     header[148..156].fill(b' ');
     let sum = header.iter().map(|byte| u64::from(*byte)).sum();
     number(&mut header[148..155], sum);
     header
 }
 
-/// What follows the bytes of a file.
+/// The bytes after those of a file.
 pub(in crate::engine) fn padding(bytes: u64) -> &'static [u8] {
     &END[..((BLOCK as u64 - bytes % BLOCK as u64) % BLOCK as u64) as usize]
 }

@@ -1,12 +1,13 @@
 //! Background work: flushes when one is due, then merges and expires.
 //!
-//! One job flushes and one merges, so that a long merge never delays a flush; a third one re-reads the store
-//! (`scrub.rs`). The threads are those of all databases of the process (`workers.rs`).
+//! One job flushes and one merges, so that a long merge never delays a flush; a third one scrubs the store
+//! (`scrub.rs`). The threads are shared by all databases of the process (`workers.rs`).
 //!
-//! # When the flush job looks
-//! Its thread sleeps until something is due. Whatever may make a flush due earlier, or leaves something else to this job,
-//! calls `Jobs::note_work` (`jobs.rs`): the first call since the last look makes it look again within a second, the others
-//! cost one load. The job forgets the note before it looks, so no change goes unseen. What cannot wait calls `Jobs::ask`.
+//! # When the flush job checks
+//! Its thread sleeps until something is due. Everything that may make a flush due earlier, or leaves other work to this
+//! job, calls `Jobs::note_work` (`jobs.rs`). The first call since the last check makes it check again within a second;
+//! further calls cost one load. The job clears the note before it checks, so no change is missed. Urgent work calls
+//! `Jobs::ask`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,12 +17,12 @@ use crate::engine::{Engine, Shared};
 use crate::workers::{Lane, Next};
 use crate::{Error, Result};
 
-/// The work of all databases. More flushes at once would not be faster; a merge and a scrub may take long.
+/// The work of all databases. More concurrent flushes would not be faster; a merge and a scrub may take long.
 static FLUSHES: Lane = Lane::new("flush", 8);
 static MERGES: Lane = Lane::new("compact", 8);
 static SCRUBS: Lane = Lane::new("scrub", 32);
 
-/// How often partitions are looked at without being asked.
+/// How often partitions are checked without a request.
 const COMPACT_EVERY: Duration = Duration::from_secs(60);
 
 impl Engine {
@@ -45,11 +46,10 @@ impl Engine {
         })
     }
 
-    /// Carries out retention and every merge that is due, now.
+    /// Applies retention and performs all merges that are due.
     ///
     /// # Errors
-    /// The store refused, or the database was closed meanwhile; what was merged before
-    /// stays merged.
+    /// The store refused, or the database was closed in the meantime. Completed merges remain.
     pub fn compact(&self) -> Result<()> {
         self.shared.check_writable()?;
         let _call = self.shared.lifecycle.enter()?;

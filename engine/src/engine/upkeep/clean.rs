@@ -1,9 +1,9 @@
 //! Cleaning: removes deleted data from the disk.
 //!
-//! A flush leaves out what is deleted in memory and cuts the log. Then each partition that a tombstone concerns is
+//! A flush leaves out data deleted in memory and truncates the log. Then each partition that a tombstone concerns is
 //! merged, even if it is not closed, and the replaced generations are removed.
 //!
-//! A replaced generation stays as long as a view needs it. Only reads of callers hold one: merges and scrubs of this
+//! A replaced generation stays as long as a view needs it. Only reads by callers hold one: merges and scrubs of this
 //! engine do not, once the merging lock is free.
 
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub struct CleanReport {
     pub held: u64,
 }
 
-/// How often waiting for reads looks whether the database closes.
+/// How often waiting for reads checks whether the database is being closed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Engine {
@@ -31,22 +31,22 @@ impl Engine {
     /// other samples. RocksDB's MANIFEST may contain names and values of labels until the database is opened again.
     ///
     /// # Errors
-    /// The store failed, or the database was closed meanwhile; data removed before that stays removed.
+    /// The store failed, or the database was closed in the meantime; data removed before that stays removed.
     /// [`Error::Corrupt`] if a damaged generation keeps deleted data on the disk; all other deleted data is removed.
     pub fn clean(&self) -> Result<CleanReport> {
         self.clean_within(Duration::ZERO)
     }
 
-    /// Like [`Engine::clean`], and waits at most for `patience` until reads that began earlier have ended, so that what
-    /// they held is removed too.
+    /// Like [`Engine::clean`], but waits for reads that began earlier, at most for `patience`, so that the data they
+    /// use is removed too.
     ///
     /// # Errors
-    /// As [`Engine::clean`].
+    /// Same as [`Engine::clean`].
     pub fn clean_within(&self, patience: Duration) -> Result<CleanReport> {
         self.shared.check_writable()?;
         let _call = self.shared.lifecycle.enter()?;
         let report = self.shared.clean(patience)?;
-        // Closing stops it early.
+        // Closing ends this early.
         self.shared.check_writable()?;
         Ok(report)
     }
@@ -70,8 +70,8 @@ impl Shared {
             next
         });
         fail_point!("clean.merged");
-        // Counted before the rest is removed, so that nothing is left that is not counted, and while no merge is under
-        // way, which would hold what it has just replaced.
+        // Counted before the rest is removed, so that nothing is left that is not counted, and while no merge is in
+        // progress, which would hold what it has just replaced.
         let mut held = self.versions.obsolete().held();
         // Also after a failure, as after other merges.
         merged.and(self.merger.collect_with_room())?;
@@ -91,8 +91,8 @@ impl Shared {
         Ok(CleanReport { partitions, held })
     }
 
-    /// Whether all that deletes up to the sequence `until` hide could be removed. A partition in which a generation is set
-    /// aside is not merged, and a table that cannot be read is not rewritten.
+    /// Whether everything hidden by deletes up to the sequence `until` could be removed. A partition in which a
+    /// generation is set aside is not merged, and an unreadable table is not rewritten.
     fn check_cleaned(&self, until: u64) -> Result<()> {
         let catalogue = self.versions.current();
         let Some((prefix, damage)) = catalogue.damage_in(TimeRange::ALL).next() else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! When partitions are merged and expired, one pass at a time. What a merge does is in `compact/`.
+//! When partitions are merged and expired, one pass at a time. The merge itself is in `compact/`.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::store::versions::Versions;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
 
-/// Bytes of chunks that may wait to be removed until all merges are done: a table's worth.
+/// The maximum size of chunks whose removal is postponed until all merges are done: that of a table.
 const DEAD_BYTES_MAX: u64 = 64 << 20;
-/// Tables with the same keys from which on merging settles them.
+/// Merging settles tables when this many overlap.
 pub(super) const OVERLAPPING: usize = 2;
 
 /// The same for a flush of a program without background threads, which may never merge.
@@ -55,25 +55,25 @@ impl Merger {
         }
     }
 
-    /// Keeps merges out; waits for one that is under way.
+    /// Excludes merges, waiting for one in progress.
     pub fn lock(&self) -> MutexGuard<'_, ()> {
         self.merging.lock()
     }
 
-    /// Keeps merges out, if none is under way.
+    /// Excludes merges, if none is in progress.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, ()>> {
         self.merging.try_lock()
     }
 
-    /// Retention, then the merges that are due, until the database closes.
+    /// Applies retention, then performs the merges that are due, until the database closes.
     ///
     /// # Errors
-    /// The store refused; what was merged before stays merged.
+    /// The store refused. Completed merges remain.
     pub fn compact(&self) -> Result<()> {
         let mut merging = self.merging.lock();
         self.disk.hold_reserve();
-        // What frees space goes before what needs some.
-        // Each pass moves it on by a little: a second try is none.
+        // Work that frees space comes before work that needs some. Each pass advances a little, so a second attempt is
+        // not needed.
         let horizon = self.retention.pass(self.versions.layout().width(TierId::RAW));
         let expired = match is_expiry_due(&self.versions.current(), &|_| horizon) {
             true => self
@@ -83,12 +83,12 @@ impl Merger {
             false => Ok(()),
         };
         let done = expired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
-        // Also after a failure: a full disk gets room in no other way.
+        // Also after a failure: there is no other way to free space on a full disk.
         done.and(self.collect_with_room())?;
         self.versions.settle_tables(OVERLAPPING)
     }
 
-    /// Merges each partition that `next` returns once, in order; partitions that become due again are left to the next
+    /// Merges each partition that `next` returns once, in order. Partitions that become due again are left to the next
     /// pass. If a merge fails, the other partitions are still merged, unless the disk is full. Ends early when the
     /// database closes.
     ///
@@ -102,10 +102,10 @@ impl Merger {
         self.merge_while(merging, || !self.jobs.are_ending(), next)
     }
 
-    /// As [`Merger::merge_all`], for as long as `goes_on` is true.
+    /// Like [`Merger::merge_all`], as long as `goes_on` is true.
     ///
     /// # Errors
-    /// As [`Merger::merge_all`].
+    /// Same as [`Merger::merge_all`].
     pub fn merge_while(
         &self,
         merging: &mut MutexGuard<'_, ()>,
@@ -129,17 +129,18 @@ impl Merger {
                 // One of them may be damaged: each is merged alone.
                 Err(_) => waiting.extend(together.iter().rev().map(|partition| vec![*partition])),
             }
-            // Small generations share tables, which are rewritten once for all of them: they wait.
+            // Small generations share tables, which are rewritten once for all of them, so their removal waits.
             if self.versions.obsolete().bytes() >= DEAD_BYTES_MAX {
                 self.versions.collect()?;
             }
-            // Lets waiters for a pause in merging go first: a flush, for which appends may wait, or a snapshot.
+            // Gives waiters for a pause in merging their turn first: a flush, for which appends may wait, or a
+            // snapshot.
             MutexGuard::bump(merging);
         }
         done
     }
 
-    /// Removes obsolete generations, and works on a full disk too.
+    /// Removes obsolete generations; works even on a full disk.
     ///
     /// # Errors
     /// Those of the store.
@@ -150,7 +151,7 @@ impl Merger {
         self.disk.with_room(|| self.versions.collect())
     }
 
-    /// What merges and expires; the caller holds the merging lock.
+    /// The code that merges and expires. The caller holds the merging lock.
     pub fn compactor(&self) -> Compactor<'_> {
         Compactor {
             versions: &self.versions,
@@ -169,12 +170,12 @@ impl Merger {
         next_merges(&catalogue, now, from, |partitions| in_memory.has_memory_to_merge(partitions))
     }
 
-    /// After a flush: settles the tables of a program that has no background threads. A failure loses nothing.
+    /// Settles the tables after a flush of a program without background threads. A failure loses nothing.
     pub(super) fn settle_pile(&self) {
         if self.options.background {
             return;
         }
-        // A merge that is under way settles them when it ends.
+        // A merge in progress settles them when it ends.
         let Some(_merging) = self.try_lock() else { return };
         if let Err(error) = self.versions.settle_tables(OVERLAPPING_ALONE) {
             tracing::warn!(%error, "tables that overlap could not be put together; it will be tried again");

@@ -1,4 +1,4 @@
-//! What keeps the store in shape: flushes, merges, scrubs, cleaning, verification, and when they are due.
+//! Maintenance of the store: flushes, merges, scrubs, cleaning and verification, and when they are due.
 
 pub(in crate::engine) mod background;
 pub(in crate::engine) mod clean;

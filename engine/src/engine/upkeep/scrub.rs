@@ -7,7 +7,7 @@
 //! generation, so that a slow one does not keep disk space in use: what it reads may be removed under it, and what it
 //! found there is then dropped.
 //!
-//! A generation in which something is wrong is set aside.
+//! A damaged generation is set aside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -26,19 +26,19 @@ use crate::store::versions::Versions;
 use crate::workers::Next;
 use crate::{Error, Result};
 
-/// The minimum rate, bytes a second: a small store is read within minutes, followed by a pause.
+/// The minimum rate in bytes per second: a small store is read within minutes, followed by a pause.
 const RATE_MIN: u64 = 256 << 10;
 /// Bytes read at once.
 const STEP: usize = 64 << 10;
 /// Maximum logged problems of one partition; the others are counted.
 const LOGGED_MAX: usize = 10;
 
-/// Owner of the pace of scrubbing, and of what it has found.
+/// Owner of the rate of scrubbing, and of its findings.
 pub(in crate::engine) struct Scrub {
     versions: Arc<Versions>,
     jobs: Arc<Jobs>,
     clock: Arc<dyn Clock>,
-    /// Between the beginnings of two passes.
+    /// The time between the beginnings of two passes.
     interval: Duration,
     bytes: AtomicU64,
     passes: AtomicU64,
@@ -48,7 +48,7 @@ pub(in crate::engine) struct Scrub {
     problems: [AtomicU64; 2],
 }
 
-/// How the reading of a partition ended.
+/// The result of reading a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// It was read completely.
@@ -63,7 +63,7 @@ enum End {
 struct Pace<'p> {
     scrub: &'p Scrub,
     generations: &'p [Arc<Generation>],
-    /// Bytes a second; `None` for no limit.
+    /// Bytes per second; `None` for no limit.
     rate: Option<u64>,
     /// Bytes read since the last pause.
     unpaid: usize,
@@ -118,7 +118,7 @@ impl Scrub {
         stats.scrub_problems = self.problems.iter().map(|problems| problems.load(Relaxed)).max().unwrap_or(0);
     }
 
-    /// A pass of those that begin every [`crate::Options::scrub_interval`] until the database closes.
+    /// One of the passes that begin every [`crate::Options::scrub_interval`] until the database closes.
     pub fn look(&self) -> Next {
         let (interval, began) = (self.interval, Instant::now());
         match self.pass(Some(interval)) {
@@ -127,7 +127,7 @@ impl Scrub {
         }
     }
 
-    /// One pass, which takes about `interval` in a large store; `None` if the database closes meanwhile.
+    /// One pass, which takes about `interval` in a large store; `None` if the database closes in the meantime.
     pub fn pass(&self, interval: Option<Duration>) -> Option<VerifyReport> {
         let generations = self.versions.current().generations.clone();
         let rate = interval.map(|interval| {

@@ -1,9 +1,10 @@
-//! What programs that live for seconds would leave undone: small merges, and small segments of the log.
+//! Work that programs running for only seconds would leave undone: small merges, and removing small segments of the
+//! log.
 //!
-//! The background threads look for work after a while. A program that opens, writes a little and ends would never get
-//! there, and each of its runs would leave a generation, or a segment if it ends without closing. So closing merges what
-//! is due, and opening flushes and merges what earlier runs have left: only where that is little, within a time, and at
-//! least one merge, so that each run does away with as much as runs leave.
+//! The background threads check for work periodically. A program that opens the database, writes a little and ends
+//! would end before that, and each of its runs would leave a generation, or a segment if it ends without closing. So
+//! closing performs merges that are due, and opening flushes and merges what earlier runs have left: only if it is
+//! little, and within a time limit, but at least one merge, so that each run removes as much as it leaves.
 
 use std::time::{Duration, Instant};
 
@@ -13,24 +14,24 @@ use crate::engine::upkeep::merge::OVERLAPPING;
 use crate::model::PartitionId;
 use crate::{Error, Result};
 
-/// After this time no merge is begun.
+/// No merge begins after this time.
 const TIME: Duration = Duration::from_secs(1);
-/// Partitions with more bytes of chunks are left to the background, and a log with more to its flush.
+/// Partitions with more bytes of chunks are left to the background work, and a larger log to its flush.
 const BYTES_MAX: u64 = 16 << 20;
-/// Segments of the log from which on opening flushes.
+/// The number of segments of the log from which opening flushes.
 const SEGMENTS_MAX: u64 = 8;
-/// Generations of a partition from which on opening merges: closing merges before there are as many.
+/// The number of generations of a partition from which opening merges. Closing merges before there are as many.
 const PILE: usize = 2 * GENERATIONS_MAX;
 
 impl Shared {
-    /// Does what earlier runs have left. A failure is no reason not to open.
+    /// Does the work that earlier runs have left. A failure does not prevent opening.
     pub(in crate::engine) fn catch_up_at_open(&self) {
         if let Err(error) = self.flush_segments().and_then(|()| self.merge_small(PILE)) {
             tracing::warn!(%error, "what earlier runs left in small pieces could not be put together; it will be tried again");
         }
     }
 
-    /// Merges what is due when closing. A failure loses nothing.
+    /// Performs merges that are due when closing. A failure loses nothing.
     pub(in crate::engine) fn merge_at_close(&self) {
         match self.merge_small(0) {
             Ok(()) | Err(Error::Poisoned(_) | Error::DiskFull { .. }) => {}
@@ -46,7 +47,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Merges small partitions that are due and have at least so many generations.
+    /// Merges small partitions that are due and have at least this many generations.
     fn merge_small(&self, generations_min: usize) -> Result<()> {
         let mut merging = self.merger.lock();
         let (end, mut is_first) = (Instant::now() + TIME, true);

@@ -1,4 +1,4 @@
-//! Verifying: reads everything that is stored and compares it with the catalogue.
+//! Verification: reads all stored data and compares it with the catalogue.
 
 use std::sync::Arc;
 
@@ -17,27 +17,27 @@ use crate::store::times::{Times, stretch_of};
 use crate::store::{keys, notes};
 use crate::{Error, Result};
 
-/// What verifying found.
+/// The findings of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// Generations looked at.
+    /// Number of generations read.
     pub generations: u64,
-    /// Chunks decoded.
+    /// Number of chunks decoded.
     pub chunks: u64,
-    /// Samples in them.
+    /// Number of samples in them.
     pub samples: u64,
-    /// Series records read.
+    /// Number of series records read.
     pub series: u64,
-    /// Records of the WAL read; 0 where only the store was looked at.
+    /// Number of WAL records read; 0 if only the store was verified.
     pub wal_records: u64,
-    /// What is wrong, each with its place. Empty: all is well.
+    /// The problems, each with its location. Empty if there are none.
     pub problems: Vec<String>,
-    /// The generations in which something is wrong, each with the first problem.
+    /// The damaged generations, each with its first problem.
     pub(in crate::engine) damaged: Vec<(Prefix, String)>,
 }
 
 impl VerifyReport {
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
@@ -68,7 +68,7 @@ pub(in crate::engine) trait Reading {
     /// [`Error::Stopped`]: reading must stop, and the findings so far do not count.
     fn read(&mut self, bytes: usize) -> Result<()>;
 
-    /// Whether [`Reading::read`] has ended the reading.
+    /// Whether [`Reading::read`] has stopped the reading.
     fn is_over(&self) -> bool {
         false
     }
@@ -95,7 +95,7 @@ impl Engine {
         let catalogue = self.shared.versions.current_owned();
         let mut report = verify_store(self.shared.versions.kv(), &catalogue)?;
         report.damaged.iter().for_each(|(prefix, why)| self.shared.versions.set_aside(*prefix, why));
-        // It could not be read earlier, and can now.
+        // It could not be read earlier, but can be read now.
         for (prefix, damage) in self.shared.versions.current().damage_in(TimeRange::ALL) {
             if report.damaged.iter().all(|(damaged, _)| *damaged != prefix) {
                 report.problems.push(damage.to_string());
@@ -214,7 +214,7 @@ fn verify_chunks(
     report.samples += samples;
 }
 
-/// Whether a query for the first or the last sample of a chunk would look for it.
+/// Whether a query for the first or the last sample of a chunk would find the chunk.
 fn are_recorded(times: &Times, id: SeriesId, run: &Run) -> bool {
     let ends = [run.timestamps.first(), run.timestamps.last()];
     ends.into_iter()
@@ -222,7 +222,7 @@ fn are_recorded(times: &Times, id: SeriesId, run: &Run) -> bool {
         .all(|&t| times.may_hold(stretch_of(id), TimeRange::new(t.saturating_sub(1), t)))
 }
 
-/// Every series record is readable, and its labels' postings name it.
+/// Checks that every series record is readable, and that the postings of its labels contain it.
 fn verify_index(
     kv: &dyn Kv,
     generation: &Generation,
@@ -254,8 +254,8 @@ fn verify_index(
     }
 }
 
-/// Counts the entries of postings that name one of `ids`; what names the series that have a
-/// label at all is compared with the postings of its values.
+/// Counts the entries of postings that contain one of `ids`. Postings of all series that have a label are compared with
+/// the postings of its values.
 fn count_postings(
     kv: &dyn Kv,
     generation: &Generation,
@@ -295,7 +295,7 @@ fn count_postings(
     Ok(named)
 }
 
-/// Which series have a label: as its own postings say, and as those of its values do.
+/// The series that have a label, according to its own postings and to those of its values.
 struct Having {
     key: Vec<u8>,
     name: String,

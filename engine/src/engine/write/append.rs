@@ -1,6 +1,6 @@
-//! Appending: resolve series, log, apply, wait for the disk.
+//! Appending: find the series, log, apply, wait for the disk.
 //!
-//! Next: `record_log.rs` for the log, `head/series.rs` for the sample's first home.
+//! Next: `record_log.rs` for the log, `head/series.rs` for the samples in memory.
 
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
@@ -12,29 +12,29 @@ use crate::model::{Labels, Timestamp, Value};
 use crate::wal::Ticket;
 use crate::{Error, Result};
 
-/// What an append did.
+/// The result of an append.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AppendReport {
-    /// Samples stored.
+    /// Number of samples stored.
     pub samples: u64,
-    /// Events stored.
+    /// Number of events stored.
     pub events: u64,
-    /// Exemplars stored.
+    /// Number of exemplars stored.
     pub exemplars: u64,
-    /// Samples, events and exemplars refused because they are older than the retention.
+    /// Number of samples, events and exemplars refused because they are older than the retention.
     pub too_old: u64,
 }
 
 impl Engine {
-    /// Appends a batch. Returns when it is durable, as the durability option says; it is
-    /// visible to views from then on, whole.
+    /// Appends a batch. Returns when it is durable, according to the durability option. From then on, all of it is
+    /// visible to views.
     ///
     /// # Errors
-    /// [`Error::Limit`], [`Error::Throttled`], [`Error::Busy`] or [`Error::Invalid`]: nothing
-    /// of the batch is stored. An I/O error, a full disk among them: nothing of it is stored either, and a restart
-    /// finds nothing of it. One exception: where a sync failed ([`Error::Poisoned`]) and then the power fails too, it may
-    /// turn out stored. A process that ends before it was answered leaves it stored or not, a batch of more than 32
-    /// MiB perhaps in part.
+    /// [`Error::Limit`], [`Error::Throttled`], [`Error::Busy`] or [`Error::Invalid`]: nothing of the batch is stored.
+    /// After an I/O error, including a full disk, nothing of it is stored either, and a restart finds nothing of it.
+    /// There is one exception: if a sync failed ([`Error::Poisoned`]) and then the power fails too, the batch may be
+    /// stored. If the process ends before the call returns, the batch may or may not be stored, and a batch of more
+    /// than 32 MiB may be stored in part.
     pub fn append(&self, batch: &Batch) -> Result<AppendReport> {
         let shared = &self.shared;
         shared.check_writable()?;
@@ -54,7 +54,7 @@ impl Shared {
         Ok(report)
     }
 
-    /// Logs a batch; returns what will be stored of it, and what to wait for.
+    /// Logs a batch. Returns what will be stored of it, and what to wait for.
     #[inline]
     pub(in crate::engine) fn begin_append(
         &self,
@@ -113,8 +113,8 @@ impl Shared {
         Spread::new(self.versions.layout(), self.options.partitions_per_request)
     }
 
-    /// Logs a batch and empties it; returns what to wait for. It becomes visible when that is safe. Waits for memory
-    /// before, without background jobs by flushing.
+    /// Logs a batch and clears it. Returns what to wait for. The batch becomes visible when it is safe. First waits for
+    /// memory; without background jobs, by flushing.
     ///
     /// # Errors
     /// Nothing of it is logged.

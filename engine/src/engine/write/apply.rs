@@ -1,4 +1,4 @@
-//! Applying: what was logged enters the head, where readers see it.
+//! Applying: logged changes enter the head, where readers see them.
 //!
 //! The caller holds the commit lock, so changes enter in the order of the log.
 
@@ -15,7 +15,7 @@ use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Tombstone;
 use crate::store::versions::Versions;
 
-/// Adds changes to the head, and reports them to those who follow.
+/// Adds changes to the head, and reports them to subscriptions.
 pub(super) struct Applier {
     head: Arc<Head>,
     versions: Arc<Versions>,
@@ -49,7 +49,7 @@ impl Applier {
         &self.subscriptions
     }
 
-    /// Where chunks end.
+    /// The policy for cutting chunks.
     pub fn chunk_policy(&self) -> ChunkPolicy {
         ChunkPolicy { layout: self.versions.layout(), chunk_samples: self.chunk_samples }
     }
@@ -61,8 +61,8 @@ impl Applier {
         self.retention.note(resolved.newest());
         let mut grown = 0;
         let applying = self.head.pins.start(&mut commit.turn, seq);
-        // Read after the start: a view that does not show this batch was pinned before it, so a subscription that is
-        // older than such a view is seen here.
+        // Read after the start: a view that does not show this batch was pinned before, so a subscription older than
+        // such a view is included here.
         let subscribed = self.subscriptions.is_any().then(|| resolved.events.clone());
         let (turn, chunk_policy) = (&commit.turn, self.chunk_policy());
         resolved.for_each(|series, timestamp, start, value| {
@@ -78,7 +78,7 @@ impl Applier {
             self.subscriptions.publish(resolved, &events);
         }
         commit.first_append.get_or_insert_with(Instant::now);
-        // Counted under the lock: a flush that begins takes the count as its own.
+        // Counted under the lock: a flush that begins takes the count for its epoch.
         self.head.add_sample_bytes(grown as u64);
         self.jobs.note_work();
     }

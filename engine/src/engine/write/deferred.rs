@@ -1,12 +1,12 @@
 //! Appends that are begun now and waited for later.
 //!
 //! [`Engine::append`] waits for the disk, so a program with one thread pays one sync for each batch.
-//! [`Engine::begin_append`] returns when the batch is in the log's buffer; a later wait for any batch makes all earlier
+//! [`Engine::begin_append`] returns when the batch is in the log's buffer. A later wait for any batch makes all earlier
 //! ones durable with the same sync.
 //!
-//! The thread that waits leads the log (`wal/log.rs`), so a begun append that nobody waits for would stay in the buffer,
-//! with its memory. Four places make it durable: the flush job within about a second, a writer that waits for the memory of
-//! batches, a flush that the program asks for, and the end of the engine.
+//! The waiting thread becomes the leader of the log (`wal/log.rs`), so a begun append that no thread waits for would
+//! stay in the buffer and keep its memory. It is made durable by: the flush job within about a second, a writer that
+//! waits for the memory of batches, a flush requested by the program, and closing the engine.
 
 use std::sync::atomic::Ordering;
 
@@ -17,12 +17,12 @@ use crate::head::{Batch, Owner};
 use crate::wal::Ticket;
 use crate::{Error, Result};
 
-/// An append that was begun by [`Engine::begin_append`].
+/// An append that was begun with [`Engine::begin_append`].
 #[derive(Debug, Clone)]
 #[must_use = "the append is durable when Engine::wait_append returns"]
 pub struct PendingAppend {
     report: AppendReport,
-    /// None if nothing was logged: it is done.
+    /// `None` if nothing was logged, in which case the append is complete.
     ticket: Option<Ticket>,
     owner: Owner,
 }
@@ -32,9 +32,10 @@ impl Engine {
     /// calls. It is neither visible nor durable before [`Engine::wait_append`] returns, or a later append does.
     ///
     /// # Errors
-    /// As [`Engine::append`]; nothing of the batch is stored then. It syncs only to free memory for batches, but it may
-    /// have to write what waits in the log's buffer, and finds failures of earlier appends: so [`Error::Io`],
-    /// [`Error::DiskFull`] and [`Error::Poisoned`] are among them. Later failures are those of [`Engine::wait_append`].
+    /// Same as [`Engine::append`]; in this case nothing of the batch is stored. The call syncs only to free memory for
+    /// batches, but it may have to write what is in the log's buffer, and may find failures of earlier appends. So
+    /// [`Error::Io`], [`Error::DiskFull`] and [`Error::Poisoned`] are among the errors. Later failures are reported by
+    /// [`Engine::wait_append`].
     pub fn begin_append(&self, batch: &Batch) -> Result<PendingAppend> {
         let shared = &self.shared;
         shared.check_writable()?;
@@ -49,23 +50,23 @@ impl Engine {
         Ok(PendingAppend { report, ticket, owner: shared.lifecycle.owner() })
     }
 
-    /// Returns when a begun append is durable, as the durability option says, and visible; so are all that were begun
-    /// before it.
+    /// Returns when a begun append, and all that were begun before it, are visible and durable according to the
+    /// durability option.
     ///
     /// # Errors
-    /// As [`Engine::append`]: nothing of it is stored. If a sync fails, all appends that it would have covered get its
-    /// error.
+    /// Same as [`Engine::append`]: nothing of it is stored. If a sync fails, all appends that it would have covered get
+    /// its error.
     pub fn wait_append(&self, pending: &PendingAppend) -> Result<AppendReport> {
         self.check_own(pending)?;
         self.shared.writer.wait_durable(pending.ticket).inspect_err(|_| self.note_reported())?;
         Ok(pending.report)
     }
 
-    /// Whether a begun append is durable and visible. It does no I/O; it may add waiting batches to memory, if they are
+    /// Whether a begun append is durable and visible. Does no I/O. It may add waiting batches to memory if they are
     /// durable and no other thread has added them yet.
     ///
     /// # Errors
-    /// As [`Engine::wait_append`], once it is known that it will not become durable.
+    /// Same as [`Engine::wait_append`], once it is known that the append will not become durable.
     pub fn is_appended(&self, pending: &PendingAppend) -> Result<bool> {
         self.check_own(pending)?;
         self.shared.writer.is_durable(pending.ticket).inspect_err(|_| self.note_reported())
@@ -86,7 +87,7 @@ impl Engine {
 }
 
 impl Writer {
-    /// An append was begun that nobody may wait for.
+    /// Records that an append was begun that no thread may wait for.
     pub fn note_deferred(&self) {
         self.has_deferred.store(true, Ordering::SeqCst);
     }

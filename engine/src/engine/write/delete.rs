@@ -17,8 +17,8 @@ use crate::wal::{NewRecord, Ticket};
 use crate::{Error, Result};
 
 impl Engine {
-    /// Deletes the samples in `range` of the series that meet all matchers. Durable and
-    /// complete for every later view when it returns; samples written afterwards stay.
+    /// Deletes the samples in `range` of the series that match all matchers. When it returns, the delete is durable and
+    /// complete for every later view. Samples written afterwards stay.
     ///
     /// # Errors
     /// [`Error::Invalid`] without a matcher; an I/O error of the WAL.
@@ -39,7 +39,7 @@ impl Engine {
 }
 
 impl Writer {
-    /// Logs a delete; returns what to wait for.
+    /// Logs a delete. Returns what to wait for.
     ///
     /// # Errors
     /// Nothing is logged.

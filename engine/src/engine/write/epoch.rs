@@ -1,4 +1,4 @@
-//! Epochs: what a flush needs of the log and of the head.
+//! Epochs: what a flush needs from the log and the head.
 //!
 //! A flush takes everything up to a record, the cut. The next epoch begins there: records after the cut define their
 //! series again, so the log can drop everything before it once the flush is in the store.
@@ -10,7 +10,7 @@ use crate::head::pins::{Base, EpochStart};
 use crate::store::versions::CommitContext;
 use crate::wal::Wal;
 
-/// The beginning of an epoch, and what the flush of everything before it has to know.
+/// The beginning of an epoch, and what the flush of everything before it needs to know.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct Begun {
     pub epoch: Epoch,
@@ -33,7 +33,8 @@ impl Writer {
             commit.first_append.is_some() || !commit.pending.is_empty()
         };
         if let Some(wal) = self.log.as_ref().filter(|_| is_any()) {
-            // Turning to a new segment syncs the old one, for which writers would wait; now little is left of it.
+            // Changing to a new segment syncs the old one, and writers would wait for that. After this, little of it is
+            // left.
             wal.settle()?;
         }
         let mut commit = self.commit.lock();
@@ -52,7 +53,7 @@ impl Writer {
         let head = self.applier.head();
         let base = head.pins.begin_epoch(&mut commit.turn, cut);
         head.events.freeze();
-        // What is kept for readers was flushed before; the flush lock prevents it from growing.
+        // Samples kept for readers were flushed before; the flush lock prevents new ones.
         let bytes = head.unflushed_bytes();
         Ok(Some(Begun { epoch: commit.epoch, start: commit.turn.start(), base, bytes }))
     }
@@ -65,9 +66,9 @@ impl Writer {
         self.log.as_ref().map_or(Ok(()), |wal| wal.truncate_to(cut))
     }
 
-    /// Lets series leave the head that had no sample for this many flushes.
+    /// Removes series from the head that had no sample for this many flushes.
     pub fn retire_idle(&self, idle_flushes: u32) {
-        // Only flushes change it, and one at a time.
+        // Only flushes change it, one at a time.
         let epoch = self.commit.lock().epoch;
         let head = self.applier.head();
         let retired = head.evict(|series| series.evict_if_idle(idle_flushes, epoch), || self.commit.lock());

@@ -1,4 +1,4 @@
-//! Gives out handles of series, and takes them back in appends.
+//! Handles of series: creating them, and using them in appends.
 
 use std::sync::Arc;
 
@@ -9,11 +9,10 @@ use crate::model::Labels;
 use crate::{Error, Result};
 
 impl Engine {
-    /// The handle of a series, which becomes known if it is not.
+    /// The handle of a series. A missing series is created.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an empty label set, [`Error::Limit`] where the series is new
-    /// and a limit refuses it.
+    /// [`Error::Invalid`] for an empty label set, [`Error::Limit`] if the series is new and a limit refuses it.
     pub fn handle(&self, labels: &Labels) -> Result<SeriesHandle> {
         let shared = &self.shared;
         shared.check_writable()?;
@@ -26,7 +25,7 @@ impl Engine {
 }
 
 impl Shared {
-    /// The living series of a handle.
+    /// The current series of a handle.
     #[inline]
     pub(crate) fn series_of(
         &self,

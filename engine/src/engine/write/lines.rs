@@ -1,6 +1,6 @@
-//! Line protocol in: decode, find series, append.
+//! Ingestion of line protocol: decode, find series, append.
 //!
-//! A line is stored whole or refused whole; refused lines do not stop the others.
+//! Each line is stored completely or refused completely; refused lines do not affect the others.
 //!
 //! Next: `line/` decodes, `line_cache.rs` finds the series, `append.rs` stores.
 
@@ -21,23 +21,23 @@ use crate::model::{Labels, METRIC_NAME, Tenant, Timestamp, Value};
 use crate::wal::Ticket;
 use crate::{Error, ErrorKind, Result};
 
-/// How to read lines.
+/// How to parse lines.
 #[derive(Debug, Clone)]
 pub struct LineOptions {
-    /// Unit of the timestamps. Default nanoseconds.
+    /// Unit of the timestamps. Default: nanoseconds.
     pub precision: Precision,
     /// Time of lines that give none. Default: the clock's, once for a call. For a retention such lines count
     /// as stamped by the clock, whatever is given here.
     pub default_timestamp: Option<crate::Timestamp>,
     /// Labels added to every series, unless a line has a tag of that name. Default none.
     pub extra_labels: Vec<(String, String)>,
-    /// The tenant of the lines: every series gets its label, and a line of another tenant is refused. Default none.
+    /// The tenant of the lines: every series gets its label, and a line of another tenant is refused. Default: none.
     pub tenant: Option<Tenant>,
-    /// How measurement and field make a metric name. Default `measurement_field`.
+    /// How measurement and field form a metric name. Default: `measurement_field`.
     pub naming: Naming,
-    /// What one line may hold.
+    /// The limits of one line.
     pub limits: LineLimits,
-    /// How many refused lines the report lists at most. Default [`LineReport::ERRORS_MAX`].
+    /// Maximum number of refused lines that the report lists. Default: [`LineReport::ERRORS_MAX`].
     pub errors_max: usize,
 }
 
@@ -56,7 +56,7 @@ impl Default for LineOptions {
 }
 
 impl LineOptions {
-    /// The extra labels, with the tenant's label added unless it is among them with any value.
+    /// The extra labels, with the tenant's label added unless they already contain it with any value.
     fn all_extra_labels(&self) -> Cow<'_, [(String, String)]> {
         match &self.tenant {
             Some(tenant) if !self.extra_labels.iter().any(|(name, _)| name == tenant.label()) => {
@@ -71,32 +71,32 @@ impl LineOptions {
 /// One of the bodies that [`Engine::write_line_bodies`] stores together.
 #[derive(Debug, Clone, Copy)]
 pub struct LineBody<'b> {
-    /// Whole lines; the last one may lack its line feed.
+    /// Whole lines; the last one need not end with a line feed.
     pub bytes: &'b [u8],
     /// Time of its lines that give none; `None`: what the options say.
     pub default_timestamp: Option<crate::Timestamp>,
 }
 
-/// What became of the lines.
+/// The result of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LineReport {
-    /// Lines that were not blank and no comment.
+    /// Number of lines other than blank lines and comments.
     pub lines_total: u64,
-    /// Lines refused; the others are stored.
+    /// Number of refused lines; the others are stored.
     pub lines_bad: u64,
-    /// Of the refused lines, those that reached a limit which clears with time (new series in a second, memory): the
-    /// same lines may be accepted later.
+    /// Of the refused lines, the number of those that reached a limit which clears with time (new series in a second,
+    /// memory): the same lines may be accepted later.
     pub lines_limited: u64,
-    /// Samples stored.
+    /// Number of samples stored.
     pub samples: u64,
-    /// String fields stored as events.
+    /// Number of string fields stored as events.
     pub events: u64,
-    /// Why, for the first refused lines, as many as [`LineOptions::errors_max`].
+    /// The errors of the first refused lines, at most [`LineOptions::errors_max`].
     pub errors: Vec<LineError>,
-    /// For each of `errors` the body that the line is in, from 0.
+    /// For each of `errors`, the index of the body with the line.
     pub error_bodies: Vec<usize>,
-    /// Of the lines that are stored, those whose time is more than [`LineReport::FAR`] from the clock, before or after
-    /// it. Mostly [`LineOptions::precision`] is not the unit that the writer meant, or the writer's clock is not set.
+    /// Of the stored lines, the number of those whose time differs from the clock by more than [`LineReport::FAR`].
+    /// Usually, [`LineOptions::precision`] is not the unit that the writer intended, or the writer's clock is not set.
     pub lines_far: u64,
     /// The first of them.
     pub first_far: Option<FarLine>,
@@ -105,17 +105,17 @@ pub struct LineReport {
 /// A line whose time is far from the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FarLine {
-    /// The body that it is in, from 0.
+    /// The index of its body.
     pub body: usize,
     /// Its time.
     pub timestamp: crate::Timestamp,
 }
 
 impl LineReport {
-    /// Errors that are kept unless [`LineOptions::errors_max`] says otherwise.
+    /// Default of [`LineOptions::errors_max`].
     pub const ERRORS_MAX: usize = 10;
-    /// A time is far from the clock beyond this: ten years. A unit that is wrong by a factor of a thousand puts the
-    /// present into January 1970; a clock that was never set is decades late too.
+    /// A time that differs from the clock by more than ten years is far from it. With a unit that is wrong by a factor
+    /// of a thousand, the present becomes January 1970; a clock that was never set is also decades behind.
     pub const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
     fn refuse(&mut self, body: usize, error: LineError, errors_max: usize) {
@@ -148,11 +148,11 @@ impl Engine {
         self.write_line_bodies([LineBody { bytes: body, default_timestamp: None }], options)
     }
 
-    /// Appends the lines of several bodies, durable together: one sync in place of one for each. Each body is read on
-    /// its own, so that a string without an end or half a line does not run into the next body.
+    /// Appends the lines of several bodies, which become durable together with one sync. Each body is parsed
+    /// separately, so that an unterminated string or half a line does not run into the next body.
     ///
     /// # Errors
-    /// As [`Engine::write_lines`].
+    /// Same as [`Engine::write_lines`].
     pub fn write_line_bodies<'b>(
         &self,
         bodies: impl IntoIterator<Item = LineBody<'b>>,
@@ -198,7 +198,7 @@ impl Engine {
     }
 }
 
-/// Turns lines into rows of a batch.
+/// Converts lines to rows of a batch.
 struct LineWriter<'p> {
     shared: &'p Shared,
     context: Arc<LineContext>,
@@ -207,16 +207,16 @@ struct LineWriter<'p> {
     /// Times that are not far from the clock.
     near: RangeInclusive<Timestamp>,
     default_timestamp: Timestamp,
-    /// The number of the current body.
+    /// The index of the current body.
     body: usize,
     resolved: ResolvedBatch,
     spread: Spread,
-    /// For each field of the current line its place in the group; reused.
+    /// For each field of the current line, its index in the group; reused.
     indexes: Vec<u32>,
     newcomers: Newcomers,
-    /// Keys whose series became known by this call.
+    /// Keys whose series were added to the cache by this call.
     learned: Vec<LineKey>,
-    /// What was logged last.
+    /// The last ticket.
     ticket: Option<Ticket>,
     report: LineReport,
     errors_max: usize,
@@ -224,11 +224,11 @@ struct LineWriter<'p> {
     failed: Option<Error>,
 }
 
-/// Stands for a string field among the indexes.
+/// Marks a string field among the indexes.
 const TEXT: u32 = u32::MAX;
 
 impl LineWriter<'_> {
-    /// Adds all lines of all bodies, each with the time of its lines that give none.
+    /// Adds all lines of all bodies, each with the time of its lines without one.
     fn add_bodies<'b>(&mut self, bodies: impl Iterator<Item = (Timestamp, Lines<'b>)>) -> Result<()> {
         for (number, (default_timestamp, lines)) in bodies.enumerate() {
             self.body = number;
@@ -238,7 +238,7 @@ impl LineWriter<'_> {
         if self.resolved.is_empty() { Ok(()) } else { self.commit() }
     }
 
-    /// Adds all lines of one body, and commits pieces on the way.
+    /// Adds all lines of one body, committing pieces on the way.
     fn add_body(&mut self, mut lines: Lines<'_>) -> Result<()> {
         loop {
             if self.resolved.is_full() && !lines.is_at_end() {
@@ -263,7 +263,7 @@ impl LineWriter<'_> {
         }
     }
 
-    /// Takes back series that nothing was stored of, and what the cache has of them.
+    /// Removes series of which nothing was stored, and their cache entries.
     fn take_back(&mut self, first_newcomer: usize, first_learned: usize) {
         if self.shared.writer.take_back(&mut self.newcomers, first_newcomer) {
             for key in self.learned.drain(first_learned..) {
@@ -286,13 +286,13 @@ impl LineWriter<'_> {
                 return Ok(());
             }
         }
-        // Nothing is held while waiting for others.
+        // No memory is held while waiting for others.
         writer.wait_durable(self.ticket.take())?;
         batches.wait(&mut self.resolved, more, options.write_wait, || writer.settle_deferred())
     }
 
     fn commit(&mut self) -> Result<()> {
-        // The piece before is waited for here: no more than two are in memory.
+        // Waits for the previous piece: no more than two are in memory.
         self.shared.writer.wait_durable(self.ticket.take())?;
         self.spread.admit(&self.resolved)?;
         self.report.samples += self.resolved.samples() as u64;
@@ -301,8 +301,7 @@ impl LineWriter<'_> {
         Ok(())
     }
 
-    /// Takes the next line, whose series is `key`, the short way, if it can go it: nearly
-    /// all do.
+    /// Tries to add the next line, whose series key is `key`, on the fast path, which nearly all lines take.
     #[inline]
     fn add_known(&mut self, lines: &mut Lines<'_>, key: &[u8], hashed: LineKey) -> bool {
         let LineWriter {
@@ -330,7 +329,7 @@ impl LineWriter<'_> {
                 let push = |value| values.extend(sample_value(&value));
                 let known = lines.read_known(key, fields, push)?;
                 let timestamp = known.timestamp.unwrap_or(*default_timestamp);
-                // The long way reports what is too old.
+                // The slow path reports samples that are too old.
                 (timestamp > *horizon).then(|| {
                     lines.take_known(known);
                     if !near.contains(&timestamp) {
@@ -343,7 +342,7 @@ impl LineWriter<'_> {
         found.unwrap_or(false)
     }
 
-    /// Adds a line that was checked; `peeked` is what was looked up before.
+    /// Adds a line that has been checked; `peeked` is the result of an earlier lookup.
     fn add(
         &mut self,
         line: &Line<'_>,
@@ -390,7 +389,7 @@ impl LineWriter<'_> {
         Ok(())
     }
 
-    /// Whether what is known of the line's key has all of its fields.
+    /// Whether the cache entry of the line's key has all of its fields.
     fn locate(&mut self, line: &Line<'_>, known: &Known) -> bool {
         match known {
             Known::Group(series) => self.locate_in_group(line, series),
@@ -405,7 +404,7 @@ impl LineWriter<'_> {
         }
     }
 
-    /// Finds each field's place among the known ones; false if one is missing.
+    /// Finds the index of each field among the known ones. Returns false if one is missing.
     fn locate_in_group(&mut self, line: &Line<'_>, series: &LineSeries) -> bool {
         self.indexes.clear();
         let mut places = None;
@@ -414,7 +413,7 @@ impl LineWriter<'_> {
                 self.indexes.push(TEXT);
                 continue;
             }
-            // A writer sends its fields in one order.
+            // A writer always sends its fields in the same order.
             let is_here = series.fields.get(place).is_some_and(|f| **f == *key);
             let found = if is_here {
                 Some(place)
@@ -432,7 +431,7 @@ impl LineWriter<'_> {
         true
     }
 
-    /// Makes the series of fields that are new and remembers them.
+    /// Creates the series of new fields and adds them to the cache.
     #[cold]
     fn learn(
         &mut self,
@@ -471,8 +470,8 @@ impl LineWriter<'_> {
         self.shared.writer.known().lines().insert(&self.context, key, known);
     }
 
-    /// Whether the label sets of some fields are within their limit, before any is made: each has all of the tags. What
-    /// one may have is another limit.
+    /// Checks the size of the label sets of some fields before they are created: each has all of the tags. The limit of
+    /// one label set is checked separately.
     fn check_label_bytes(&self, line: &Line<'_>, fields: &[&[u8]]) -> std::result::Result<(), LineError> {
         if fields.len() < 2 {
             return Ok(());
@@ -493,7 +492,7 @@ impl LineWriter<'_> {
         Err(line.reject(LineErrorKind::Refused { why }))
     }
 
-    /// The fields that are known of a key, and their series.
+    /// The known fields of a key, and their series.
     fn taken_apart(&self, known: Option<Known>) -> (Vec<Box<[u8]>>, Vec<Arc<HeadSeries>>) {
         match known {
             None => (Vec::new(), Vec::new()),
@@ -504,7 +503,7 @@ impl LineWriter<'_> {
         }
     }
 
-    /// The series of a field, from its labels.
+    /// The series of a field, found by its labels.
     fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
         let labels = self.labels(line, field)?;
         self.shared.admission.resolve(&labels, &mut self.newcomers).map_err(|e| {
@@ -575,13 +574,13 @@ impl LineWriter<'_> {
     }
 }
 
-/// Who gave a line its time.
+/// The origin of a line's timestamp.
 fn stamp(given: Option<Timestamp>) -> Stamp {
     if given.is_some() { Stamp::Given } else { Stamp::Clock }
 }
 
-/// The sample that a field is; none for text. An unsigned integer beyond `i64` is kept as
-/// the nearest float: the only number of the protocol that can lose a digit.
+/// The sample of a field; `None` for text. An unsigned integer beyond `i64` is stored as the nearest float. It is the
+/// only number of the protocol that can lose precision.
 fn sample_value(value: &FieldValue<'_>) -> Option<Value> {
     Some(match value {
         FieldValue::Float(v) => Value::Float(*v),

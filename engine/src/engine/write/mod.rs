@@ -1,10 +1,12 @@
-//! The writer: the order of the log, and how much of it is in the head.
+//! The writer: the order of the log, and how much of the log is in the head.
 //!
-//! One lock, the commit lock, gives each change its place in both. It is held while bytes are copied into the log's buffer
-//! and while batches are added to the head, and across an fsync only when a flush begins, just after another one.
+//! One lock, the commit lock, determines the position of each change in both. It is held while bytes are copied into
+//! the log's buffer and while batches are added to the head, and across an fsync only when a flush begins, just after
+//! another one.
 //!
-//! Next: `append.rs`, `lines.rs` and `remote.rs` (the ways in), `record_log.rs` (records), `pending.rs` (between the log
-//! and the head), `apply.rs` (the head), `deferred.rs` (appends that nobody waits for yet), `epoch.rs` (flushes).
+//! Next: `append.rs`, `lines.rs` and `remote.rs` (kinds of writes), `record_log.rs` (records), `pending.rs` (between
+//! the log and the head), `apply.rs` (the head), `deferred.rs` (appends that are waited for later), `epoch.rs`
+//! (flushes).
 
 pub(in crate::engine) mod append;
 mod apply;
@@ -41,7 +43,7 @@ use crate::{Error, Result};
 
 /// Owner of the log, and of the order in which its records enter the head.
 pub(in crate::engine) struct Writer {
-    /// None for a database in memory, and for one that is only read.
+    /// `None` for a database in memory, and for one opened for reading.
     log: Option<Arc<Wal>>,
     applier: Applier,
     admission: Arc<Admission>,
@@ -49,33 +51,34 @@ pub(in crate::engine) struct Writer {
     commit: Mutex<CommitState>,
     /// Every record up to this sequence is in the head.
     applied: AtomicU64,
-    /// Whether appends were begun that nobody may be waiting for.
+    /// Whether appends were begun that no thread may be waiting for.
     has_deferred: AtomicBool,
     /// Why begun appends were lost, until a caller has received the error.
     lost: Mutex<Option<Error>>,
     deletes: Counter,
 }
 
-/// What the commit lock guards.
+/// The state guarded by the commit lock.
 #[derive(Debug)]
 pub(in crate::engine) struct CommitState {
     epoch: Epoch,
-    /// What the head's series need to know of epochs and readers.
+    /// The epochs and readers, for the head's series.
     turn: Turn,
-    /// Sequence of the last record that the head has.
+    /// Sequence of the last record in the head.
     pub last_seq: u64,
-    /// Memory for the next record.
+    /// Memory that is reused for the next record.
     spare: LogRecord,
-    /// What is in the log and not in the head yet, in the order of the log.
+    /// Changes that are in the log and not in the head yet, in the order of the log.
     pub pending: VecDeque<Pending>,
-    /// The term of the log up to which what it took back is dropped.
+    /// The term of the log up to which removed records have been dropped.
     term: usize,
-    /// Time of the epoch's first batch or delete.
+    /// Time of the first batch or delete of the epoch.
     first_append: Option<Instant>,
 }
 
 impl Writer {
-    /// Continues after the record `last_seq` in `epoch`, which has samples if `has_samples`.
+    /// Creates a writer that continues after the record `last_seq` in `epoch`; `has_samples` says whether the epoch has
+    /// samples.
     pub fn new(
         base: &Base,
         admission: &Arc<Admission>,
@@ -106,32 +109,33 @@ impl Writer {
         }
     }
 
-    /// The log; none for a database in memory, and for one that is only read.
+    /// The log; `None` for a database in memory, and for one opened for reading.
     pub fn log(&self) -> Option<&Wal> {
         self.log.as_deref()
     }
 
-    /// The series that writers' bytes lead to.
+    /// The caches that map writers' bytes to series.
     pub fn known(&self) -> &KnownSeries {
         &self.known
     }
 
-    /// The subscriptions to what becomes visible.
+    /// The subscriptions to visible changes.
     pub fn subscriptions(&self) -> &Arc<Subscriptions> {
         self.applier.subscriptions()
     }
 
-    /// Where chunks end.
+    /// The policy for cutting chunks.
     pub fn chunk_policy(&self) -> ChunkPolicy {
         self.applier.chunk_policy()
     }
 
-    /// When the first change after the last cut entered the head, if any did.
+    /// When the first change after the last cut entered the head, if there was one.
     pub fn first_append(&self) -> Option<Instant> {
         self.commit.lock().first_append
     }
 
-    /// Logs a batch that is not empty, and empties it; returns what to wait for. It becomes visible when that is safe.
+    /// Logs a batch that is not empty, and clears it. Returns what to wait for. The batch becomes visible when it is
+    /// safe.
     ///
     /// # Errors
     /// Nothing of it is logged.
@@ -142,7 +146,7 @@ impl Writer {
         let Some(wal) = &self.log else {
             commit.last_seq += 1;
             let seq = commit.last_seq;
-            // As a record of a log would: a flush may take all samples of a new series before its writer checks whether
+            // As a log record would do: a flush may take all samples of a new series before its writer checks whether
             // it was used.
             resolved.for_each(|series, _, _, _| {
                 series.needs_definition(commit.epoch);
@@ -172,8 +176,8 @@ impl Writer {
         }
     }
 
-    /// Takes those of a request's new series from number `first` on that nothing was logged of out of the head; whether
-    /// there were any. Caches may still name them.
+    /// Removes the new series of a request from number `first` on of which nothing was logged from the head. Returns
+    /// whether there were any. Caches may still refer to them.
     pub fn take_back(&self, newcomers: &mut Newcomers, first: usize) -> bool {
         newcomers.take_back(self.applier.head(), first, || self.commit.lock())
     }
@@ -183,7 +187,7 @@ impl Writer {
         self.deletes.add(1);
     }
 
-    /// Closes the log and ends the subscriptions, which first receive what closing made durable.
+    /// Closes the log and ends the subscriptions, which first receive the changes that closing made durable.
     ///
     /// # Errors
     /// Those of the log.

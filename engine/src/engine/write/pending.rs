@@ -1,10 +1,10 @@
-//! Records that were logged and are not visible yet: batches and deletes between the log's buffer and the disk.
+//! Records that are logged but not visible yet: batches and deletes between the log's buffer and the disk.
 //!
 //! A batch is applied to the head once its records are as durable as the durability option requires, in the order of
 //! the log. So no view shows data that a crash could remove, and a batch that cannot be written or synced needs no
 //! undo: the log removes its records, and it is dropped here.
 //!
-//! The thread that finds the log ahead of the head applies all waiting records; other threads find them applied.
+//! The thread that finds the log ahead of the head applies all waiting records for the others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,16 +15,16 @@ use crate::head::{HeadSeries, ResolvedBatch};
 use crate::store::catalogue::Tombstone;
 use crate::wal::{Fate, Ticket};
 
-/// Something logged that is to be applied.
+/// A logged change that is to be applied.
 #[derive(Debug)]
 pub(in crate::engine) struct Pending {
     pub ticket: Ticket,
     pub change: Logged,
-    /// Series that its records define.
+    /// The series that its records define.
     pub defined: Vec<Arc<HeadSeries>>,
 }
 
-/// What was logged.
+/// The kind of change.
 #[derive(Debug)]
 pub(in crate::engine) enum Logged {
     Batch(Box<ResolvedBatch>),
@@ -32,10 +32,10 @@ pub(in crate::engine) enum Logged {
 }
 
 impl Writer {
-    /// Waits until what was logged is as safe as the durability option says and visible.
+    /// Waits until a logged change is visible, and as safe as the durability option says.
     ///
     /// # Errors
-    /// Those of the log: nothing of it is stored, now or after a restart.
+    /// Those of the log: nothing of the change is stored, now or after a restart.
     pub fn wait_durable(&self, ticket: Option<Ticket>) -> Result<()> {
         let (Some(wal), Some(ticket)) = (&self.log, ticket) else { return Ok(()) };
         let done = wal.wait_for(ticket);
@@ -43,10 +43,10 @@ impl Writer {
         done
     }
 
-    /// Whether what was logged is as safe as the durability option says; then it is visible too. Does no I/O.
+    /// Whether a logged change is as safe as the durability option says, in which case it is also visible. Does no I/O.
     ///
     /// # Errors
-    /// As [`Writer::wait_durable`].
+    /// Same as [`Writer::wait_durable`].
     pub fn is_durable(&self, ticket: Option<Ticket>) -> Result<bool> {
         let (Some(wal), Some(ticket)) = (&self.log, ticket) else { return Ok(true) };
         let done = wal.is_safe(ticket);
@@ -56,7 +56,7 @@ impl Writer {
         done
     }
 
-    /// Applies or drops a record whose fate is known, with all before it.
+    /// Applies or drops a record whose fate is known, and all before it.
     fn settle_after(&self, ticket: Ticket, is_lost: bool) {
         if is_lost || self.applied.load(Ordering::Acquire) < ticket.seq {
             self.settle(&mut self.commit.lock());
@@ -89,7 +89,7 @@ impl Writer {
         }
     }
 
-    /// Ends what waits, one way or the other; the caller keeps appends out.
+    /// Applies or drops all waiting changes. The caller excludes appends.
     pub(super) fn settle_all(&self, commit: &mut CommitState) {
         if let Some(wal) = self.log.as_ref().filter(|_| !commit.pending.is_empty()) {
             // The log has removed the records that it could not make durable.

@@ -1,12 +1,11 @@
-//! A batch on its way into the log: as few records as its size allows.
+//! Writes a batch to the log, in as few records as its size allows.
 //!
-//! A batch is one record of each kind, which a restart finds whole or not at all. Only where
-//! that would be larger than [`RECORD_BYTES`] it is several, so that no batch is too large
-//! for the log: the definitions of series that are new can be a hundred times its samples. All of
-//! them are encoded before the first is handed to the log, which takes all or none; where the
-//! process ends before the batch is acknowledged, a restart finds a prefix of them.
+//! A batch is one record of each kind, which a restart finds completely or not at all. If a record would exceed
+//! [`RECORD_BYTES`], it is split, so that no batch is too large for the log: the definitions of new series can be a
+//! hundred times the size of its samples. All records are encoded before the first is passed to the log, which accepts
+//! all or none. If the process ends before the batch is acknowledged, a restart finds a prefix of them.
 //!
-//! Next: `wal/`, and `head/record.rs` for the bytes.
+//! Next: `wal/`, and `head/record.rs` for the encoding.
 
 use std::sync::Arc;
 
@@ -18,11 +17,11 @@ use crate::model::{Exemplar, Labels, Metadata, Timestamp, Value};
 use crate::wal::{NewRecord, PAYLOAD_BYTES_MAX, Ticket, Wal};
 use crate::{Error, Result};
 
-/// A record ends with the item that reaches this many bytes.
+/// A record ends after the item that reaches this size.
 const RECORD_BYTES: usize = PAYLOAD_BYTES_MAX / 2;
-/// Memory of a record that the next batch may have.
+/// The maximum memory of a record that is reused for the next batch.
 const SPARE_BYTES_MAX: usize = 4 << 20;
-/// Largest event, its labels and text: with it a record still fits the log.
+/// The maximum size of an event, labels and text together: with it a record still fits into the log.
 const EVENT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX / 4;
 
 /// Whether an event is small enough for the log.
@@ -37,9 +36,9 @@ pub(super) fn check_event(labels: &Labels, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Hands the records of a batch to the log, all of them or none. Gives the ticket of the last, and the series that they
-/// define; `None` where the log has taken records back since `commit` was settled, which the definitions that these
-/// leave out may be in.
+/// Passes the records of a batch to the log, all of them or none. Returns the ticket of the last one, and the series
+/// that they define; `None` if the log has removed records since `commit` was settled, which may include definitions
+/// that these records omit.
 pub(super) fn log(
     commit: &mut CommitState,
     wal: &Wal,
@@ -61,7 +60,7 @@ pub(super) fn log(
     Ok(appended?.map(|ticket| (ticket, records.defined)))
 }
 
-/// How many of the first items reach [`RECORD_BYTES`] together: at least one.
+/// The number of items, at least one, that reach [`RECORD_BYTES`] together.
 fn piece_length<T>(items: &[T], size: impl Fn(&T) -> usize) -> usize {
     let mut bytes = 0;
     let reaches = |item: &T| {
@@ -71,8 +70,8 @@ fn piece_length<T>(items: &[T], size: impl Fn(&T) -> usize) -> usize {
     items.iter().position(reaches).map_or(items.len(), |at| at + 1)
 }
 
-/// A record on its way into the log. The parts of its payload follow each other; those of other kinds than samples
-/// are all in the last.
+/// A record to be logged. Its payload is the concatenation of the parts. Records of kinds other than samples are
+/// completely in the last part.
 #[derive(Debug, Default)]
 pub(super) struct LogRecord {
     kind: u8,
@@ -88,7 +87,7 @@ impl LogRecord {
         NewRecord { kind: *kind, parts: [defined, definitions, counted, payload] }
     }
 
-    /// An empty one with the memory of this one, or if this has none, of the first of `others`.
+    /// An empty record that reuses the memory of this one, or, if this has none, of the first of `others`.
     fn or_emptied(self, others: &mut Vec<LogRecord>) -> LogRecord {
         let mut left =
             if self.payload.capacity() > 0 || others.is_empty() { self } else { others.swap_remove(0) };
@@ -100,17 +99,17 @@ impl LogRecord {
     }
 }
 
-/// The records of one batch: those of samples begin with the definitions of series that this log has not.
+/// The records of one batch. Those of samples begin with the definitions of series that are not in this log.
 struct Records {
     epoch: Epoch,
     done: Vec<LogRecord>,
     at_hand: LogRecord,
     encoder: SampleEncoder,
-    /// Samples of the record at hand.
+    /// Number of samples in the current record.
     samples: u64,
-    /// Series that it defines.
+    /// Number of series that it defines.
     definitions: u64,
-    /// Series that any of them defines.
+    /// The series defined by any of the records.
     defined: Vec<Arc<HeadSeries>>,
 }
 
@@ -147,7 +146,7 @@ impl Records {
         }
     }
 
-    /// Ends the record of samples at hand, if it holds any.
+    /// Ends the current record of samples, unless it is empty.
     fn end_samples(&mut self) {
         if self.samples == 0 {
             return;
@@ -160,7 +159,7 @@ impl Records {
         (self.encoder, self.samples, self.definitions) = (SampleEncoder::default(), 0, 0);
     }
 
-    /// Adds items of one kind, in as few records as they fit.
+    /// Adds items of one kind, in as few records as possible.
     fn push_items<T>(
         &mut self,
         kind: u8,

@@ -1,12 +1,12 @@
-//! Remote-write ingestion: walks the request, finds series, appends.
+//! Remote-write ingestion: iterates over the request, finds series, appends.
 //!
-//! Invalid samples are refused and reported, the rest is stored. Exemplars and metadata are secondary: one that cannot
-//! be kept is dropped and counted, and the request succeeds without it, as in Prometheus. A request of up to 100,000
-//! samples is one record of the log and becomes visible at once; so an error stores nothing of it. A larger one, or one
-//! that exceeds the memory for batches, is stored in pieces, which may split a series; the pieces before an error are
-//! stored. Sending it again changes nothing.
+//! Invalid samples are refused and reported; the rest is stored. Exemplars and metadata are secondary: if one cannot be
+//! stored, it is dropped and counted, and the request succeeds without it, as in Prometheus. A request of up to 100,000
+//! samples is one record of the log and becomes visible at once, so nothing of it is stored after an error. A larger
+//! one, or one that exceeds the memory for batches, is stored in pieces, which may split a series; the pieces before an
+//! error are stored. Sending it again changes nothing.
 //!
-//! Next: `remote/` walks the request, `remote_cache.rs` finds the series, `append.rs` stores.
+//! Next: `remote/` decodes the request, `remote_cache.rs` finds the series, `append.rs` stores.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,14 +26,14 @@ use crate::remote::{
 use crate::wal::Ticket;
 use crate::{Error, ErrorKind, Result};
 
-/// A series that was refused, or a part of it.
+/// A refused series, or a refused part of one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RemoteRefusal {
-    /// Which series or description of the request, from 1.
+    /// The number of the series or description in the request, from 1.
     pub number: u64,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub reason: RemoteReason,
 }
 
@@ -43,37 +43,37 @@ impl fmt::Display for RemoteRefusal {
     }
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RemoteReport {
-    /// Floats stored.
+    /// Number of floats stored.
     pub samples: u64,
-    /// Native histograms stored.
+    /// Number of native histograms stored.
     pub histograms: u64,
-    /// Exemplars stored.
+    /// Number of exemplars stored.
     pub exemplars: u64,
-    /// Samples, histograms, and exemplars of refused series; the others are stored. References
-    /// that lead nowhere count here too, whatever they belong to.
+    /// Number of refused samples and histograms, and of the exemplars of refused series; the others are stored.
+    /// References without a symbol also count here.
     pub refused: u64,
-    /// Of these, those that reached a limit which clears with time (new series in a second, memory): the same request
-    /// may be accepted later.
+    /// Of these, the number of those that reached a limit which clears with time (new series in a second, memory): the
+    /// same request may be accepted later.
     pub limited: u64,
-    /// Why, for the first [`RemoteReport::REFUSALS_MAX`].
+    /// The first refusals, at most [`RemoteReport::REFUSALS_MAX`].
     pub refusals: Vec<RemoteRefusal>,
-    /// Exemplars dropped: too long, too old, with invalid labels. Their samples are stored.
+    /// Number of exemplars dropped because they are too long, too old or have invalid labels. Their samples are stored.
     pub exemplars_dropped: u64,
-    /// Descriptions of metrics dropped: too long, or too many.
+    /// Number of descriptions of metrics dropped because they are too long or too many.
     pub metadata_dropped: u64,
-    /// Why, for the first [`RemoteReport::REFUSALS_MAX`] of both.
+    /// The first of both, at most [`RemoteReport::REFUSALS_MAX`].
     pub drops: Vec<RemoteRefusal>,
 }
 
 impl RemoteReport {
-    /// Most refusals that are kept.
+    /// The maximum number of refusals in the report.
     pub const REFUSALS_MAX: usize = 10;
 
-    /// Adds what `make` gives to a list that has room for it. Two bytes of a request may be a refusal: no message is made
-    /// of those beyond the first few.
+    /// Adds the result of `make` to a list that is not full. As few as two bytes of a request may cause a refusal, so
+    /// messages are created only for the first few.
     pub(in crate::engine) fn note(list: &mut Vec<RemoteRefusal>, make: impl FnOnce() -> RemoteRefusal) {
         if list.len() < RemoteReport::REFUSALS_MAX {
             list.push(make());
@@ -84,15 +84,15 @@ impl RemoteReport {
 /// Why a request was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The bytes are no request: do not send them again.
+    /// The bytes are not a request: do not send them again.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// Storage refused: see its kind.
+    /// The storage refused; see the kind of the error.
     #[error(transparent)]
     Storage(#[from] Error),
 }
 
-/// How far in the future a sample may lie, nanoseconds.
+/// How far in the future a sample may be, nanoseconds.
 const FUTURE_MAX: i64 = 10 * 60 * 1_000_000_000;
 /// A series with fewer samples is added without checking the memory for batches in between.
 const POINTS_FEW: u64 = 64;
@@ -157,7 +157,7 @@ impl Engine {
     }
 }
 
-/// Turns a request into rows of a batch.
+/// Converts a request to rows of a batch.
 struct RemoteWriter<'p> {
     shared: &'p Shared,
     /// Series by the bytes that name them.
@@ -172,29 +172,29 @@ struct RemoteWriter<'p> {
     future: Timestamp,
     resolved: ResolvedBatch,
     spread: Spread,
-    /// What `resolved` holds, not yet in the report.
+    /// The contents of `resolved`, which are not in the report yet.
     pending: RemoteReport,
     scratch: Vec<u8>,
     report: RemoteReport,
     /// Size of `resolved` in samples.
     weight: usize,
     newcomers: Newcomers,
-    /// Keys whose series became known by this request.
+    /// Keys whose series were added to the cache by this request.
     learned: Vec<Box<[u8]>>,
-    /// What was logged last.
+    /// The last ticket.
     ticket: Option<Ticket>,
-    /// Why a piece in the midst of a series could not be committed.
+    /// Why a piece in the middle of a series could not be committed.
     failed: Option<Error>,
 }
 
-/// A series of the request: its number, and its place in the head.
+/// A series of the request: its number, and its series in the head.
 struct Place {
     number: u64,
     head: Arc<HeadSeries>,
 }
 
 impl RemoteWriter<'_> {
-    /// Adds all that a request holds.
+    /// Adds everything in a request.
     fn add_all(&mut self, request: &Request<'_>) -> std::result::Result<(), RemoteError> {
         for (number, item) in (1..).zip(request.items()) {
             self.make_room_if_full();
@@ -213,7 +213,7 @@ impl RemoteWriter<'_> {
         Ok(())
     }
 
-    /// Takes memory for more, and commits a piece when it is full.
+    /// Takes more memory, and commits a piece when it is full.
     #[inline]
     fn make_room_if_full(&mut self) {
         if (self.resolved.is_full() || self.weight >= PIECE_SAMPLES) && self.failed.is_none() {
@@ -234,12 +234,12 @@ impl RemoteWriter<'_> {
                 return Ok(());
             }
         }
-        // Nothing is held while waiting for others.
+        // No memory is held while waiting for others.
         writer.wait_durable(self.ticket.take())?;
         batches.wait(&mut self.resolved, 0, options.write_wait, || writer.settle_deferred())
     }
 
-    /// Takes back series that nothing was stored of, and what the cache has of them.
+    /// Removes series of which nothing was stored, and their cache entries.
     fn take_back(&mut self) {
         if self.shared.writer.take_back(&mut self.newcomers, 0) {
             for key in self.learned.drain(..) {
@@ -249,7 +249,7 @@ impl RemoteWriter<'_> {
     }
 
     fn commit(&mut self) -> Result<()> {
-        // The piece before is waited for here: no more than two are in memory.
+        // Waits for the previous piece: no more than two are in memory.
         self.shared.writer.wait_durable(self.ticket.take())?;
         self.spread.admit(&self.resolved)?;
         self.ticket = self.shared.commit(&mut self.resolved)?;
@@ -267,7 +267,7 @@ impl RemoteWriter<'_> {
         RemoteReport::note(&mut self.report.refusals, || RemoteRefusal { number, name: name(), reason });
     }
 
-    /// Notes that an exemplar or a description is left out.
+    /// Records that an exemplar or a description is dropped.
     #[cold]
     fn drop_note(
         &mut self,
@@ -297,7 +297,7 @@ impl RemoteWriter<'_> {
                     reason,
                     (counts.samples + counts.histograms).max(1),
                 );
-                // What is refused must still be whole.
+                // A refused series must still be well-formed.
                 return series.for_each_point(|_| ());
             }
         }
@@ -307,7 +307,7 @@ impl RemoteWriter<'_> {
                 if counts.samples + counts.histograms < POINTS_FEW {
                     return series.for_each_point(|point| self.point(&place, point));
                 }
-                // One series alone can be larger than a piece.
+                // A single series can be larger than a piece.
                 series.for_each_point(|point| {
                     self.make_room_if_full();
                     if self.failed.is_none() {
@@ -398,7 +398,7 @@ impl RemoteWriter<'_> {
         }
     }
 
-    /// The time in nanoseconds, if a sample may have it.
+    /// The time in nanoseconds, if it is valid for a sample.
     #[inline]
     fn time(&self, timestamp_ms: i64) -> std::result::Result<Timestamp, RemoteReason> {
         match timestamp_ms.checked_mul(1_000_000) {
@@ -460,8 +460,7 @@ impl RemoteWriter<'_> {
         Ok(())
     }
 
-    /// Version 2 describes each series; the families of classic histograms and summaries
-    /// are their common name.
+    /// Version 2 describes each series; the family of a classic histogram or summary is the common part of the names.
     fn describe_series(&mut self, place: &Place, metadata: &Metadata) {
         if *metadata == Metadata::default() {
             return;
@@ -501,7 +500,7 @@ fn shown_name(family: &str) -> String {
     format!("{:?}", family.chars().take(100).collect::<String>())
 }
 
-/// A start time in nanoseconds; one that cannot be is unknown.
+/// A start time in nanoseconds; an impossible one counts as unknown.
 fn start(start_ms: i64) -> Timestamp {
     start_ms.checked_mul(1_000_000).unwrap_or(0)
 }

@@ -7,15 +7,15 @@ use crate::engine::upkeep::flush::Flusher;
 use crate::wal::Wal;
 use crate::workers::Next;
 
-/// Number of deletes since the last flush that starts the next one: each read compares them with its series.
+/// The number of deletes since the last flush at which the next one starts: each read compares them with its series.
 const DELETES_MAX: usize = 1024;
-/// How long to wait after a failure.
+/// The delay after a failure.
 pub(in crate::engine::upkeep) const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 impl Flusher {
     /// The work of the flush job.
     pub fn look(&self) -> Next {
-        // Before the look: what changes after it is noted again.
+        // Before the check, so that later changes are noted again.
         self.jobs.begin_look();
         self.writer.settle_deferred();
         self.head.release();
@@ -26,12 +26,12 @@ impl Flusher {
         self.next_look().map_or(Next::Woken, Next::At)
     }
 
-    /// When a flush, or what else is left to its job, is due without any further change.
+    /// When a flush, or other work of its job, is due without further changes.
     fn next_look(&self) -> Option<Instant> {
         let first = self.writer.first_append();
         let old = first.and_then(|first| first.checked_add(self.options.flush_interval));
         let room = self.admission.idle().due_at();
-        // Nobody says when the last reader of what is kept ends.
+        // The end of the last reader of what is kept is not announced.
         let kept = self.head.keeps().then(|| Instant::now() + NAP);
         old.into_iter().chain(room).chain(kept).min()
     }
@@ -41,7 +41,7 @@ impl Flusher {
         let is_long = self.writer.log().map_or(0, Wal::size_bytes) >= self.options.wal_bytes;
         let first = self.writer.first_append();
         let is_old = first.is_some_and(|t| t.elapsed() >= self.options.flush_interval);
-        // Also without further appends; a store that refuses everything is not asked again.
+        // Even without further appends; a store that refuses everything is not called again.
         let is_unfinished = self.failing.is_any() && self.versions.kv().failure().is_none();
         let idle = self.admission.idle();
         is_large

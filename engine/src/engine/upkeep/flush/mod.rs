@@ -42,34 +42,34 @@ use crate::store::catalogue::Tombstone;
 use crate::store::versions::Versions;
 use crate::sync::Mutex;
 
-/// What a flush wrote.
+/// The output of a flush.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FlushReport {
-    /// Samples written.
+    /// Number of samples written.
     pub samples: u64,
-    /// Chunks written.
+    /// Number of chunks written.
     pub chunks: u64,
-    /// Bytes of chunks, before block compression.
+    /// Size of the chunks before block compression, bytes.
     pub bytes: u64,
-    /// Partitions touched.
+    /// Number of partitions written.
     pub partitions: u64,
 }
 
 impl Engine {
-    /// Writes everything in memory to the store and shortens the WAL.
+    /// Writes everything in memory to the store and truncates the WAL.
     ///
     /// # Errors
-    /// The store refused; nothing is lost, the samples stay in memory and in the WAL.
+    /// The store refused. Nothing is lost: the samples stay in memory and in the WAL.
     pub fn flush(&self) -> Result<FlushReport> {
         self.shared.check_writable()?;
         let _call = self.shared.lifecycle.enter()?;
-        // A flush that completes an earlier one begins none, so it applies nothing that waits.
+        // A flush that completes an earlier one begins none, so it does not apply waiting batches.
         self.shared.writer.settle_deferred();
         self.shared.flusher.flush()
     }
 }
 
-/// Owner of the flush lock: writes what the head holds into the store.
+/// Owner of the flush lock: writes the contents of the head to the store.
 pub(in crate::engine) struct Flusher {
     writer: Arc<Writer>,
     merger: Arc<Merger>,
@@ -80,7 +80,7 @@ pub(in crate::engine) struct Flusher {
     retention: Arc<Retention>,
     jobs: Arc<Jobs>,
     options: Arc<Options>,
-    /// A flush that has begun: also after a failure, until a later try completes it.
+    /// A flush that has begun; after a failure, until a later attempt completes it.
     begun: Mutex<Option<Begun>>,
     failing: Failing,
     counts: Counts,
@@ -119,10 +119,10 @@ impl Flusher {
         }
     }
 
-    /// Completes a flush that has begun, or carries out one.
+    /// Completes a flush that has begun, or performs one.
     ///
     /// # Errors
-    /// The store or the log refused; nothing is lost, and the next call tries again.
+    /// The store or the log refused. Nothing is lost, and the next call tries again.
     pub fn flush(&self) -> Result<FlushReport> {
         let mut begun = self.begun.lock();
         let Some(this) = self.begin(&mut begun)? else {
@@ -133,7 +133,7 @@ impl Flusher {
         let started = Instant::now();
         let done = self.flush_frozen(this).and_then(|report| {
             fail_point!("flush.released");
-            // If that fails, only cutting the log remains.
+            // If that fails, only truncating the log remains.
             *begun = Some(Begun { bytes: 0, ..this });
             self.writer.truncate_to(this.epoch.cut).map(|()| report)
         });
@@ -165,12 +165,12 @@ impl Flusher {
         self.begun.lock().is_some()
     }
 
-    /// Keeps flushes out, unless one is under way for longer than `time`.
+    /// Excludes flushes, unless one takes longer than `time`.
     pub fn lock_within(&self, time: Duration) -> Option<impl Sized + '_> {
         self.begun.try_lock_for(time)
     }
 
-    /// Since when flushes fail, and what the last one said.
+    /// How long flushes have been failing, and the error of the last one.
     pub fn failing(&self) -> Option<(Duration, String)> {
         self.failing.get()
     }
@@ -183,7 +183,7 @@ impl Flusher {
         stats.flush_samples_peak = samples_peak.get();
     }
 
-    /// Step 1, unless an earlier flush has still to be completed.
+    /// Step 1, unless an earlier flush must still be completed.
     fn begin(&self, begun: &mut Option<Begun>) -> Result<Option<Begun>> {
         if begun.is_none() {
             *begun = self.writer.begin_epoch()?;
@@ -212,7 +212,7 @@ impl Flusher {
         catalogue.tombstones.iter_from(base.saturating_add(1)).take_while(|t| t.seq <= cut).cloned().collect()
     }
 
-    /// What a flush that has nothing to write does where series want room: those without samples leave.
+    /// Removes idle series if series need memory, for a flush that has nothing to write.
     fn let_idle_series_go(&self) {
         if self.admission.idle().is_pressed() {
             self.head.all_series().iter().for_each(|series| series.note_idle());

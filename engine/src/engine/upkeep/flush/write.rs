@@ -1,4 +1,4 @@
-//! What a flush writes: one generation for each partition, and the catalogue that names them.
+//! The output of a flush: one generation for each partition, and the catalogue that names them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::store::keys::Prefix;
 use crate::store::versions::{Edit, IndexChange, IndexVersions, Now};
 use crate::{Error, Result};
 
-/// How often a flush starts over because a merge took series out of a partition's index
-/// under it, before it keeps merges out.
+/// How often a flush starts over because a merge has removed series from a partition's index, before it excludes
+/// merges.
 const TRIES: u32 = 2;
 
-/// Frozen samples by the partition they belong to.
+/// Frozen samples by partition.
 pub(super) type Work = BTreeMap<PartitionId, PartitionWork>;
 
 #[derive(Default)]
@@ -34,7 +34,7 @@ pub(super) struct PartitionWork {
 struct Written {
     prefix: Prefix,
     record: GenerationRecord,
-    /// Series that it has a record of.
+    /// The series that it has a record of.
     indexed: IdList,
 }
 
@@ -80,7 +80,7 @@ impl Flusher {
         work
     }
 
-    /// Steps 2 and 3. `None` if the index of a partition changed meanwhile.
+    /// Steps 2 and 3. `None` if the index of a partition changed in the meantime.
     fn write_generations(
         &self,
         epoch: Epoch,
@@ -162,8 +162,8 @@ impl Flusher {
         Ok(Written { prefix, record, indexed })
     }
 
-    /// Step 3; false if a partition's index changed since `since` was taken. `ids_in` returns the series that have
-    /// samples in a partition.
+    /// Step 3. Returns false if a partition's index has changed since `since` was taken. `ids_in` returns the series
+    /// that have samples in a partition.
     fn publish<I: Iterator<Item = u64>>(
         &self,
         epoch: Epoch,
