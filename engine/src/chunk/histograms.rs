@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
     /// Whether the next column is one of integers.
     fn is_ints(&self) -> bool {
         let codec = self.bytes.get(self.position).and_then(|byte| CodecId::from_byte(*byte).ok());
-        matches!(codec, Some(CodecId::ConstantInt | CodecId::IntDelta | CodecId::PackedInts))
+        codec.is_some_and(CodecId::is_for_ints)
     }
 
     fn ints(&mut self, count: usize) -> Result<Vec<i64>, Fault> {

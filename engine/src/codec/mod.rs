@@ -39,54 +39,60 @@ pub enum CompressionLevel {
     Best,
 }
 
-/// Identifies a codec in stored bytes. A number that has been assigned is never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum CodecId {
+macro_rules! codecs {
+    ($($(#[$doc:meta])* $codec:ident = $byte:literal)+) => {
+        /// Identifies a codec in stored bytes. A number that has been assigned is never reused. Its high half is the kind
+        /// of column: 0 timestamps, 1 floats, 2 integers, 3 histograms.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum CodecId {
+            $($(#[$doc])* $codec = $byte,)+
+        }
+
+        impl CodecId {
+            /// The codec for a stored byte.
+            ///
+            /// # Errors
+            /// [`Fault::UnknownCodec`] for a byte that this build does not know.
+            pub fn from_byte(byte: u8) -> Result<Self, Fault> {
+                match byte {
+                    $($byte => Ok(CodecId::$codec),)+
+                    _ => Err(Fault::UnknownCodec(byte)),
+                }
+            }
+        }
+    };
+}
+
+codecs! {
     /// Timestamps with one interval, which the chunk's time range implies: no bytes.
-    Regular = 0x01,
+    Regular = 0x01
     /// Timestamps as bucketed differences of differences.
-    DeltaOfDelta = 0x02,
+    DeltaOfDelta = 0x02
     /// Timestamps as bit-packed integers.
-    PackedTimes = 0x03,
+    PackedTimes = 0x03
     /// One float for all samples: its bytes up to the last non-zero one.
-    ConstantFloat = 0x10,
+    ConstantFloat = 0x10
     /// Floats as XOR with the previous float (Gorilla).
-    Xor = 0x11,
+    Xor = 0x11
     /// Floats that are decimal numbers, as bit-packed integers.
-    Decimal = 0x12,
+    Decimal = 0x12
     /// Floats that are fractions with a common denominator, except for their last bits.
-    Near = 0x13,
+    Near = 0x13
     /// One integer for all samples: zigzag varint.
-    ConstantInt = 0x20,
+    ConstantInt = 0x20
     /// Integers as bucketed differences.
-    IntDelta = 0x21,
+    IntDelta = 0x21
     /// Integers, bit-packed.
-    PackedInts = 0x22,
+    PackedInts = 0x22
     /// Native histograms: a table of layouts and columns of counts, each with a separate codec.
-    Histograms = 0x30,
+    Histograms = 0x30
 }
 
 impl CodecId {
-    /// The codec for a stored byte.
-    ///
-    /// # Errors
-    /// [`Fault::UnknownCodec`] for a byte that this build does not know.
-    pub fn from_byte(byte: u8) -> Result<Self, Fault> {
-        Ok(match byte {
-            0x01 => CodecId::Regular,
-            0x02 => CodecId::DeltaOfDelta,
-            0x03 => CodecId::PackedTimes,
-            0x10 => CodecId::ConstantFloat,
-            0x11 => CodecId::Xor,
-            0x12 => CodecId::Decimal,
-            0x13 => CodecId::Near,
-            0x20 => CodecId::ConstantInt,
-            0x21 => CodecId::IntDelta,
-            0x22 => CodecId::PackedInts,
-            0x30 => CodecId::Histograms,
-            _ => return Err(Fault::UnknownCodec(byte)),
-        })
+    /// Whether the codec is for integers.
+    pub fn is_for_ints(self) -> bool {
+        self.to_byte() >> 4 == 2
     }
 
     /// The stored byte.

@@ -13,11 +13,6 @@ use crate::{Error, Result};
 /// few.
 const STEPS_MAX: usize = 8;
 
-/// The families of bulk data, and the number of records that a generation has in each.
-type Expected = fn(&GenerationRecord) -> u64;
-const FAMILIES: [(Family, Expected); 3] =
-    [(Family::Chunks, |r| r.chunks), (Family::Index, |r| r.series), (Family::Events, |r| r.events)];
-
 /// The differences between store and catalogue.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Inventory {
@@ -41,8 +36,8 @@ impl Inventory {
             catalogue.generations.iter().map(|g| (g.prefix, g.record)).collect();
         named.sort_unstable_by_key(|(prefix, _)| *prefix);
         let mut inventory = Inventory::default();
-        for (family, expected) in FAMILIES {
-            inventory.compare(kv, family, named.iter().map(|(p, record)| (*p, expected(record))))?;
+        for family in Family::BULK {
+            inventory.compare(kv, family, named.iter().map(|(p, record)| (*p, record.keys_in(family))))?;
         }
         Ok(inventory)
     }

@@ -14,10 +14,10 @@ use crate::{Error, Result};
 type Pair = (Arc<[u8]>, Arc<[u8]>);
 type Pairs = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
 
-/// Four ordered maps.
+/// One ordered map for each family.
 #[derive(Debug, Default)]
 pub struct MemoryKv {
-    families: [RwLock<Pairs>; 4],
+    families: [RwLock<Pairs>; Family::ALL.len()],
     /// Bytes of keys and values.
     bytes: AtomicU64,
     pairs: AtomicU64,

@@ -1,10 +1,11 @@
 //! The interface to the key-value store: all code above uses [`Kv`] and never a type of the library below.
 //!
-//! The store keeps four families of ordered keys. Bulk data arrives only as finished, sorted tables, which are ingested
-//! as a whole ([`Kv::ingest`]). Small records about them are committed atomically ([`Kv::commit`]). Both are durable
-//! when the call returns. Bulk data never overwrites keys: every flush and merge writes under a new prefix (see
+//! The store keeps families of ordered keys (`family.rs`). Bulk data arrives only as finished, sorted tables, which are
+//! ingested as a whole ([`Kv::ingest`]). Small records about them are committed atomically ([`Kv::commit`]). Both are
+//! durable when the call returns. Bulk data never overwrites keys: every flush and merge writes under a new prefix (see
 //! `keys`), so the store has nothing to compact.
 
+mod family;
 pub mod guard;
 pub mod manifest;
 pub mod memory;
@@ -14,37 +15,10 @@ pub mod rocks;
 
 use std::path::Path;
 
+pub use family::Family;
 pub use open::{StoreSettings, open, supported};
 
 use crate::{Error, Result};
-
-/// The families of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Chunks of samples.
-    Chunks,
-    /// Series records and postings.
-    Index,
-    /// String fields kept as events.
-    Events,
-    /// The catalogue's records.
-    Meta,
-}
-
-impl Family {
-    /// All families, in the order of their discriminants.
-    pub const ALL: [Family; 4] = [Family::Chunks, Family::Index, Family::Events, Family::Meta];
-
-    /// The family's name in the store.
-    pub fn name(self) -> &'static str {
-        match self {
-            Family::Chunks => "chunks",
-            Family::Index => "index",
-            Family::Events => "events",
-            Family::Meta => "meta",
-        }
-    }
-}
 
 /// One change of a [`Kv::commit`]: a key and its new value, or none to remove it.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);

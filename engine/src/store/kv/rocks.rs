@@ -35,7 +35,7 @@ use crate::{Error, Result};
 pub struct RocksKv {
     /// `None` once closed. A change or read of one key holds the lock, a cursor holds the database itself.
     open: RwLock<Option<Arc<Open>>>,
-    table_options: [RocksOptions; 4],
+    table_options: [RocksOptions; Family::ALL.len()],
     settings: StoreSettings,
     next_table: AtomicU64,
     /// Why the library accepts no more changes.
@@ -133,7 +133,7 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_format_version(6);
-    if family == Family::Index {
+    if family.has_filters() {
         table.set_bloom_filter(10.0, false);
     }
     let mut options = database_options();
@@ -148,10 +148,10 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     options.set_writable_file_max_buffer_size(256 << 10);
     // Each commit writes a table with the changes of the catalogue; the cost of merging it into tables of all records
     // would depend on the size of the catalogue.
-    options.set_target_file_size_base(if family == Family::Meta { 1 << 20 } else { 64 << 20 });
+    options.set_target_file_size_base(if family.is_bulk() { 64 << 20 } else { 1 << 20 });
     // RocksDB accepts no change any more after it has met a damaged block while it rewrites a table. So large tables are
     // rewritten only when they have been read: by `settle` and `remove_ranges`.
-    options.set_disable_auto_compactions(family != Family::Meta);
+    options.set_disable_auto_compactions(family.is_bulk());
     options.set_level_compaction_dynamic_level_bytes(true);
     options
 }

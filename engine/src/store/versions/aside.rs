@@ -80,7 +80,7 @@ impl Versions {
 
     /// Sets the generation after a complete one aside if its first key in a family cannot be read.
     fn set_successor_aside(&self, store: &dyn Kv, family: Family, catalogue: &Catalogue, prefix: Prefix) {
-        let has_keys = |g: &&Arc<Generation>| g.prefix > prefix && expected(family, g) > 0;
+        let has_keys = |g: &&Arc<Generation>| g.prefix > prefix && g.record.keys_in(family) > 0;
         let Some(next) = catalogue.generations.iter().filter(has_keys).min_by_key(|g| g.prefix) else {
             return;
         };
@@ -106,16 +106,6 @@ fn is_aside(catalogue: &Catalogue, prefix: Prefix) -> bool {
     catalogue.generations.aside().any(is_it)
 }
 
-/// The number of keys that a generation has in a family; in the index, of series records.
-fn expected(family: Family, generation: &Generation) -> u64 {
-    match family {
-        Family::Chunks => generation.record.chunks,
-        Family::Index => generation.record.series,
-        Family::Events => generation.record.events,
-        Family::Meta => 0,
-    }
-}
-
 /// The last key of a generation, if all of its keys in a family can be read up to it; its prefix if it has none there.
 fn last_key(store: &dyn Kv, family: Family, generation: &Generation) -> Option<Vec<u8>> {
     let prefix = generation.prefix.encode();
@@ -133,5 +123,5 @@ fn last_key(store: &dyn Kv, family: Family, generation: &Generation) -> Option<V
     }
     // The number of postings is not known, but this record is the last one of an index that has it.
     let is_ended = family != Family::Index || count == 0 || last == generation.prefix.times();
-    (count == expected(family, generation) && is_ended).then_some(last)
+    (count == generation.record.keys_in(family) && is_ended).then_some(last)
 }

@@ -12,15 +12,12 @@ use crate::store::keys::Prefix;
 use crate::store::kv::{Cursor, Family, KeyRange, Kv, Removal};
 use crate::store::versions::Versions;
 
-/// Families whose tables are large.
-const BULK: [Family; 3] = [Family::Chunks, Family::Index, Family::Events];
-
 impl Versions {
     /// Removes the ranges of generations that no reader uses any more.
     pub(crate) fn collect(&self) -> Result<()> {
         let dead = self.obsolete.take();
         fail_point!("bury.begun");
-        let removed = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &dead);
+        let removed = remove_ranges(&*self.kv, &self.current_owned(), &Family::BULK, &dead);
         let (stay, done) = match removed {
             Ok(stay) => (stay, Ok(())),
             Err(error) => (dead, Err(error)),
@@ -37,7 +34,7 @@ impl Versions {
             let editing = self.editing.lock();
             prefixes.retain(|prefix| !editing.uncertain.names(*prefix));
         }
-        let stay = remove_ranges(&*self.kv, &self.current_owned(), &BULK, &prefixes);
+        let stay = remove_ranges(&*self.kv, &self.current_owned(), &Family::BULK, &prefixes);
         self.obsolete.add(stay.unwrap_or_else(|error| {
             tracing::warn!(%error, "unused output could not be removed; removal will be retried");
             prefixes
@@ -46,7 +43,7 @@ impl Versions {
 
     /// Rewrites tables where so many overlap, unless they are damaged.
     pub(crate) fn settle_tables(&self, overlapping_min: usize) -> Result<()> {
-        for family in BULK {
+        for family in Family::BULK {
             let mut overlaps = overlaps(self.kv.unsettled(family)?);
             overlaps.retain(|span| span.overlapping >= overlapping_min);
             let damaged = damaged(&*self.kv, &self.current_owned(), family, &overlaps)?;

@@ -60,7 +60,7 @@ pub fn find(dir: &Path) -> Result<Option<TornIngestion>> {
         }
     }
     let (offset, edit) = last;
-    let bulk = [Family::Chunks, Family::Index, Family::Events].map(Family::name);
+    let bulk = Family::BULK.map(Family::name);
     let is_bulk = families.get(&edit.family).is_some_and(|name| bulk.contains(&name.as_str()));
     let is_whole =
         !gone.is_empty() && gone.len() == edit.adds.len() && gone.iter().all(|(_, at)| *at == offset);
