@@ -1,5 +1,6 @@
-//! Remote write: samples per second from the decompressed bytes of a request to the head, without a disk: what decoding,
-//! finding series and appending cost. As Prometheus sends them: 2,000 samples a request, one of each series, ten labels.
+//! Remote write: samples per second from the decompressed bytes of a request to the head, without a disk: what
+//! decoding, finding series and appending cost. As Prometheus sends them: 2,000 samples a request, one of each series,
+//! ten labels.
 
 use barograph::{Database, Options, RemoteVersion};
 use barograph_engine::remote::wire::{put_any_double, put_bytes, put_integer, put_message};

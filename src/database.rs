@@ -422,8 +422,8 @@ impl Database {
     /// written to.
     ///
     /// # Errors
-    /// The store failed; nothing is lost. [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a damaged generation keeps deleted
-    /// data on the disk.
+    /// The store failed; nothing is lost. [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a damaged generation
+    /// keeps deleted data on the disk.
     pub fn clean(&self) -> Result<CleanReport> {
         Ok(self.engine.clean()?)
     }

@@ -1,7 +1,8 @@
 //! Named points at which a test ends the process: `fail_point!("flush.ingested")`.
 //!
-//! They exist only in this crate's own tests. `engine/tests/points.rs` runs its test binary again for each point, lets that
-//! process abort there, and opens the directory that it leaves. Other tests insert steps of their own at these points.
+//! They exist only in this crate's own tests. `engine/tests/points.rs` runs its test binary again for each point, lets
+//! that process abort there, and opens the directory that it leaves. Other tests insert steps of their own at these
+//! points.
 
 /// A point at which the process may end. Each has a unique name.
 #[cfg(not(test))]

@@ -1,20 +1,20 @@
 //! The process that a database was opened in.
 //!
 //! A fork copies an open database without its threads, with locks in an arbitrary state, and with descriptors that both
-//! processes share. The child must not use or release any of it. Each open database therefore remembers its process, and
-//! checks it before it takes a lock or touches a file.
+//! processes share. The child must not use or release any of it. Each open database therefore remembers its process,
+//! and checks it before it takes a lock or touches a file.
 //!
 //! # Detecting a fork
-//! A handler that libc runs in each forked child (`pthread_atfork`) counts forks; comparing the count is a single load. A
-//! child created without libc (by a bare `clone`) can be detected only by its process id, which costs a system call. That
-//! is compared before the log is written, and when a database is closed or dropped.
+//! A handler that libc runs in each forked child (`pthread_atfork`) counts forks; comparing the count is a single load.
+//! A child created without libc (by a bare `clone`) can be detected only by its process id, which costs a system call.
+//! That is compared before the log is written, and when a database is closed or dropped.
 //!
 //! # Locks of directories
-//! `flock` belongs to the open file, which a child shares, so the lock would outlive the parent for as long as the child
-//! has the file open. The handler therefore closes the child's copy. Record locks of `fcntl` would stay with the parent, but
-//! a process loses them as soon as it closes any of its descriptors of the file, as a program that copies the directory
-//! does, and then two processes could write. A program started by `exec` has no copy, because all files are opened
-//! close-on-exec.
+//! `flock` belongs to the open file, which a child shares, so the lock would outlive the parent for as long as the
+//! child has the file open. The handler therefore closes the child's copy. Record locks of `fcntl` would stay with the
+//! parent, but a process loses them as soon as it closes any of its descriptors of the file, as a program that copies
+//! the directory does, and then two processes could write. A program started by `exec` has no copy, because all files
+//! are opened close-on-exec.
 
 use std::os::fd::RawFd;
 use std::sync::OnceLock;

@@ -1,11 +1,11 @@
 //! Threads for the background work of all open databases of the process.
 //!
-//! Each kind of work has a [`Lane`]: its jobs, at most one per database, and a few threads that they share. A job runs when
-//! it is due or has been woken, on one thread at a time, and returns when it is due next. A thread without work sleeps
-//! until the next job is due, so jobs that wait for a wake-up cost nothing.
+//! Each kind of work has a [`Lane`]: its jobs, at most one per database, and a few threads that they share. A job runs
+//! when it is due or has been woken, on one thread at a time, and returns when it is due next. A thread without work
+//! sleeps until the next job is due, so jobs that wait for a wake-up cost nothing.
 //!
-//! A lane with jobs always has a thread. Others are started while jobs run and more are due, up to a limit, and end after a
-//! while without work.
+//! A lane with jobs always has a thread. Others are started while jobs run and more are due, up to a limit, and end
+//! after a while without work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -1,7 +1,7 @@
 //! What a database costs before it holds much: the program behind `benches/footprint.py`.
 //!
-//! `footprint STORE WORK FOLDER NUMBER` does one piece of work with one store in a process of its own and prints figures,
-//! one a line: a name and a number. Each store keeps the same samples: series of floats, by number and time.
+//! `footprint STORE WORK FOLDER NUMBER` does one piece of work with one store in a process of its own and prints
+//! figures, one a line: a name and a number. Each store keeps the same samples: series of floats, by number and time.
 
 #![expect(clippy::print_stdout, reason = "a program")]
 

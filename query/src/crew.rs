@@ -1,9 +1,9 @@
 //! The threads that help queries.
 //!
-//! A query is evaluated by the calling thread. If its work can be divided, idle threads of a crew also take pieces of it. A
-//! thread is idle until a query takes it, and a query takes only idle threads, so a piece never waits behind the work of
-//! another query. A query whose crew is busy or empty still runs. A crew is a separate pool, so it does not interfere with
-//! programs that use rayon.
+//! A query is evaluated by the calling thread. If its work can be divided, idle threads of a crew also take pieces of
+//! it. A thread is idle until a query takes it, and a query takes only idle threads, so a piece never waits behind the
+//! work of another query. A query whose crew is busy or empty still runs. A crew is a separate pool, so it does not
+//! interfere with programs that use rayon.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! Combines series: their labels without the metric name, their values under one label set, and the steps at which any of
-//! them has a value.
+//! Combines series: their labels without the metric name, their values under one label set, and the steps at which any
+//! of them has a value.
 
 use std::collections::HashMap;
 

@@ -1,9 +1,9 @@
 //! Repeats an evaluation when the memory of all queries is used up.
 //!
-//! A query that finds no memory left releases all its memory and waits for its turn, oldest first, on the calling thread. It
-//! is then evaluated again from the beginning, with the reserve for one query at a time
-//! ([`Share::set_reserve`](barograph_engine::budget::Share::set_reserve)). Every permitted query therefore gets its answer,
-//! if necessary one after another.
+//! A query that finds no memory left releases all its memory and waits for its turn, oldest first, on the calling
+//! thread. It is then evaluated again from the beginning, with the reserve for one query at a time
+//! ([`Share::set_reserve`](barograph_engine::budget::Share::set_reserve)). Every permitted query therefore gets its
+//! answer, if necessary one after another.
 
 use crate::error::QueryError;
 use crate::request::Request;

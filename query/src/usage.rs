@@ -1,9 +1,9 @@
-//! The resources that running queries use. Others can read them while a query runs, and they are bounded for all queries
-//! together.
+//! The resources that running queries use. Others can read them while a query runs, and they are bounded for all
+//! queries together.
 //!
-//! A query counts what it holds as it runs (`budget/`): columns, the decoded samples of each worker, histograms, labels, and
-//! what its source keeps for it. The bytes are released when the last clone of its [`Usage`] is dropped, so they stay taken
-//! while the answer is being written.
+//! A query counts what it holds as it runs (`budget/`): columns, the decoded samples of each worker, histograms,
+//! labels, and what its source keeps for it. The bytes are released when the last clone of its [`Usage`] is dropped, so
+//! they stay taken while the answer is being written.
 //!
 //! # Concurrency
 //! Counters are atomic, and not ordered with respect to each other.

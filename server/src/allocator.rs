@@ -1,6 +1,7 @@
 //! The program's allocator: jemalloc, for RocksDB too.
 //!
-//! glibc keeps the memory of a million removed series in the arenas of the threads that created them; jemalloc returns it.
+//! glibc keeps the memory of a million removed series in the arenas of the threads that created them; jemalloc returns
+//! it.
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,8 +1,8 @@
 //! Errors of requests: one error type, written in four formats.
 //!
-//! A handler returns an [`ApiError`]: a status, Prometheus' error type, and a message that names input, position and limit.
-//! Only this module turns errors of the layers below into a status, and decides how clients of Prometheus, InfluxDB 1 and
-//! InfluxDB 2 see them.
+//! A handler returns an [`ApiError`]: a status, Prometheus' error type, and a message that names input, position and
+//! limit. Only this module turns errors of the layers below into a status, and decides how clients of Prometheus,
+//! InfluxDB 1 and InfluxDB 2 see them.
 
 use barograph::budget::{Denied, Full, Stopped};
 use barograph::{Error, ErrorKind, QueryError, StorageError};

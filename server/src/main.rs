@@ -1,5 +1,5 @@
-//! The program `barograph`: parses the command line, runs one command, and exits with status 0 (success), 1 (failure) or
-//! 2 (usage error).
+//! The program `barograph`: parses the command line, runs one command, and exits with status 0 (success), 1 (failure)
+//! or 2 (usage error).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 

@@ -1,9 +1,10 @@
-//! Self-monitoring: the server's metrics are stored as samples in its own database, so that their history can be queried.
+//! Self-monitoring: the server's metrics are stored as samples in its own database, so that their history can be
+//! queried.
 //!
 //! If a label of a metric has the name of the label of tenants, such as `tenant`, the sample has it with the prefix
-//! `exported_`, as Prometheus renames labels that collide with its own. Otherwise, metrics about a tenant would be series
-//! of that tenant: it could read and delete them, they would count against its limits, and a tenant without other series
-//! would never leave memory.
+//! `exported_`, as Prometheus renames labels that collide with its own. Otherwise, metrics about a tenant would be
+//! series of that tenant: it could read and delete them, they would count against its limits, and a tenant without
+//! other series would never leave memory.
 
 use std::sync::Arc;
 use std::time::Duration;

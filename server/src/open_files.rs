@@ -1,5 +1,6 @@
 //! Open files: each connection uses one, and so does each file of the database. If connections use up the limit, the
-//! database cannot open another segment of its log, and writes fail. Connections therefore get only what storage does not need.
+//! database cannot open another segment of its log, and writes fail. Connections therefore get only what storage does
+//! not need.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,7 +1,8 @@
-//! Helpers for the runtime: blocking calls run on separate threads from those that drive sockets, and tasks learn that the
-//! server stops.
+//! Helpers for the runtime: blocking calls run on separate threads from those that drive sockets, and tasks learn that
+//! the server stops.
 //!
-//! Every call of `barograph::Database` blocks, a write until its fsync. [`blocking`] moves it to a thread that may block.
+//! Every call of `barograph::Database` blocks, a write until its fsync. [`blocking`] moves it to a thread that may
+//! block.
 
 use tokio::sync::watch;
 

@@ -1,8 +1,8 @@
 //! Regular expressions made by choice, and what they match by definition.
 //!
-//! A pattern is made as a text, as the text that the `regex` crate reads the same way, and as a tree. The tree answers in
-//! the plainest way there is: of each part, the places where it can end, given those where it can begin. Nothing of that
-//! is shared with the code under test, not even the reading of the text.
+//! A pattern is made as a text, as the text that the `regex` crate reads the same way, and as a tree. The tree answers
+//! in the plainest way there is: of each part, the places where it can end, given those where it can begin. Nothing of
+//! that is shared with the code under test, not even the reading of the text.
 
 use super::choices::Choices;
 

@@ -1,9 +1,9 @@
 //! Light and heavy work.
 //!
-//! The cost of a request is known only when it runs. Work therefore begins as light, with an [`Allowance`] that suffices for
-//! most requests. Work that uses it up becomes heavy if a place for heavy work is free ([`Places`]). Otherwise it fails,
-//! releases everything, and runs again once it has such a place. Light work therefore never waits for heavy work, and
-//! nothing has to be estimated.
+//! The cost of a request is known only when it runs. Work therefore begins as light, with an [`Allowance`] that
+//! suffices for most requests. Work that uses it up becomes heavy if a place for heavy work is free ([`Places`]).
+//! Otherwise it fails, releases everything, and runs again once it has such a place. Light work therefore never waits
+//! for heavy work, and nothing has to be estimated.
 //!
 //! Light work may use a part of the memory that heavy work may not ([`Share::set_light`](super::Share::set_light)).
 //!

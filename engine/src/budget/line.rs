@@ -1,9 +1,9 @@
 //! The queue for the reserve of a share, which serves one piece of work at a time.
 //!
 //! Refused work can succeed only after other work releases memory. If all work held memory while it waited, none would
-//! finish. A share therefore keeps a reserve. Refused work releases everything, queues (oldest first), and starts over in
-//! its turn with the whole reserve, so it succeeds if it needs no more than that. Queued work holds no memory that others
-//! need.
+//! finish. A share therefore keeps a reserve. Refused work releases everything, queues (oldest first), and starts over
+//! in its turn with the whole reserve, so it succeeds if it needs no more than that. Queued work holds no memory that
+//! others need.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! Limits on memory, who holds it, and how long a piece of work may run.
 //!
-//! A [`Share`] is a named part of the memory. Bytes are taken from it before memory is allocated, as a [`Hold`] that returns
-//! them when it is dropped. An [`Account`] is what one piece of work holds of a share, with a separate limit. A [`Work`]
-//! adds a deadline and a [`Cancel`]; a [`Taken`] is memory that it needs temporarily. Everything that can run longer than
-//! ten milliseconds receives a [`Work`], calls [`Work::check`] regularly, and calls [`Work::take`] before it allocates.
+//! A [`Share`] is a named part of the memory. Bytes are taken from it before memory is allocated, as a [`Hold`] that
+//! returns them when it is dropped. An [`Account`] is what one piece of work holds of a share, with a separate limit. A
+//! [`Work`] adds a deadline and a [`Cancel`]; a [`Taken`] is memory that it needs temporarily. Everything that can run
+//! longer than ten milliseconds receives a [`Work`], calls [`Work::check`] regularly, and calls [`Work::take`] before
+//! it allocates.
 //!
 //! # Concurrency
 //! Counters are atomic. A refused take leaves nothing counted. Two takes that compete for the last bytes may both be

@@ -3,16 +3,17 @@
 //! # Concurrency
 //! An [`Engine`] is shared by reference between threads. Locks, in the order in which they are taken: that of `Flusher`
 //! (one flush at a time), that of `Merger` (one merge), that of `Writer` (the commit lock: it assigns WAL sequences and
-//! applies them to the head in that order), and the edit lock of `store/versions` (changes of the catalogue, except that
-//! a delete adds its tombstone without it). Only the first two are held across reads of the store. The commit lock is
-//! held while bytes are copied into the WAL's buffer and while batches are added to the head, and across an fsync only
-//! when a flush begins, just after another fsync. A thread that holds it never takes the edit lock, which is held across
-//! commits of the store. The locks of `Jobs` and `Admission` are held for a look; that of `Lifecycle` only by closing,
-//! which takes all others inside.
+//! applies them to the head in that order), and the edit lock of `store/versions` (changes of the catalogue, except
+//! that a delete adds its tombstone without it). Only the first two are held across reads of the store. The commit lock
+//! is held while bytes are copied into the WAL's buffer and while batches are added to the head, and across an fsync
+//! only when a flush begins, just after another fsync. A thread that holds it never takes the edit lock, which is held
+//! across commits of the store. The locks of `Jobs` and `Admission` are held for a look; that of `Lifecycle` only by
+//! closing, which takes all others inside.
 //!
 //! # Invariants
 //! E1. A sample is visible only after its WAL record is durable (according to the durability option), and acknowledged
-//!     only after it is visible. A refused sample was never visible, and a replay does not find it (`write/pending.rs`).
+//!     only after it is visible. A refused sample was never visible, and a replay does not find it
+//!     (`write/pending.rs`).
 //! E2. The WAL drops a record only after the catalogue that covers it is committed.
 //! E3. Per series, head and WAL see appends and deletes in the same order.
 //! E4. A view shows the state after one record of the log (`head/isolation/pins.rs`).

@@ -1,8 +1,8 @@
 //! Lists of series ids that stay small while they grow.
 //!
-//! Most label pairs of short-lived series belong to one series or a few, and some belong to all. A list is 16 bytes: a few
-//! ids are stored in it as differences, more ids in a buffer of differences, and many ids in a bitmap, which is the form
-//! that queries need.
+//! Most label pairs of short-lived series belong to one series or a few, and some belong to all. A list is 16 bytes: a
+//! few ids are stored in it as differences, more ids in a buffer of differences, and many ids in a bitmap, which is the
+//! form that queries need.
 
 use roaring::{RoaringBitmap, RoaringTreemap};
 

@@ -3,9 +3,9 @@
 //! The *postings* of `name="value"` are the ids of the series with that label. The head keeps them in memory
 //! ([`crate::head`]), and each generation has its own in the store; [`select`] searches both.
 //!
-//! A label may have millions of values. Regular expressions are therefore evaluated over the sorted values (`terms.rs`), so
-//! that ranges without a match are skipped, and over no more values than it would cost to check the labels of the
-//! remaining series (`condition.rs`).
+//! A label may have millions of values. Regular expressions are therefore evaluated over the sorted values
+//! (`terms.rs`), so that ranges without a match are skipped, and over no more values than it would cost to check the
+//! labels of the remaining series (`condition.rs`).
 
 mod condition;
 pub mod encoding;

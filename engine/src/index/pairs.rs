@@ -1,7 +1,8 @@
 //! Label pairs and the series that have each.
 //!
-//! A pair is looked up in its encoded form, as in a label set ([`Labels::as_bytes`]): one hash and one comparison of bytes
-//! find it, and a new pair needs no separate allocation. The head has one such table, and a generation is written from one.
+//! A pair is looked up in its encoded form, as in a label set ([`Labels::as_bytes`]): one hash and one comparison of
+//! bytes find it, and a new pair needs no separate allocation. The head has one such table, and a generation is written
+//! from one.
 //!
 //! [`Labels::as_bytes`]: crate::model::Labels::as_bytes
 

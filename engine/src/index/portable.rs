@@ -1,12 +1,12 @@
 //! Queries on a serialized bitmap without decoding it.
 //!
-//! The postings of a label that all series have take hundreds of kilobytes. To count them, or to check which of a few series
-//! they contain, their headers and a few look-ups suffice. (`roaring` can intersect with a serialized bitmap of 32 bits,
-//! whose bytes it trusts, and cannot count one. These bitmaps have 64 bits and come from disk.)
+//! The postings of a label that all series have take hundreds of kilobytes. To count them, or to check which of a few
+//! series they contain, their headers and a few look-ups suffice. (`roaring` can intersect with a serialized bitmap of
+//! 32 bits, whose bytes it trusts, and cannot count one. These bitmaps have 64 bits and come from disk.)
 //!
 //! # Format
-//! The format of Roaring bitmaps, little-endian. 64 bits: a count u64, then for each part the upper half of its ids u32 and
-//! a bitmap of 32 bits:
+//! The format of Roaring bitmaps, little-endian. 64 bits: a count u64, then for each part the upper half of its ids u32
+//! and a bitmap of 32 bits:
 //! ```text
 //! cookie u32       12346, then the number of containers u32;
 //!                  or 12347 + (containers - 1) << 16, then one bit for each: whether it has runs

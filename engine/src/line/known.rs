@@ -1,8 +1,8 @@
-//! The fast path for a line whose series and fields are known: its bytes are compared with those of a checked line, so only
-//! the numbers and the time are parsed.
+//! The fast path for a line whose series and fields are known: its bytes are compared with those of a checked line, so
+//! only the numbers and the time are parsed.
 //!
-//! Anything unusual (leading blanks, a different order of fields, a boolean, a string, any error) is left to the check of
-//! [`Lines::next`], which finds the same line.
+//! Anything unusual (leading blanks, a different order of fields, a boolean, a string, any error) is left to the check
+//! of [`Lines::next`], which finds the same line.
 
 use memchr::{memchr, memchr2};
 

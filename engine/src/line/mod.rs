@@ -1,13 +1,13 @@
-//! InfluxDB line protocol: parses bytes into lines. This module does no I/O and uses nothing of the engine but the label
-//! model.
+//! InfluxDB line protocol: parses bytes into lines. This module does no I/O and uses nothing of the engine but the
+//! label model.
 //!
 //! ```text
 //! measurement[,tag=value]… field=value[,field=value]… [timestamp]
 //! ```
-//! A line is valid or invalid as a whole: every error in it is found before it is returned, and a bad line does not affect
-//! the lines after it. A valid line carries its series as the original bytes, so that finding a known series costs a single
-//! hash; [`labels`] turns those bytes into a label set once, when they are new. Lines with a known series and known fields
-//! are compared with the known bytes instead of being checked ([`Lines::read_known`]).
+//! A line is valid or invalid as a whole: every error in it is found before it is returned, and a bad line does not
+//! affect the lines after it. A valid line carries its series as the original bytes, so that finding a known series
+//! costs a single hash; [`labels`] turns those bytes into a label set once, when they are new. Lines with a known
+//! series and known fields are compared with the known bytes instead of being checked ([`Lines::read_known`]).
 //!
 //! # Rules
 //! | part | escaped by a backslash | ends at |
@@ -16,10 +16,10 @@
 //! | tag key, tag value, field key | comma, equals sign, space | `=`, `,` or space |
 //! | string value | double quote, backslash | `"` |
 //!
-//! Any other backslash is literal, including one before another backslash outside a string. Names and values are any UTF-8
-//! without NUL. Sections are separated by spaces (tabs may follow the first one); spaces before and after the line are
-//! ignored. A line ends at `\n` or `\r\n`; inside a string, both are text. Blank lines and lines that begin with `#` are
-//! skipped and counted. A byte order mark before a line is skipped too; UTF-16 is refused.
+//! Any other backslash is literal, including one before another backslash outside a string. Names and values are any
+//! UTF-8 without NUL. Sections are separated by spaces (tabs may follow the first one); spaces before and after the
+//! line are ignored. A line ends at `\n` or `\r\n`; inside a string, both are text. Blank lines and lines that begin
+//! with `#` are skipped and counted. A byte order mark before a line is skipped too; UTF-16 is refused.
 //!
 //! | value | written as |
 //! | --- | --- |
@@ -29,15 +29,15 @@
 //! | boolean | `t T true True TRUE f F false False FALSE` |
 //! | string | `"…"` |
 //!
-//! A leading `+`, NaN, infinities, hexadecimal and underscores are not allowed. A float beyond `f64` is an error, never an
-//! infinity.
+//! A leading `+`, NaN, infinities, hexadecimal and underscores are not allowed. A float beyond `f64` is an error, never
+//! an infinity.
 //!
-//! After a bad line, the decoder continues at the next line. If a string was not closed properly, that is the line after the
-//! one in which the string began, so a missing quote does not consume the following lines.
+//! After a bad line, the decoder continues at the next line. If a string was not closed properly, that is the line
+//! after the one in which the string began, so a missing quote does not consume the following lines.
 //!
 //! # Not here
-//! The names of series in the store: `naming.rs`. The treatment of strings, booleans and unsigned integers beyond `i64` is
-//! decided by the ingest path.
+//! The names of series in the store: `naming.rs`. The treatment of strings, booleans and unsigned integers beyond `i64`
+//! is decided by the ingest path.
 
 mod error;
 mod key;

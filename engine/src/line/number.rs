@@ -1,7 +1,7 @@
 //! Parses numbers: integers digit by digit, floats exactly rounded.
 //!
-//! A float of at most 19 digits is a single exact multiplication or division if its digits fit into 53 bits and its power of
-//! ten is between -22 and 22. All other floats are parsed by fast-float2.
+//! A float of at most 19 digits is a single exact multiplication or division if its digits fit into 53 bits and its
+//! power of ten is between -22 and 22. All other floats are parsed by fast-float2.
 
 use crate::line::error::LineErrorKind;
 use crate::line::error::quote;

@@ -1,8 +1,8 @@
 //! Native histograms as they are stored and as queries see them, with counts as floats.
 //!
 //! Schemas `-4..=8` have exponential buckets: bucket `i` covers `(b^(i-1), b^i]` with `b = 2^(2^-schema)`, mirrored for
-//! negative values, with a zero bucket of half width `zero_threshold` between them. Schema [`Histogram::CUSTOM`] has explicit
-//! upper bounds instead.
+//! negative values, with a zero bucket of half width `zero_threshold` between them. Schema [`Histogram::CUSTOM`] has
+//! explicit upper bounds instead.
 //!
 //! `validate.rs` checks the histograms of writers.
 

@@ -149,7 +149,8 @@ impl Generation {
         }
     }
 
-    /// The same keys for a reader that does not keep them: once the generation has left the catalogue, they may be gone.
+    /// The same keys for a reader that does not keep them: once the generation has left the catalogue, they may be
+    /// gone.
     pub(crate) fn unheld(&self) -> Arc<Self> {
         Generation::new(self.prefix, self.record, &Arc::default())
     }

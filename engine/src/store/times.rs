@@ -1,8 +1,8 @@
 //! When the series of a generation had samples, recorded for stretches of 256 consecutive ids.
 //!
 //! Ids are assigned in the order in which series appear, so short-lived series that were alive at the same time have
-//! neighbouring ids. A query over a minute skips the stretches without samples in it, before it reads a label set or looks
-//! for a chunk.
+//! neighbouring ids. A query over a minute skips the stretches without samples in it, before it reads a label set or
+//! looks for a chunk.
 //!
 //! # Format
 //! One record per generation, see `keys`. Numbers are little-endian.

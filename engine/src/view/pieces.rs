@@ -1,7 +1,7 @@
 //! Reads a series of any length in pieces, so that memory does not grow with its number of samples.
 //!
-//! Most series are short and are read as one piece. Of a longer one each stored partition is a piece; a longer partition
-//! is cut at the beginnings of chunks.
+//! Most series are short and are read as one piece. Of a longer one each stored partition is a piece; a longer
+//! partition is cut at the beginnings of chunks.
 
 use crate::budget::Taken;
 use crate::chunk::Run;

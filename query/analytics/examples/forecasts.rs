@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --package barograph-analytics --example forecasts -- FOLDER
 //!
-//! `scripts/golden/m3.py` writes the folder. Files beside `m3.txt` have one value a line, a day of 48 values and a week of
-//! 336.
+//! `scripts/golden/m3.py` writes the folder. Files beside `m3.txt` have one value a line, a day of 48 values and a week
+//! of 336.
 
 use std::error::Error;
 use std::fmt::Write as _;

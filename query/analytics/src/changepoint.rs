@@ -1,7 +1,7 @@
 //! Where a series changes, by the exact search of Killick, Fearnhead and Eckley (PELT, 2012).
 //!
-//! The series is cut into segments so that the sum of the segments' costs, and of a penalty for each change, is least. A
-//! place at which no later optimum can have its last change is dropped, so that a series with changes takes time
+//! The series is cut into segments so that the sum of the segments' costs, and of a penalty for each change, is least.
+//! A place at which no later optimum can have its last change is dropped, so that a series with changes takes time
 //! proportional to its length; one without takes the square of it.
 
 use crate::order::median_in_place;

@@ -1,7 +1,7 @@
 //! How alike series are: correlation at lags, of ranks, and of distributions; and how likely chance is.
 //!
-//! A search compares one target with many candidates. The target is prepared once ([`Target`]); a candidate costs one pass
-//! for each lag, over 32-bit floats.
+//! A search compares one target with many candidates. The target is prepared once ([`Target`]); a candidate costs one
+//! pass for each lag, over 32-bit floats.
 
 use crate::order::sort_finite;
 use crate::special::t_tail;
@@ -96,8 +96,8 @@ impl Target {
         self.values.is_empty()
     }
 
-    /// The strongest correlation of a candidate at lags of at most `max_lag` steps, in absolute value; of equal ones that
-    /// with the shortest lag.
+    /// The strongest correlation of a candidate at lags of at most `max_lag` steps, in absolute value; of equal ones
+    /// that with the shortest lag.
     ///
     /// # Errors
     /// A candidate of another length, with missing or with equal values.
@@ -226,7 +226,8 @@ fn chance(r: f64, n: usize, q: f64) -> f64 {
     if rest <= 0.0 { 0.0 } else { 2.0 * t_tail(r.abs() * (freedom / rest).sqrt(), freedom) }
 }
 
-/// Which of several findings hold when the share of wrong ones among them may be `share` (Benjamini and Hochberg, 1995).
+/// Which of several findings hold when the share of wrong ones among them may be `share` (Benjamini and Hochberg,
+/// 1995).
 pub fn significant(p: &[f64], share: f64) -> Vec<bool> {
     let mut order: Vec<usize> = (0..p.len()).filter(|&i| !p[i].is_nan()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
@@ -237,8 +238,8 @@ pub fn significant(p: &[f64], share: f64) -> Vec<bool> {
     holds
 }
 
-/// The largest distance between the distributions of two samples (Kolmogorov and Smirnov), and the probability of at least
-/// as much by chance.
+/// The largest distance between the distributions of two samples (Kolmogorov and Smirnov), and the probability of at
+/// least as much by chance.
 ///
 /// # Errors
 /// Fewer than [`LEAST`] finite values in either.

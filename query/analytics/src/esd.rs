@@ -1,6 +1,6 @@
-//! Outliers of a whole series by the generalized extreme Studentized deviate (Rosner, 1983), in the seasonal hybrid form
-//! (Hochenbaum, Vallis and Kejariwal, 2017): on what a decomposition leaves, with the median and the median absolute
-//! deviation in place of the mean and the standard deviation.
+//! Outliers of a whole series by the generalized extreme Studentized deviate (Rosner, 1983), in the seasonal hybrid
+//! form (Hochenbaum, Vallis and Kejariwal, 2017): on what a decomposition leaves, with the median and the median
+//! absolute deviation in place of the mean and the standard deviation.
 
 use crate::decompose::{self, decompose};
 
@@ -54,8 +54,8 @@ pub fn seasonal(values: &[f64], options: &Options, check: Check<'_>) -> Result<V
     outliers(&rest, options.max_share, options.alpha, check)
 }
 
-/// The steps of the outliers among the finite values, ascending: those removed one after another, each the farthest from
-/// the median of what is left, up to the last one that is farther than chance explains.
+/// The steps of the outliers among the finite values, ascending: those removed one after another, each the farthest
+/// from the median of what is left, up to the last one that is farther than chance explains.
 ///
 /// # Errors
 /// Fewer than three values, and a stop by the caller.

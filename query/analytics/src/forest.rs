@@ -34,8 +34,8 @@ pub fn bytes(rows: usize, options: &Options) -> usize {
 
 /// The score of each row, from 0 to 1: about 0.5 for an ordinary one, near 1 for one that is separated at once.
 ///
-/// `table` holds the rows one after another, each of `width` numbers. Rows with a number that is not finite are not used
-/// and have the score NaN. The random numbers are the same in every run.
+/// `table` holds the rows one after another, each of `width` numbers. Rows with a number that is not finite are not
+/// used and have the score NaN. The random numbers are the same in every run.
 ///
 /// # Errors
 /// Fewer than [`LEAST`] rows, and a stop by the caller.

@@ -40,7 +40,8 @@ pub(crate) fn bytes(len: usize) -> usize {
     3 * (2 * len).next_power_of_two() * size_of::<f64>()
 }
 
-/// The power at each frequency `k` of `2n` padded values: `period = size / k`. Gives the size and the powers up to half.
+/// The power at each frequency `k` of `2n` padded values: `period = size / k`. Gives the size and the powers up to
+/// half.
 pub(crate) fn powers(values: &[f64], pace: &mut Pace<'_>) -> Result<(usize, Vec<f64>), Stop> {
     let size = (2 * values.len()).next_power_of_two().max(2);
     let mut re = values.to_vec();
@@ -51,8 +52,8 @@ pub(crate) fn powers(values: &[f64], pace: &mut Pace<'_>) -> Result<(usize, Vec<
     Ok((size, powers))
 }
 
-/// The autocorrelation at lags from 0 to `lags` of values whose mean is 0: each sum is divided by the number of its terms,
-/// and by the variance. All 0 for a constant series.
+/// The autocorrelation at lags from 0 to `lags` of values whose mean is 0: each sum is divided by the number of its
+/// terms, and by the variance. All 0 for a constant series.
 pub(crate) fn autocorrelation(values: &[f64], lags: usize, pace: &mut Pace<'_>) -> Result<Vec<f64>, Stop> {
     let n = values.len();
     let (size, powers) = powers(values, pace)?;

@@ -1,8 +1,8 @@
 //! Steps without a value, and what to compute with in their place.
 //!
-//! A gap of at most an eighth of a season gets the line between its ends. In a longer one each step gets the mean of the
-//! values one and two seasons before and after it, and the line where there are none. On a season of 48 steps with a gap
-//! of three seasons that is a tenth of the error of the line.
+//! A gap of at most an eighth of a season gets the line between its ends. In a longer one each step gets the mean of
+//! the values one and two seasons before and after it, and the line where there are none. On a season of 48 steps with
+//! a gap of three seasons that is a tenth of the error of the line.
 
 use crate::Unfit;
 

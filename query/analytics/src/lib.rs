@@ -11,10 +11,10 @@
 //! - has a companion that states the memory it needs, so that the caller can reserve it first.
 //!
 //! # Where to look
-//! [`gaps`] fills missing values. [`mod@decompose`] splits a series into trend, seasons and residual ([`season`] finds the
-//! lengths of the seasons). [`anomaly`], [`esd`], [`forest`] and [`outliers`] score what is unusual, [`changepoint`] finds
-//! shifts. [`mod@forecast`] continues a series. [`correlate`] compares series. [`slo`] computes burn rates. [`robust`] and
-//! [`order`] are the statistics below them.
+//! [`gaps`] fills missing values. [`mod@decompose`] splits a series into trend, seasons and residual ([`season`] finds
+//! the lengths of the seasons). [`anomaly`], [`esd`], [`forest`] and [`outliers`] score what is unusual,
+//! [`changepoint`] finds shifts. [`mod@forecast`] continues a series. [`correlate`] compares series. [`slo`] computes
+//! burn rates. [`robust`] and [`order`] are the statistics below them.
 
 pub mod anomaly;
 pub mod changepoint;

@@ -1,6 +1,7 @@
 //! Order statistics: quantiles of a slice, and of a window that slides along a series.
 
-/// The quantile `phi` of sorted values, interpolated between the two nearest as Prometheus' `quantile` does; NaN of none.
+/// The quantile `phi` of sorted values, interpolated between the two nearest as Prometheus' `quantile` does; NaN of
+/// none.
 pub fn quantile_of_sorted(sorted: &[f64], phi: f64) -> f64 {
     if sorted.is_empty() || phi.is_nan() {
         return f64::NAN;
@@ -49,8 +50,8 @@ pub(crate) fn median_in_place(values: &mut [f64]) -> f64 {
 
 /// The `rank`-th smallest (from 0) distance of sorted values from `centre`.
 ///
-/// Distances below the centre and above it are two sorted runs; a binary search finds how many of the smallest come from
-/// the upper one.
+/// Distances below the centre and above it are two sorted runs; a binary search finds how many of the smallest come
+/// from the upper one.
 pub fn distance_of_rank(sorted: &[f64], centre: f64, rank: usize) -> f64 {
     let split = sorted.partition_point(|&v| v < centre);
     let (lower, upper) = sorted.split_at(split);

@@ -9,8 +9,8 @@ pub enum Method {
     /// A member is an outlier if its distance from the median is more than `tolerance` deviations.
     #[default]
     Mad,
-    /// Members are chained to neighbours that are at most `tolerance` deviations away; those in no chain of at least half
-    /// of the members are outliers.
+    /// Members are chained to neighbours that are at most `tolerance` deviations away; those in no chain of at least
+    /// half of the members are outliers.
     Dbscan,
 }
 
@@ -29,8 +29,8 @@ pub fn bytes(len: usize) -> usize {
 
 /// Whether each member is an outlier: `None` for members without a value, and for all if fewer than [`LEAST`] have one.
 ///
-/// The deviation is the median distance from the median, on the scale of a standard deviation, and at least a thousandth
-/// of the median: of members that are all but equal, the smallest difference is none.
+/// The deviation is the median distance from the median, on the scale of a standard deviation, and at least a
+/// thousandth of the median: of members that are all but equal, the smallest difference is none.
 pub fn of_group(values: &[f64], method: Method, tolerance: f64, sorted: &mut Vec<f64>) -> Vec<Option<bool>> {
     sort_finite(values, sorted);
     if sorted.len() < LEAST {

@@ -48,8 +48,8 @@ impl Sorted {
         self.quantile(0.75) - self.quantile(0.25)
     }
 
-    /// The mean of what is left when the share `cut` of the values (at most a half) is removed at either end, as SciPy's
-    /// `trim_mean`; NaN of no values or of a share outside of 0 to 0.5.
+    /// The mean of what is left when the share `cut` of the values (at most a half) is removed at either end, as
+    /// SciPy's `trim_mean`; NaN of no values or of a share outside of 0 to 0.5.
     pub fn trimmed_mean(&self, cut: f64) -> f64 {
         let count = self.0.len();
         if count == 0 || !(0.0..=0.5).contains(&cut) {

@@ -1,9 +1,9 @@
 //! The lengths of a series' seasons.
 //!
-//! A season shows as a peak of the periodogram whose length the autocorrelation confirms. Seasons of short bursts have flat
-//! spectra, so lengths that the caller names (an hour, a day, a week) are tried too, on the ranks of the values. In both
-//! cases the autocorrelation one season apart must be at least 0.2, and by 0.15 higher than half and three quarters of a
-//! season apart: a slow drift correlates at every distance.
+//! A season shows as a peak of the periodogram whose length the autocorrelation confirms. Seasons of short bursts have
+//! flat spectra, so lengths that the caller names (an hour, a day, a week) are tried too, on the ranks of the values.
+//! In both cases the autocorrelation one season apart must be at least 0.2, and by 0.15 higher than half and three
+//! quarters of a season apart: a slow drift correlates at every distance.
 
 use crate::fourier::{self, autocorrelation, powers};
 use crate::gaps;
@@ -40,8 +40,8 @@ pub fn bytes(len: usize) -> usize {
 /// spectrum.
 ///
 /// # Errors
-/// Fewer than 12 values, more gaps than values, equal values, and a stop by the caller. A series without a season has an
-/// empty list.
+/// Fewer than 12 values, more gaps than values, equal values, and a stop by the caller. A series without a season has
+/// an empty list.
 pub fn find(values: &[f64], calendar: &[usize], most: usize, check: Check<'_>) -> Result<Vec<Season>, Error> {
     let mut pace = Pace::new(check);
     let there = values.iter().filter(|value| value.is_finite()).count();
@@ -130,8 +130,8 @@ fn confirm(correlation: &[f64], length: usize) -> Option<Season> {
     (strength >= LEAST && strength - between >= CONTRAST).then_some(Season { length, strength })
 }
 
-/// Leaves out lengths that only repeat another: a multiple that is not clearly stronger, and a divisor that is much weaker
-/// than its multiple.
+/// Leaves out lengths that only repeat another: a multiple that is not clearly stronger, and a divisor that is much
+/// weaker than its multiple.
 fn distinct(mut found: Vec<Season>) -> Vec<Season> {
     found.sort_by(|a, b| a.length.cmp(&b.length).then(b.strength.total_cmp(&a.strength)));
     let mut kept: Vec<Season> = Vec::new();

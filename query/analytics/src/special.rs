@@ -1,6 +1,7 @@
 //! Quantiles and tails of distributions.
 
-/// The natural logarithm of the gamma function of a positive number (Lanczos' approximation, relative error below 1e-14).
+/// The natural logarithm of the gamma function of a positive number (Lanczos' approximation, relative error below
+/// 1e-14).
 fn ln_gamma(x: f64) -> f64 {
     const TERMS: [f64; 8] = [
         676.520_368_121_885_1,

@@ -1,5 +1,5 @@
-//! Runs a piece of work for each series on as many cores as are free. The results are in the order of the series, as if a
-//! single core did all of the work.
+//! Runs a piece of work for each series on as many cores as are free. The results are in the order of the series, as if
+//! a single core did all of the work.
 
 use super::Budget;
 use crate::crew::Crew;

@@ -1,9 +1,9 @@
-//! The estimated cost of a plan: its nodes with the number of evaluations, and for each selector the counts from the index
-//! and the catalogue.
+//! The estimated cost of a plan: its nodes with the number of evaluations, and for each selector the counts from the
+//! index and the catalogue.
 //!
-//! The number of series of an inner node is derived from its children: a function keeps it, an aggregation without labels
-//! has one series and otherwise at most as many as its input, and matching keeps the number of the "many" side. Steps
-//! without a value are not known in advance, so bytes are an upper bound.
+//! The number of series of an inner node is derived from its children: a function keeps it, an aggregation without
+//! labels has one series and otherwise at most as many as its input, and matching keeps the number of the "many" side.
+//! Steps without a value are not known in advance, so bytes are an upper bound.
 
 use std::time::Duration;
 

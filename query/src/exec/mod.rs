@@ -1,17 +1,17 @@
 //! Evaluates a plan: every node once, for all steps at the same time.
 //!
-//! The value of a node has a column for each series (`series/`). Selectors (`select/`) read each series once. Range vectors
-//! (`window/`) run the kernel of a function over its windows. Aggregations and binary operators (`aggregate/`, `binary/`)
-//! look up labels once for each series and then process columns. `call.rs` runs the kernels of functions. Step-invariant
-//! nodes are evaluated for one step and repeated. Floating-point sums are folded in the order of series and steps, even if
-//! several cores share the work.
+//! The value of a node has a column for each series (`series/`). Selectors (`select/`) read each series once. Range
+//! vectors (`window/`) run the kernel of a function over its windows. Aggregations and binary operators (`aggregate/`,
+//! `binary/`) look up labels once for each series and then process columns. `call.rs` runs the kernels of functions.
+//! Step-invariant nodes are evaluated for one step and repeated. Floating-point sums are folded in the order of series
+//! and steps, even if several cores share the work.
 //!
-//! [`Evaluator`] is here because evaluation is recursive: the modules call it for their operands, and it calls the modules. A
-//! module may use another one only if its level in the tidy test allows that.
+//! [`Evaluator`] is here because evaluation is recursive: the modules call it for their operands, and it calls the
+//! modules. A module may use another one only if its level in the tidy test allows that.
 //!
 //! # Invariants
-//! E1. The vector of a node has as many slots as the steps it was evaluated for. E2. After a node is done, the budget holds
-//! what its value holds, plus what was held before.
+//! E1. The vector of a node has as many slots as the steps it was evaluated for.
+//! E2. After a node is done, the budget holds what its value holds, plus what was held before.
 //!
 //! # Not here
 //! Parsing and checking (`syntax`), resolving times (`plan`), what functions compute

@@ -1,5 +1,5 @@
-//! Whole queries over random series: sliding windows against single windows, kernels against plain recomputation, and one
-//! core against several.
+//! Whole queries over random series: sliding windows against single windows, kernels against plain recomputation, and
+//! one core against several.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};

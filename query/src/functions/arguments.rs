@@ -1,5 +1,5 @@
-//! The view that a function has of its call during the evaluation: the arguments, evaluated on demand, and the facilities
-//! of the query.
+//! The view that a function has of its call during the evaluation: the arguments, evaluated on demand, and the
+//! facilities of the query.
 //!
 //! The executor implements [`Arguments`]. Kernels depend on this trait and not on the executor,
 //! so that the table of functions, which the parser reads, can name them.

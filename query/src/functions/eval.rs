@@ -1,7 +1,7 @@
 //! How a function is evaluated: its kernel, by the shape of its input.
 //!
-//! A plan copies the kernel of each call from the table. The executor matches on the shape once for each call, and calls the
-//! kernel once for each series, window column or call. Loops over samples are inside the kernels.
+//! A plan copies the kernel of each call from the table. The executor matches on the shape once for each call, and
+//! calls the kernel once for each series, window column or call. Loops over samples are inside the kernels.
 
 use barograph_engine::model::Histogram;
 

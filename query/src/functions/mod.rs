@@ -1,16 +1,17 @@
-//! The single table of functions. The parser, the type checker, the executor, the help and the API's list of functions all
-//! read it.
+//! The single table of functions. The parser, the type checker, the executor, the help and the API's list of functions
+//! all read it.
 //!
-//! The entries are in `table/`, one file for each family; [`all`] lists them by name. The aggregation operators, which are
-//! grammar rather than functions, have a separate table in `aggregates.rs`, so that their help also comes from one place.
+//! The entries are in `table/`, one file for each family; [`all`] lists them by name. The aggregation operators, which
+//! are grammar rather than functions, have a separate table in `aggregates.rs`, so that their help also comes from one
+//! place.
 //!
-//! An entry contains everything about a function: types, help, allowed combinations, and its kernel ([`eval`]). Kernels are
-//! in `window/`, `range/`, `vectors/` and `numbers/`, according to their input. The rest of the crate asks an entry for a
-//! capability, never for its name.
+//! An entry contains everything about a function: types, help, allowed combinations, and its kernel ([`eval`]). Kernels
+//! are in `window/`, `range/`, `vectors/` and `numbers/`, according to their input. The rest of the crate asks an entry
+//! for a capability, never for its name.
 //!
 //! # Not here
-//! Evaluating arguments, reading series and running kernels over them: `exec`. The page with every entry and the answer to
-//! its example (`docs/query-language.md`): `tests/promqltest/src/reference` generates it from its data set.
+//! Evaluating arguments, reading series and running kernels over them: `exec`. The page with every entry and the answer
+//! to its example (`docs/query-language.md`): `tests/promqltest/src/reference` generates it from its data set.
 
 use std::sync::LazyLock;
 

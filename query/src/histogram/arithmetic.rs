@@ -1,7 +1,7 @@
 //! Sums, differences and multiples of histograms.
 //!
-//! Two histograms are first brought to the same layout: the lower resolution, a zero bucket that covers both and ends at the
-//! bound of a bucket, and, with explicit bounds, the bounds that both have.
+//! Two histograms are first brought to the same layout: the lower resolution, a zero bucket that covers both and ends
+//! at the bound of a bucket, and, with explicit bounds, the bounds that both have.
 
 use barograph_engine::model::{Histogram, ResetHint};
 

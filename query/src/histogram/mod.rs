@@ -1,12 +1,12 @@
 //! The algebra of native histograms: adding, scaling, resets, quantiles, trimming.
 //!
-//! The working form of one side of a histogram is a list of `(index, count)` in ascending order, [`Buckets`]. The stored form
-//! (spans of consecutive buckets) is built at the end, without empty buckets. Two histograms with the same layout, the
-//! usual case, are added slot by slot without unpacking.
+//! The working form of one side of a histogram is a list of `(index, count)` in ascending order, [`Buckets`]. The
+//! stored form (spans of consecutive buckets) is built at the end, without empty buckets. Two histograms with the same
+//! layout, the usual case, are added slot by slot without unpacking.
 //!
 //! # Not here
-//! Which histograms are combined: `exec/aggregate/float_histogram.rs`, `exec/binary/operators.rs`. Classic histograms, which
-//! are floats with a label `le`: `functions/vectors/classic_histogram.rs`.
+//! Which histograms are combined: `exec/aggregate/float_histogram.rs`, `exec/binary/operators.rs`. Classic histograms,
+//! which are floats with a label `le`: `functions/vectors/classic_histogram.rs`.
 
 use barograph_engine::model::{Histogram, Span};
 

@@ -1,8 +1,8 @@
 //! `</` and `>/`: the part of a histogram below or above a cut.
 //!
-//! A bucket that contains the cut is interpolated as for quantiles. If anything was cut off, count and sum are estimated from
-//! the rest: each bucket, or the kept part of it, counts with the midpoint of its bounds (their geometric mean if buckets
-//! are exponential).
+//! A bucket that contains the cut is interpolated as for quantiles. If anything was cut off, count and sum are
+//! estimated from the rest: each bucket, or the kept part of it, counts with the midpoint of its bounds (their
+//! geometric mean if buckets are exponential).
 //!
 //! The position of observations in a bucket that extends to infinity is unknown:
 //!
@@ -14,8 +14,8 @@
 //! | `(b, +Inf]` | anywhere | nothing | all, as if it were at the cut |
 //! | `(-Inf, +Inf]` | anywhere | nothing | nothing |
 //!
-//! If such a bucket is kept as a whole because the cut is elsewhere, it counts with its finite bound, or with half of it for
-//! the first bucket of the table, which begins at 0.
+//! If such a bucket is kept as a whole because the cut is elsewhere, it counts with its finite bound, or with half of
+//! it for the first bucket of the table, which begins at 0.
 
 use barograph_engine::model::Histogram;
 

@@ -1,7 +1,7 @@
 //! Parts of UTC dates, from seconds since the epoch.
 //!
-//! Days are converted to years, months and days by counting eras of 400 years from 0000-03-01, so that leap days are at the
-//! end of a year.
+//! Days are converted to years, months and days by counting eras of 400 years from 0000-03-01, so that leap days are at
+//! the end of a year.
 
 const SECONDS_PER_DAY: i64 = 86_400;
 

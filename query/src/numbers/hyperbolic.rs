@@ -1,8 +1,8 @@
 //! The inverse hyperbolic functions, accurate to the last bit or two over the whole range of floats.
 //!
-//! The textbook formulas fail at both ends: `x + sqrt(x² + 1)` overflows above 1e154 and loses all digits of a small `x`, and
-//! the logarithm of a number close to 1 has few correct digits. Each function here uses different formulas for large,
-//! medium and small arguments.
+//! The textbook formulas fail at both ends: `x + sqrt(x² + 1)` overflows above 1e154 and loses all digits of a small
+//! `x`, and the logarithm of a number close to 1 has few correct digits. Each function here uses different formulas for
+//! large, medium and small arguments.
 
 use std::f64::consts::LN_2;
 

@@ -1,5 +1,5 @@
-//! Duration expressions: arithmetic inside `[ ]` and after `offset`, in seconds until the end, where the result is rounded to
-//! a millisecond.
+//! Duration expressions: arithmetic inside `[ ]` and after `offset`, in seconds until the end, where the result is
+//! rounded to a millisecond.
 
 use crate::error::QueryError;
 use crate::numbers::one_float;

@@ -1,8 +1,8 @@
 //! From the syntax tree to a plan, in which times are resolved and nothing is left to look up.
 //!
 //! The tree keeps what was written; the plan keeps what to do. Durations and offsets are milliseconds, `@ start()` is a
-//! time, parentheses and unary plus are gone, and every node knows whether it is *step-invariant*, that is, pinned by `@` so
-//! that it has one value for the whole query and is evaluated once.
+//! time, parentheses and unary plus are gone, and every node knows whether it is *step-invariant*, that is, pinned by
+//! `@` so that it has one value for the whole query and is evaluated once.
 //!
 //! # Not here
 //! The parser checks types and arity. Next: `exec/mod.rs`.

@@ -5,8 +5,8 @@
 //! (selectors drop it, and arithmetic quietens it), so a column needs no bitmap.
 //!
 //! # Invariants
-//! I1. A slot is a float, a histogram, or absent; a slot with a histogram is absent in `floats`. I2. All columns of one
-//! [`Vector`] have the same length.
+//! I1. A slot is a float, a histogram, or absent; a slot with a histogram is absent in `floats`.
+//! I2. All columns of one [`Vector`] have the same length.
 
 use std::sync::Arc;
 

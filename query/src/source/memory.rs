@@ -1,8 +1,9 @@
-//! A source that keeps everything in ordinary maps: for tests, examples, and embedders who want to query samples with PromQL
-//! without storing them.
+//! A source that keeps everything in ordinary maps: for tests, examples, and embedders who want to query samples with
+//! PromQL without storing them.
 //!
-//! It is simple rather than fast: `select` checks every series, and each series is an ordered map from timestamp to value.
-//! It therefore serves as the reference for the storage engine: the same samples must give the same answers with both.
+//! It is simple rather than fast: `select` checks every series, and each series is an ordered map from timestamp to
+//! value. It therefore serves as the reference for the storage engine: the same samples must give the same answers with
+//! both.
 //!
 //! # Not here
 //! Durability, compression and partitions, which are part of the engine.

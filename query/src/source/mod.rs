@@ -1,8 +1,8 @@
 //! The trait through which queries read storage.
 //!
-//! It is synchronous and independent of PromQL: times are already resolved, and a source neither widens nor shifts a range
-//! and has no concept of lookback, step or offset. `memory` is a source for tests and embedders; `engine` adapts the storage
-//! engine.
+//! It is synchronous and independent of PromQL: times are already resolved, and a source neither widens nor shifts a
+//! range and has no concept of lookback, step or offset. `memory` is a source for tests and embedders; `engine` adapts
+//! the storage engine.
 
 pub mod engine;
 pub mod memory;

@@ -1,7 +1,7 @@
 //! The syntax tree. Every node has the span of text that it came from.
 //!
-//! The tree keeps the text as written (parentheses, durations as durations, `offset` before or after `@`), so that printing
-//! and parsing it again gives an equal tree. Checking types does not change it.
+//! The tree keeps the text as written (parentheses, durations as durations, `offset` before or after `@`), so that
+//! printing and parsing it again gives an equal tree. Checking types does not change it.
 
 use barograph_engine::model::Matcher;
 

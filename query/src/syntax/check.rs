@@ -1,7 +1,7 @@
 //! The type rules of expressions.
 //!
-//! The parser calls these checks while it builds the tree. The parts passed to a check are already valid; the check decides
-//! whether they may be combined.
+//! The parser calls these checks while it builds the tree. The parts passed to a check are already valid; the check
+//! decides whether they may be combined.
 
 use barograph_engine::model::{METRIC_NAME, Matcher};
 

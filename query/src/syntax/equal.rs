@@ -1,7 +1,7 @@
 //! Equality of trees, regardless of positions.
 //!
-//! Spans are ignored, and floats are compared by their bits, so that a `NaN` literal equals itself. All other types derive
-//! their equality.
+//! Spans are ignored, and floats are compared by their bits, so that a `NaN` literal equals itself. All other types
+//! derive their equality.
 
 use crate::syntax::ast::{Binary, Call, DurationExpr, Expr, NamedArg, NumberLiteral, VectorMatching};
 

@@ -1,12 +1,12 @@
 //! From text to tokens: hand-written, one token at a time, without allocation.
 //!
-//! A token is a kind and a span. The lexer knows no keywords: `sum`, `by` and `offset` are words, and the parser, which knows
-//! what may come next, distinguishes a keyword from a metric of that name.
+//! A token is a kind and a span. The lexer knows no keywords: `sum`, `by` and `offset` are words, and the parser, which
+//! knows what may come next, distinguishes a keyword from a metric of that name.
 //!
 //! # Invariants
 //! - Spans ascend, do not overlap, and are at character boundaries of the text.
-//! - Inside `[ ]`, a colon is a separate token (`[5m:step()]`); elsewhere it is part of a word (`job:errors:rate5m`). The
-//!   parser selects the mode with [`Lexer::set_in_brackets`].
+//! - Inside `[ ]`, a colon is a separate token (`[5m:step()]`); elsewhere it is part of a word (`job:errors:rate5m`).
+//!   The parser selects the mode with [`Lexer::set_in_brackets`].
 //! - Numbers and strings are only delimited here; `literal.rs` parses them.
 
 use barograph_engine::model::CompileError;

@@ -1,10 +1,10 @@
 //! From a tree back to text, on one line, or on several if one would be too long.
 //!
-//! The printed text parses to an equal tree. The tree contains parentheses where they were written; for trees that were built
-//! in other ways, the printer adds the necessary ones.
+//! The printed text parses to an equal tree. The tree contains parentheses where they were written; for trees that were
+//! built in other ways, the printer adds the necessary ones.
 //!
-//! All printing goes through [`Printer`], which writes to any [`fmt::Write`]. A second sink, [`Columns`], only counts and
-//! stops at the limit, so that checking whether a node fits on a line costs at most one line's width.
+//! All printing goes through [`Printer`], which writes to any [`fmt::Write`]. A second sink, [`Columns`], only counts
+//! and stops at the limit, so that checking whether a node fits on a line costs at most one line's width.
 
 use std::fmt::{self, Write};
 

@@ -1,9 +1,9 @@
 //! The path of every read and admin call, from the request to the last byte of the answer.
 //!
 //! 1. [`Call::admit`](crate::api::call::Call::admit) takes memory for the text of the request, adds it to the list of
-//!    active work ([`ActiveWork`]), where it can be seen and canceled, and waits for its turn ([`Turns`]).
-//!    It begins as light work, with a small allowance. If it uses up the allowance, it continues as heavy work, or waits
-//!    for a turn as heavy work and runs again.
+//!    active work ([`ActiveWork`]), where it can be seen and canceled, and waits for its turn ([`Turns`]). It begins as
+//!    light work, with a small allowance. If it uses up the allowance, it continues as heavy work, or waits for a turn
+//!    as heavy work and runs again.
 //! 2. [`Admitted::answer`](crate::api::gate::Admitted::answer) or
 //!    [`Admitted::stream`](crate::api::gate::Admitted::stream) runs it on a thread that may block, with a
 //!    [`Work`](barograph::budget::Work): an account of the share of queries, a separate limit, a deadline, and a

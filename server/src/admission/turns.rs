@@ -9,9 +9,9 @@
 //! With a `concurrency` of n, at most n requests of a kind run, and at most n - 1 over all kinds in addition to one of
 //! each. Admin calls do not share turns.
 //!
-//! Requests of a kind begin as light, and few of them turn out to be heavy ([`Lane`]). Heavy requests queue for separate
-//! turns, of which there are few: one per core, and at most half of `concurrency`. The other turns are left to light
-//! requests. If light and heavy requests of a kind wait, they get turns alternately.
+//! Requests of a kind begin as light, and few of them turn out to be heavy ([`Lane`]). Heavy requests queue for
+//! separate turns, of which there are few: one per core, and at most half of `concurrency`. The other turns are left to
+//! light requests. If light and heavy requests of a kind wait, they get turns alternately.
 //!
 //! Waiting requests are limited in number by the queue of their kind, in time by their patience, and in memory by the
 //! share of queries, against which their text counts. A full queue drops the newest request of the client with the

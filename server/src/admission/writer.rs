@@ -1,7 +1,7 @@
 //! Writes an answer in pieces. Memory is taken for each piece before it is allocated.
 //!
-//! A full piece is set aside, compressed if the client accepts that. A large answer is therefore never copied as a whole,
-//! and its plain text never exists as a whole. Each piece holds its memory until the socket has accepted it.
+//! A full piece is set aside, compressed if the client accepts that. A large answer is therefore never copied as a
+//! whole, and its plain text never exists as a whole. Each piece holds its memory until the socket has accepted it.
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The HTTP API: from a request to an answer, without sockets.
 //!
 //! [`dispatch`] finds the route, checks the token, reads parameters and passes a [`call::Call`] to a handler. Reads go
-//! through [`gate`]. Handlers are grouped by protocol: [`prometheus`], [`influx`], [`export`] for Barograph's own formats,
-//! [`status`] for the state of the server, and [`admin`] for calls that change or copy the whole database.
+//! through [`gate`]. Handlers are grouped by protocol: [`prometheus`], [`influx`], [`export`] for Barograph's own
+//! formats, [`status`] for the state of the server, and [`admin`] for calls that change or copy the whole database.
 
 pub mod admin;
 pub mod call;

@@ -1,8 +1,8 @@
-//! The table of routes: one entry for each endpoint, with its description and its handler. A new endpoint needs a handler
-//! and an entry here.
+//! The table of routes: one entry for each endpoint, with its description and its handler. A new endpoint needs a
+//! handler and an entry here.
 //!
-//! Only methods and paths that name a route become labels of our own metrics. Input from a client never does, so unusual
-//! methods and paths cannot create series.
+//! Only methods and paths that name a route become labels of our own metrics. Input from a client never does, so
+//! unusual methods and paths cannot create series.
 
 use std::pin::Pin;
 

@@ -1,8 +1,8 @@
 //! Composes the server: builds the state, starts it, reloads its settings and stops it.
 //!
-//! Start: sockets are bound first, so that a health check sees that the process is starting. Then the database is opened;
-//! until that is done, every request except `/-/healthy` gets 503. Stop: the server stops listening, lets running requests
-//! finish within `shutdown_timeout`, and then closes the database, which flushes.
+//! Start: sockets are bound first, so that a health check sees that the process is starting. Then the database is
+//! opened; until that is done, every request except `/-/healthy` gets 503. Stop: the server stops listening, lets
+//! running requests finish within `shutdown_timeout`, and then closes the database, which flushes.
 
 mod options;
 mod sockets;

@@ -1,5 +1,5 @@
-//! Opens, checks and repairs data directories for the commands. A program built without RocksDB supports only databases in
-//! memory: these calls return `barograph::ErrorKind::Unsupported`.
+//! Opens, checks and repairs data directories for the commands. A program built without RocksDB supports only databases
+//! in memory: these calls return `barograph::ErrorKind::Unsupported`.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The commands. A command uses a server through [`crate::client`], or opens a data directory itself; both print the same.
+//! The commands. A command uses a server through [`crate::client`], or opens a data directory itself; both print the
+//! same.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands answer on the terminal")]
 

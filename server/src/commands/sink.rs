@@ -1,7 +1,7 @@
 //! The destination of an import: a server, or a data directory that no server uses.
 //!
-//! A server may be restarting or busy, so the same batch is sent again until `--patience` is over. That is safe, because of
-//! two samples with the same series and time the later one wins.
+//! A server may be restarting or busy, so the same batch is sent again until `--patience` is over. That is safe,
+//! because of two samples with the same series and time the later one wins.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! The server's settings: defaults, overridden by the file, the environment, and the flags, in this order.
 //!
-//! All four are texts, and are parsed by the single table in [`settings`]. A value remembers where it came from, so that
-//! the report of an invalid one names the place (`BAROGRAPH_MAX_BODY: …`). SIGHUP reads the file again. The environment and
-//! the flags of a running process cannot change, and still take precedence.
+//! All four are texts, and are parsed by the single table in [`settings`]. A value remembers where it came from, so
+//! that the report of an invalid one names the place (`BAROGRAPH_MAX_BODY: …`). SIGHUP reads the file again. The
+//! environment and the flags of a running process cannot change, and still take precedence.
 
 pub mod keys;
 pub mod machine;

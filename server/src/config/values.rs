@@ -1,8 +1,8 @@
 //! Parses the text of a setting: sizes, durations, counts, switches, addresses.
 //!
-//! Every setting is first a text, whether it comes from a flag, the environment or the file, so each kind of value has one
-//! parser, one printed form, and one set of messages. An error here says what is wrong with the value; the caller adds the
-//! setting and where the value came from.
+//! Every setting is first a text, whether it comes from a flag, the environment or the file, so each kind of value has
+//! one parser, one printed form, and one set of messages. An error here says what is wrong with the value; the caller
+//! adds the setting and where the value came from.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! Reads request bodies, with limits on bytes as sent, bytes after decompression, time, and memory over all requests.
 //!
 //! A declared length that is too large is refused before the first byte; an undeclared one is refused at the byte that
-//! exceeds the limit. Memory is taken before anything is read. The memory of a declared length is taken at once, and the
-//! body waits in a queue without holding any, so that bodies that have memory can finish. A chunked body takes memory in
-//! steps and is refused if a step would have to wait. Small bodies and query forms have separate memory, which large
-//! bodies cannot use up. The memory of the decompressed body is taken when the whole body has arrived.
+//! exceeds the limit. Memory is taken before anything is read. The memory of a declared length is taken at once, and
+//! the body waits in a queue without holding any, so that bodies that have memory can finish. A chunked body takes
+//! memory in steps and is refused if a step would have to wait. Small bodies and query forms have separate memory,
+//! which large bodies cannot use up. The memory of the decompressed body is taken when the whole body has arrived.
 //!
 //! A body must keep arriving ([`Pace`]), because a slow one holds memory that others wait for.
 

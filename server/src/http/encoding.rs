@@ -1,8 +1,8 @@
 //! Compression of request bodies.
 //!
-//! The declared length of a body is checked before anything is decompressed: a snappy block begins with it, and gzip ends
-//! with it. A snappy block cannot exceed it, but gzip can. Decompression therefore counts its output, so a bomb ends at
-//! the limit, however small the body is.
+//! The declared length of a body is checked before anything is decompressed: a snappy block begins with it, and gzip
+//! ends with it. A snappy block cannot exceed it, but gzip can. Decompression therefore counts its output, so a bomb
+//! ends at the limit, however small the body is.
 
 use std::io::Read;
 

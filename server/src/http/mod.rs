@@ -1,5 +1,5 @@
-//! Parts that every HTTP API needs, independent of the protocol: authorization, request bodies and parameters, replies. This
-//! module depends on no route and no handler.
+//! Parts that every HTTP API needs, independent of the protocol: authorization, request bodies and parameters, replies.
+//! This module depends on no route and no handler.
 
 pub mod auth;
 pub mod body;

@@ -1,7 +1,7 @@
 //! Parses forms sent as `multipart/form-data`, which some clients send instead of urlencoded ones.
 //!
-//! Each part is a parameter: its name comes from `Content-Disposition`, and its value is the content of the part, even if
-//! the part is declared as a file. The whole body is in memory and bounded.
+//! Each part is a parameter: its name comes from `Content-Disposition`, and its value is the content of the part, even
+//! if the part is declared as a file. The whole body is in memory and bounded.
 
 use std::ops::Range;
 

@@ -3,8 +3,8 @@
 //! Without tokens, every client that can reach the port is trusted, and a browser on the same machine can reach it for
 //! every page that it displays. Two checks protect the server. A page whose own host name resolves to this machine (DNS
 //! rebinding) sends that name in `Host`; a loopback listener answers only to names that cannot belong to such a page. A
-//! page of another origin that submits a form or loads a URL is recognized by `Origin` or `Sec-Fetch-Site`; its requests
-//! cannot change anything unless `cors_origin` allows it, and the browser does not let it read the answers.
+//! page of another origin that submits a form or loads a URL is recognized by `Origin` or `Sec-Fetch-Site`; its
+//! requests cannot change anything unless `cors_origin` allows it, and the browser does not let it read the answers.
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap};

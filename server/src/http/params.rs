@@ -1,8 +1,8 @@
 //! The parameters of a request: from the URL and, in a POST or PUT, from a form body.
 //!
-//! Both sources count. The values of a urlencoded body come before those of the URL, and those of a multipart body after
-//! them, as in Prometheus. Decoding is strict: a malformed percent escape, or bytes that are not UTF-8, are an error that
-//! names the parameter, so a label value never gets a replacement character.
+//! Both sources count. The values of a urlencoded body come before those of the URL, and those of a multipart body
+//! after them, as in Prometheus. Decoding is strict: a malformed percent escape, or bytes that are not UTF-8, are an
+//! error that names the parameter, so a label value never gets a replacement character.
 //!
 //! A form is decoded in place, so that its text is in memory only once.
 

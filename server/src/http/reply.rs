@@ -1,5 +1,5 @@
-//! An answer on its way to the socket: status, type, headers, and a body that is empty, whole, in pieces, or streamed from
-//! a blocking thread.
+//! An answer on its way to the socket: status, type, headers, and a body that is empty, whole, in pieces, or streamed
+//! from a blocking thread.
 
 use std::collections::VecDeque;
 use std::io::Write;

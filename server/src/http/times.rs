@@ -1,8 +1,9 @@
 //! Times and durations in the formats of the HTTP API.
 //!
 //! A time is float seconds since 1970 or RFC 3339; a duration is float seconds or `1h30m`. PromQL evaluates at whole
-//! milliseconds, so both are rounded to milliseconds. Storage counts nanoseconds in 64 bits, so times between 1677-09-21
-//! and 2262-04-11 can be stored. A time outside this range is moved to its nearer end, since there are no samples beyond.
+//! milliseconds, so both are rounded to milliseconds. Storage counts nanoseconds in 64 bits, so times between
+//! 1677-09-21 and 2262-04-11 can be stored. A time outside this range is moved to its nearer end, since there are no
+//! samples beyond.
 
 use barograph::{TimeRange, Timestamp};
 

@@ -1,5 +1,5 @@
-//! Warns about lines whose times are far from the current time. Nearly always, they were parsed with the wrong unit, and the
-//! samples are stored in January 1970, where nobody looks for them.
+//! Warns about lines whose times are far from the current time. Nearly always, they were parsed with the wrong unit,
+//! and the samples are stored in January 1970, where nobody looks for them.
 //!
 //! They are stored anyway, because they may be genuinely old measurements.
 

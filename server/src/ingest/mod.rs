@@ -1,5 +1,5 @@
-//! The entry point for line protocol, from any socket, and for remote write: one call that stores a body, counts it, and
-//! reports what was wrong with it.
+//! The entry point for line protocol, from any socket, and for remote write: one call that stores a body, counts it,
+//! and reports what was wrong with it.
 //!
 //! The decoders are below the facade, because embedders write too. This module has the parts that only a server needs:
 //! counters by origin, and the messages for partial writes.

@@ -1,7 +1,8 @@
 //! Writes query results as Prometheus' JSON, directly into a byte buffer.
 //!
-//! An answer may contain millions of samples, so nothing is built between the columns and the bytes: no tree, and no string
-//! per sample. Numbers come from `itoa` and `zmij` and are formatted as Go prints them, because clients compare texts.
+//! An answer may contain millions of samples, so nothing is built between the columns and the bytes: no tree, and no
+//! string per sample. Numbers come from `itoa` and `zmij` and are formatted as Go prints them, because clients compare
+//! texts.
 //!
 //! # Format
 //! - A sample value is a string: shortest digits that read back the same; plain notation

@@ -1,8 +1,8 @@
 //! Follows a chunked body to find where the next head begins.
 //!
-//! Only the plain form that clients send is followed: sizes in hexadecimal digits alone, lines that end with CR LF, and no
-//! trailers. All readers of RFC 9112 agree on this form. At anything else, the follower gives up for good, and the caller
-//! must not rely on it.
+//! Only the plain form that clients send is followed: sizes in hexadecimal digits alone, lines that end with CR LF, and
+//! no trailers. All readers of RFC 9112 agree on this form. At anything else, the follower gives up for good, and the
+//! caller must not rely on it.
 
 /// Maximum number of digits of a chunk's size, so that it fits 60 bits.
 const DIGITS_MAX: u8 = 15;

@@ -1,8 +1,9 @@
-//! One HTTP connection: it idles until a head arrives, its request waits for memory and is answered, and it idles again.
+//! One HTTP connection: it idles until a head arrives, its request waits for memory and is answered, and it idles
+//! again.
 //!
-//! The HTTP library gets one request at a time, and a connection without a request holds none of its buffers. Thousands of
-//! connections can therefore stay open, and the memory of requests is bounded by those being answered, not by those that
-//! wait.
+//! The HTTP library gets one request at a time, and a connection without a request holds none of its buffers. Thousands
+//! of connections can therefore stay open, and the memory of requests is bounded by those being answered, not by those
+//! that wait.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,13 +1,13 @@
-//! Checks the head of a request before the HTTP library sees it: whether it is well formed and within the limits, where its
-//! body ends, and which characters of its address must be escaped.
+//! Checks the head of a request before the HTTP library sees it: whether it is well formed and within the limits, where
+//! its body ends, and which characters of its address must be escaped.
 //!
-//! The library refuses a head that it cannot parse before any handler runs, with a status and without a message. Every rule
-//! of its parser is therefore checked here first, so that the refusal becomes an answer with a body. Bytes that an address
-//! may not contain but that clients send (`"`, `<`, `{`, `é` …) are escaped, as the client should have done. Nothing else
-//! of a head is changed.
+//! The library refuses a head that it cannot parse before any handler runs, with a status and without a message. Every
+//! rule of its parser is therefore checked here first, so that the refusal becomes an answer with a body. Bytes that an
+//! address may not contain but that clients send (`"`, `<`, `{`, `é` …) are escaped, as the client should have done.
+//! Nothing else of a head is changed.
 //!
-//! The length of the body follows RFC 9112, without leniency where two readers might disagree: `Content-Length` together
-//! with `Transfer-Encoding`, two different lengths, and encodings other than `chunked` are refused.
+//! The length of the body follows RFC 9112, without leniency where two readers might disagree: `Content-Length`
+//! together with `Transfer-Encoding`, two different lengths, and encodings other than `chunked` are refused.
 
 use hyper::StatusCode;
 

@@ -1,7 +1,7 @@
 //! Accepts HTTP connections: HTTP/1.1 only, a bounded number, with timeouts.
 //!
-//! Two streams are between the socket and the HTTP library: `stream.rs` disconnects slow peers, and `requests.rs` checks
-//! each head and escapes addresses.
+//! Two streams are between the socket and the HTTP library: `stream.rs` disconnects slow peers, and `requests.rs`
+//! checks each head and escapes addresses.
 //!
 //! Next: `connection.rs`, then `api/dispatch.rs`.
 

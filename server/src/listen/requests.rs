@@ -7,13 +7,13 @@
 //! answered in order, with a body, like any request. Bodies pass unchanged.
 //!
 //! # Invariants
-//! - R1: bytes are changed only inside a head, never inside a body. After a head has been passed on, the next byte is read
-//!   only when the service has received the request, and only if the HTTP library understands the same length of its body
-//!   as was found here; otherwise the connection ends. Requests are smuggled past a proxy when two readers of a connection
-//!   disagree. That cannot happen here.
-//! - R2: while a request is answered, the next head is kept. The HTTP library checks for the end of the stream only while it
-//!   has nothing to read. The end is therefore passed on at once, and no work continues for a peer that has left, even if
-//!   that peer has sent further requests.
+//! - R1: bytes are changed only inside a head, never inside a body. After a head has been passed on, the next byte is
+//!   read only when the service has received the request, and only if the HTTP library understands the same length of
+//!   its body as was found here; otherwise the connection ends. Requests are smuggled past a proxy when two readers of
+//!   a connection disagree. That cannot happen here.
+//! - R2: while a request is answered, the next head is kept. The HTTP library checks for the end of the stream only
+//!   while it has nothing to read. The end is therefore passed on at once, and no work continues for a peer that has
+//!   left, even if that peer has sent further requests.
 //! - R3: if the end of a body is uncertain (chunks in an unusual form), everything after it passes unchanged.
 //!
 //! `requests/reading.rs` has what the library reads; `closing.rs` has what it writes and how a connection ends.

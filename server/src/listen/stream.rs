@@ -1,8 +1,8 @@
 //! A TCP stream that disconnects slow peers.
 //!
 //! There are three timers, of which one is active at a time: for the next request (idle), for its header (header), and
-//! while it is answered (busy; the code that reads a body has a separate timer). Writing has timers too: a peer that reads
-//! no byte for `body_timeout` is disconnected, and so is one that reads fewer than `answer_rate` bytes a second
+//! while it is answered (busy; the code that reads a body has a separate timer). Writing has timers too: a peer that
+//! reads no byte for `body_timeout` is disconnected, and so is one that reads fewer than `answer_rate` bytes a second
 //! (`pace.rs`). The service and the stream share [`Activity`], which tracks running requests.
 
 use std::io;

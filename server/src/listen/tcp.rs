@@ -1,12 +1,12 @@
 //! Line protocol over plain TCP: lines are separated by line feeds, and good ones get no answer.
 //!
-//! Received lines are stored in batches that end at a line feed. Bad lines are counted and logged, and the first one of a
-//! batch is reported to the sender in one line of text. A line that is too long, or a database that accepts no samples,
-//! ends the connection, so that the sender notices and can reconnect. The rest of a line must keep arriving like the body
-//! of a request.
+//! Received lines are stored in batches that end at a line feed. Bad lines are counted and logged, and the first one of
+//! a batch is reported to the sender in one line of text. A line that is too long, or a database that accepts no
+//! samples, ends the connection, so that the sender notices and can reconnect. The rest of a line must keep arriving
+//! like the body of a request.
 //!
-//! The last line needs no line feed if the sender closes the connection. If the connection breaks or the server stops, an
-//! unterminated line is refused and counted, because it may be incomplete, with a truncated number or timestamp.
+//! The last line needs no line feed if the sender closes the connection. If the connection breaks or the server stops,
+//! an unterminated line is refused and counted, because it may be incomplete, with a truncated number or timestamp.
 //!
 //! Next: `ingest/mod.rs`.
 

@@ -1,9 +1,9 @@
 //! The memory of connections and of the requests that arrive on them.
 //!
-//! A connection without a request holds little ([`REST_BYTES`]). Half of the share is reserved for such connections, and
-//! they never get more than three quarters. A request waits until there is memory for it, behind requests of its own kind
-//! only, and each kind has a part of the share that no other kind takes. No matter how many clients import gigabytes, an
-//! agent's batch, a dashboard's query and a health check do not wait for them.
+//! A connection without a request holds little ([`REST_BYTES`]). Half of the share is reserved for such connections,
+//! and they never get more than three quarters. A request waits until there is memory for it, behind requests of its
+//! own kind only, and each kind has a part of the share that no other kind takes. No matter how many clients import
+//! gigabytes, an agent's batch, a dashboard's query and a health check do not wait for them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

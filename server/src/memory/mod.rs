@@ -1,8 +1,8 @@
 //! The memory of the process: one setting bounds it, and this module divides it.
 //!
 //! [`PROCESS_BYTES`] are set aside for the program itself. The rest is divided by the table [`PARTS`], which the
-//! documentation and the status page show. A part is a [`Share`], from which bytes are taken before memory is allocated.
-//! The engine subdivides its part.
+//! documentation and the status page show. A part is a [`Share`], from which bytes are taken before memory is
+//! allocated. The engine subdivides its part.
 
 pub mod connections;
 pub mod pool;

@@ -1,14 +1,15 @@
 //! A part of a share of memory, with a queue.
 //!
-//! Memory is granted in the order of requests, so that small takes cannot overtake a large one indefinitely. Tenants take
-//! turns: waiters that hold nothing wait in rounds with one waiter per tenant, so a tenant that sends a thousand bodies at
-//! once delays only itself. A waiter that already holds memory goes first, because only then can it release the memory, and
-//! the last quarter of the pool is reserved for such waiters. If all holders of memory wait for more, none could continue.
-//! The most recent waiter is then refused, and the memory that it releases lets the first one continue.
+//! Memory is granted in the order of requests, so that small takes cannot overtake a large one indefinitely. Tenants
+//! take turns: waiters that hold nothing wait in rounds with one waiter per tenant, so a tenant that sends a thousand
+//! bodies at once delays only itself. A waiter that already holds memory goes first, because only then can it release
+//! the memory, and the last quarter of the pool is reserved for such waiters. If all holders of memory wait for more,
+//! none could continue. The most recent waiter is then refused, and the memory that it releases lets the first one
+//! continue.
 //!
-//! A pool can reserve an eighth for modest takes ([`Pool::with_modest`]). They have a separate queue, so they never wait
-//! for larger ones: batches of agents are stored while others import gigabytes. Modest takes use more than the eighth only
-//! while no larger one waits.
+//! A pool can reserve an eighth for modest takes ([`Pool::with_modest`]). They have a separate queue, so they never
+//! wait for larger ones: batches of agents are stored while others import gigabytes. Modest takes use more than the
+//! eighth only while no larger one waits.
 
 mod line;
 

@@ -1,9 +1,9 @@
-//! Native histograms as Prometheus' float-histogram chunks. Integer histograms are sent in this form too, because counts
-//! are stored as floats.
+//! Native histograms as Prometheus' float-histogram chunks. Integer histograms are sent in this form too, because
+//! counts are stored as floats.
 //!
 //! # Format
-//! u16 big-endian count, a byte whose two high bits describe the reset before the chunk (0 unknown, 2 reset, 1 no reset,
-//! 3 gauge), then a bit stream:
+//! u16 big-endian count, a byte whose two high bits describe the reset before the chunk (0 unknown, 2 reset, 1 no
+//! reset, 3 gauge), then a bit stream:
 //! ```text
 //! layout         zero threshold (0: byte 0; 2^e: byte e + 244; else byte 255 and 64 bits),
 //!                schema, positive spans, negative spans, with schema -53 custom bounds

@@ -1,7 +1,7 @@
 //! Latencies as HDR histograms: percentiles of the last one to two minutes, and a sum and a count since the start.
 //!
-//! Two histograms alternate. Percentiles are computed from both together, so they always cover at least a whole minute and
-//! nothing older than two minutes. Percentiles since the start would hide a problem of today behind a quiet week.
+//! Two histograms alternate. Percentiles are computed from both together, so they always cover at least a whole minute
+//! and nothing older than two minutes. Percentiles since the start would hide a problem of today behind a quiet week.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! The server's own counters, and everything that reads them.
 //!
-//! Counters are atomics with fixed labels: an endpoint is a path in the table of routes, and a status is its class, so no
-//! request can add a series. [`Telemetry::metrics`] returns all of them in one list, which `/metrics` prints and the
+//! Counters are atomics with fixed labels: an endpoint is a path in the table of routes, and a status is its class, so
+//! no request can add a series. [`Telemetry::metrics`] returns all of them in one list, which `/metrics` prints and the
 //! self-monitor writes into the database. A metric therefore exists in both or in neither.
 
 pub mod database;

@@ -1,5 +1,5 @@
-//! Commands over a damaged data directory, each as a process of its own: they refuse, or with `--allow-damage` show the rest,
-//! name the damage and fail.
+//! Commands over a damaged data directory, each as a process of its own: they refuse, or with `--allow-damage` show the
+//! rest, name the damage and fail.
 #![cfg(feature = "rocksdb")]
 
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ enum Place {
     LaterBlock,
 }
 
-/// A data directory: a day with a sample of each series, a day with many, and two samples of one more series in the log.
+/// A data directory: a day with a sample of each series, a day with many, and two samples of one more series in the
+/// log.
 struct Data {
     dir: tempfile::TempDir,
     /// What an export shows of the first day.

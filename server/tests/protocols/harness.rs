@@ -33,8 +33,9 @@ const SETTINGS: [(&str, &str); 10] = [
     ("write_wait", "10m"),
 ];
 
-/// A query that no machine answers within [`PATIENCE`], in 50 MB: smoothing starts again in each of a million windows of
-/// a million values, and each of these 10^12 steps needs the one before. It ends at a time-out or when it is cancelled.
+/// A query that no machine answers within [`PATIENCE`], in 50 MB: smoothing starts again in each of a million windows
+/// of a million values, and each of these 10^12 steps needs the one before. It ends at a time-out or when it is
+/// cancelled.
 pub const ENDLESS: &str =
     "max_over_time(double_exponential_smoothing(vector(time())[300h:1s], 0.5, 0.5)[300h:1s])";
 

@@ -37,8 +37,8 @@ fn a_connection_may_rest_between_requests() {
     stream.write_all(&request("GET", "/ping", &[], b"")).unwrap();
     server.start();
     assert_eq!(read_reply(&mut stream, false).status, 204);
-    // Three header time-outs: a clock that ran during the rest would have closed the connection. A longer rest on a slow
-    // machine changes nothing.
+    // Three header time-outs: a clock that ran during the rest would have closed the connection. A longer rest on a
+    // slow machine changes nothing.
     std::thread::sleep(Duration::from_millis(60));
     let long = format!("/api/v1/query?timeout=60ms&query={}", escape(ENDLESS));
     stream.write_all(&request("GET", &long, &[], b"")).unwrap();

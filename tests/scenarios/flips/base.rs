@@ -149,8 +149,8 @@ fn batch(day: i64, round: i64) -> Batch {
     batch
 }
 
-/// Everything that a database can have, in a few kilobytes: a merged partition, one with several generations, deletes in
-/// the catalogue and in the log, two segments of the log with series, samples, overwritten samples and events.
+/// Everything that a database can have, in a few kilobytes: a merged partition, one with several generations, deletes
+/// in the catalogue and in the log, two segments of the log with series, samples, overwritten samples and events.
 pub fn small() -> Base {
     let mut base = Base::new();
     let db = open(base.path());

@@ -1,7 +1,8 @@
 //! Damages the files of a database: everything that opens it fails, reports what is left out, or answers correctly.
 //!
-//! `BAROGRAPH_FLIP_STRIDE`, `BAROGRAPH_TABLE_STRIDE` and `BAROGRAPH_TRUNCATE_STRIDE` are the distances of the bytes that
-//! are flipped in the small database, flipped in the one with large tables, and at which files end. 1 takes each byte.
+//! `BAROGRAPH_FLIP_STRIDE`, `BAROGRAPH_TABLE_STRIDE` and `BAROGRAPH_TRUNCATE_STRIDE` are the distances of the bytes
+//! that are flipped in the small database, flipped in the one with large tables, and at which files end. 1 takes each
+//! byte.
 
 mod answers;
 mod base;

@@ -1,10 +1,10 @@
 //! Who may import whom: between the crates, and between the folders of one crate.
 //!
-//! The crates stand as server over facade (the root package) over query over engine. The server, the examples and the programs
-//! that embed name the facade alone, and so show that it is the whole database. Inside a crate, and
-//! inside some of its folders, each module has a level; a module names only modules of a lower level, but for the
-//! vocabulary of level 0, which is one. `lib.rs`, `main.rs` and the folder's own `mod.rs` name all. A new folder is given
-//! its level here, on purpose.
+//! The crates stand as server over facade (the root package) over query over engine. The server, the examples and the
+//! programs that embed name the facade alone, and so show that it is the whole database. Inside a crate, and inside
+//! some of its folders, each module has a level; a module names only modules of a lower level, but for the vocabulary
+//! of level 0, which is one. `lib.rs`, `main.rs` and the folder's own `mod.rs` name all. A new folder is given its
+//! level here, on purpose.
 
 use super::Finding;
 use super::source::{Source, is_ident, line_at, words};

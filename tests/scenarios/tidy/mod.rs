@@ -1,8 +1,8 @@
 //! The house rules as a test: reads every Rust file of the repository and fails with the list of what breaks a rule.
 //!
 //! What a lint can check is a lint in `Cargo.toml`. These are the rules that no lint has: the direction of imports, the
-//! length of files, words of unfinished work, files that nothing compiles, and names of files in the documentation. Each rule has a test that shows it catching a bad
-//! snippet, so that a rule which went blind is noticed.
+//! length of files, words of unfinished work, files that nothing compiles, and names of files in the documentation.
+//! Each rule has a test that shows it catching a bad snippet, so that a rule which went blind is noticed.
 
 mod layers;
 mod pages;

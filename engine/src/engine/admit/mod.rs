@@ -1,7 +1,8 @@
 //! Admission: limits on the series, partitions and memory of a request, and on the total memory.
 //!
-//! Next: `newcomers.rs` (new series of a request), `limits.rs` (all series), `pressure.rs` (writes that wait), `idle.rs`
-//! (series that leave for others), `batches.rs` (memory of batches), `in_memory.rs` (a database without files).
+//! Next: `newcomers.rs` (new series of a request), `limits.rs` (all series), `pressure.rs` (writes that wait),
+//! `idle.rs` (series that leave for others), `batches.rs` (memory of batches), `in_memory.rs` (a database without
+//! files).
 
 pub(in crate::engine) mod batches;
 mod idle;

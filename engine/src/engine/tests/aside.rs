@@ -118,7 +118,8 @@ fn no_merge_drops_it_and_deletes_wait_for_it() {
     assert_eq!(engine.verify().unwrap().problems, [""; 0]);
 }
 
-/// The record of the series is in the damaged generation: a merge of the others would drop the samples of the later one.
+/// The record of the series is in the damaged generation: a merge of the others would drop the samples of the later
+/// one.
 #[test]
 fn cleaning_leaves_its_partition_and_says_so() {
     let (dir, kv) = damaged(Family::Index);
@@ -182,9 +183,9 @@ enum Unreadable {
     Leftover,
 }
 
-/// A flush that a crash interrupts leaves a generation that the catalogue does not name. Nothing else may be written under
-/// its number, whether opening sees it or cannot read it: its range may be in the store for good.
-/// The numbers after it would wrap around to those of other generations, whose keys a merge would then mix with its own.
+/// A flush that a crash interrupts leaves a generation that the catalogue does not name. Nothing else may be written
+/// under its number, whether opening sees it or cannot read it: its range may be in the store for good. The numbers
+/// after it would wrap around to those of other generations, whose keys a merge would then mix with its own.
 #[test]
 fn a_number_that_no_crash_left_uses_up_no_numbers() {
     let (dir, kv) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()));

@@ -1,4 +1,5 @@
-//! Retention and a clock that is wrong: what writers dated is not expired by a machine that dates its own samples wrongly.
+//! Retention and a clock that is wrong: what writers dated is not expired by a machine that dates its own samples
+//! wrongly.
 
 use super::*;
 use crate::engine::LineOptions;

@@ -1,4 +1,5 @@
-//! What an unreadable place means: which generation it damages, what is complete before it, and what is no damage at all.
+//! What an unreadable place means: which generation it damages, what is complete before it, and what is no damage at
+//! all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! What programs that live for seconds leave is put together by closing and by opening (`engine/upkeep/short_lives.rs`).
+//! What programs that live for seconds leave is put together by closing and by opening
+//! (`engine/upkeep/short_lives.rs`).
 
 use std::path::Path;
 use std::sync::Arc;

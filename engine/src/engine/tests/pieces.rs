@@ -1,5 +1,5 @@
-//! One series of very many samples: flushes and merges hold a few pieces of it at a time, and write what they would write
-//! of the whole.
+//! One series of very many samples: flushes and merges hold a few pieces of it at a time, and write what they would
+//! write of the whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

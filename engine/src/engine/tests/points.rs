@@ -2,8 +2,8 @@
 //!
 //! The test runs its own binary again as a child, which carries out a script (`script.rs`) over RocksDB in a directory
 //! and aborts at the point. The directory must then open without a flag, hold what the completed steps made of it (and
-//! the step that was under way as a whole or not at all), have no leftovers, and continue to work. Each point in the source
-//! must be reached.
+//! the step that was under way as a whole or not at all), have no leftovers, and continue to work. Each point in the
+//! source must be reached.
 //!
 //! `BAROGRAPH_FAIL_ROUNDS=N` ends a process at each point N times, in N scripts with random steps and options.
 

@@ -166,7 +166,8 @@ fn health_names_a_failed_write_until_one_succeeds() {
     assert_eq!(engine.health(), crate::Health::default());
 }
 
-/// Many writers wait for one sync. Some of the syncs fail in the midst of a write, some of the disk is full for a while.
+/// Many writers wait for one sync. Some of the syncs fail in the midst of a write, some of the disk is full for a
+/// while.
 #[test]
 fn of_writers_that_wait_together_each_is_told_what_is_true() {
     for seed in 0..8 {

@@ -22,8 +22,8 @@ pub(in crate::engine) struct Begun {
 }
 
 impl Writer {
-    /// Begins an epoch: cuts the log and freezes everything before the cut. `None` if nothing was written since the last
-    /// one began. Only one flush at a time calls this.
+    /// Begins an epoch: cuts the log and freezes everything before the cut. `None` if nothing was written since the
+    /// last one began. Only one flush at a time calls this.
     ///
     /// # Errors
     /// Those of the log.

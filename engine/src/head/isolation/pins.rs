@@ -66,7 +66,8 @@ impl Default for EpochStarts {
     }
 }
 
-/// The lower bounds of an epoch. They differ only in the first epoch after a start, because replay has applied its deletes.
+/// The lower bounds of an epoch. They differ only in the first epoch after a start, because replay has applied its
+/// deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
     /// Deletes up to this sequence hide none of its samples.

@@ -35,8 +35,8 @@ impl HeadCopy {
         self.parts().map(|p| p.chunks().filter(|c| touches(c, range)).count() as u64).sum()
     }
 
-    /// Adds the times in `range` at which chunks begin, and every `step`-th of the late samples' times, to `times`, which
-    /// has room for [`HeadCopy::starts_max`] more.
+    /// Adds the times in `range` at which chunks begin, and every `step`-th of the late samples' times, to `times`,
+    /// which has room for [`HeadCopy::starts_max`] more.
     pub fn add_starts(&self, range: TimeRange, step: usize, times: &mut Vec<Timestamp>) {
         for part in self.parts() {
             times.extend(part.chunks().filter_map(OpenChunk::first).filter(|first| range.contains(*first)));

@@ -1,7 +1,8 @@
-//! Which native histograms are valid: the rules for histograms of writers, and bounds that keep the cost of a sample small.
+//! Which native histograms are valid: the rules for histograms of writers, and bounds that keep the cost of a sample
+//! small.
 //!
-//! The rules are those of Prometheus for histograms with float counts; in addition, NaN counts are refused. The bounds are our
-//! own: a histogram comes from the network and is held in memory as a whole, so it may have at most
+//! The rules are those of Prometheus for histograms with float counts; in addition, NaN counts are refused. The bounds
+//! are our own: a histogram comes from the network and is held in memory as a whole, so it may have at most
 //! [`Histogram::BUCKETS_MAX`] counts, half as many spans and as many bounds, about 200 KiB.
 
 use crate::model::{Histogram, Span};

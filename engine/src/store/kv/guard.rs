@@ -1,7 +1,7 @@
 //! Reads again what could not be read, and asks whose data is lost.
 //!
-//! A read may fail once, because of a cable or a controller, and succeed the next time. So each failed read is repeated,
-//! and only what fails twice is damage. The [`Judge`] then decides which generation it concerns.
+//! A read may fail once, because of a cable or a controller, and succeed the next time. So each failed read is
+//! repeated, and only what fails twice is damage. The [`Judge`] then decides which generation it concerns.
 //!
 //! A block that cannot be read may hold the last keys of one generation and the first ones of the next. If the judge
 //! knows that a generation is complete before the block, reading it ends there without an error.

@@ -100,7 +100,8 @@ pub trait Kv: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// The first and last keys of the tables of a family that [`Kv::settle`] may rewrite; none while few of them overlap.
+    /// The first and last keys of the tables of a family that [`Kv::settle`] may rewrite; none while few of them
+    /// overlap.
     ///
     /// # Errors
     /// The store could not be read.

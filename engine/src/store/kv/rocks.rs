@@ -227,7 +227,8 @@ impl RocksKv {
         let cache = Cache::new_lru_cache(settings.cache_bytes as usize);
         let mut options = database_options();
         options.set_info_logger(files::logger(&settings.dir));
-        // Memtables hold the catalogue's changes until the flush that follows each of them. They count as a part of the cache.
+        // Memtables hold the catalogue's changes until the flush that follows each of them. They count as a part of the
+        // cache.
         let buffer_bytes = (settings.cache_bytes as usize / 4).clamp(1 << 20, 16 << 20);
         let buffers =
             WriteBufferManager::new_write_buffer_manager_with_cache(buffer_bytes, false, cache.clone());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::wal::fs::faulty::Fault;
 
-/// Opens, writes, rotates, cuts, copies; returns what was acknowledged and what was cut. Errors end single steps only, as they
-/// would single requests.
+/// Opens, writes, rotates, cuts, copies; returns what was acknowledged and what was cut. Errors end single steps only,
+/// as they would single requests.
 fn workload(fs: &FaultyFs, dir: &Path, acked: &mut Vec<Owned>) -> u64 {
     let options = WalOptions { segment_bytes: 1 << 10, reserve_bytes: 8 << 10, ..WalOptions::default() };
     let mut flushed = 0;

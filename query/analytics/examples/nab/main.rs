@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release --package barograph-analytics --example nab -- DIR
 //!
-//! One configuration for all files: the defaults, a season of a day, and events that are at least twelve hours apart. An
-//! alert is a score of 1. Beside the scores at that line are those with the line that is best for the other folders
+//! One configuration for all files: the defaults, a season of a day, and events that are at least twelve hours apart.
+//! An alert is a score of 1. Beside the scores at that line are those with the line that is best for the other folders
 //! ("leave one folder out"): figures that are no fit to their own files. The last line is that of the default method.
 
 mod corpus;

@@ -2,8 +2,8 @@
 //!
 //! The first alert inside a window counts by how early it is, from near 1 at the window's left end to near 0 at its
 //! right end. An alert outside of all windows costs by how long the last window is over, up to 1. A window without an
-//! alert costs 1. Alerts in the first 15 % of a file (at most 750 rows) do not count. The score of a corpus is scaled so
-//! that 0 is a detector without alerts, and 100 one that alerts at the left end of each window and nowhere else.
+//! alert costs 1. Alerts in the first 15 % of a file (at most 750 rows) do not count. The score of a corpus is scaled
+//! so that 0 is a detector without alerts, and 100 one that alerts at the left end of each window and nowhere else.
 
 /// What each outcome counts.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,8 @@
 //! A detector by autoregression: how far a value is from what the values before it predict.
 //!
 //! The prediction is linear in the last 24 values and in the value one season before. Its weights are the least-squares
-//! solution over the last 2,000 values, with a little ridge so that there always is one, and are computed again every 250
-//! values.
+//! solution over the last 2,000 values, with a little ridge so that there always is one, and are computed again every
+//! 250 values.
 
 use super::Verdict;
 use super::track::Track;

@@ -1,9 +1,9 @@
 //! The default detector: how far a value is from its usual range and from the values of the same time in other seasons.
 //!
-//! Three distances are averaged: of the mean of the last six values from such means before it; and of the same mean, and
-//! of the value itself, from the median of the same time in the last seven seasons. Each is measured on its own robust
-//! scale (`track.rs`). A mean distance of 2.75 scales is the alert line, a score of 1. Until one season has passed, or
-//! without one, the first distance alone is the score, and four scales are the line.
+//! Three distances are averaged: of the mean of the last six values from such means before it; and of the same mean,
+//! and of the value itself, from the median of the same time in the last seven seasons. Each is measured on its own
+//! robust scale (`track.rs`). A mean distance of 2.75 scales is the alert line, a score of 1. Until one season has
+//! passed, or without one, the first distance alone is the score, and four scales are the line.
 
 use super::Verdict;
 use super::track::Track;

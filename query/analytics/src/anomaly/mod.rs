@@ -20,8 +20,8 @@ pub enum Method {
     Auto,
     /// By the standard deviation of the last 4,000 values; three of them are the alert line.
     Zscore,
-    /// By the median absolute deviation of the last 4,000 values; three on the scale of a standard deviation are the alert
-    /// line.
+    /// By the median absolute deviation of the last 4,000 values; three on the scale of a standard deviation are the
+    /// alert line.
     Mad,
     /// By what an autoregression predicts: see `ar.rs`.
     Ar,
@@ -148,8 +148,8 @@ pub fn onsets(scores: &[f64], line: f64, hold: usize) -> Vec<usize> {
     onsets
 }
 
-/// Mean and standard deviation of the newest values. Sums are taken of distances from the first value, and computed again
-/// now and then, so that rounding does not add up.
+/// Mean and standard deviation of the newest values. Sums are taken of distances from the first value, and computed
+/// again now and then, so that rounding does not add up.
 #[derive(Debug, Clone, Default)]
 struct Moments {
     ring: std::collections::VecDeque<f64>,

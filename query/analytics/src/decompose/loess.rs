@@ -1,8 +1,8 @@
 //! Loess on a regular grid: at each step, a line through the nearest values, weighted by distance.
 //!
 //! Away from the ends every window has the same weights. Without robustness weights the line's value at its centre is
-//! then one weighted sum, the same for all steps; with them it takes five such sums. Both are computed for sixteen steps
-//! side by side, which the compiler makes vector instructions of. Near the ends each step has weights of its own.
+//! then one weighted sum, the same for all steps; with them it takes five such sums. Both are computed for sixteen
+//! steps side by side, which the compiler makes vector instructions of. Near the ends each step has weights of its own.
 
 use crate::Pace;
 use crate::Stop;

@@ -60,8 +60,8 @@ pub fn bytes(len: usize, options: &Options<'_>) -> usize {
 /// Decomposes a series. Gaps are filled for the computation and left out of the result.
 ///
 /// # Errors
-/// A season of fewer than 2 steps, fewer than two cycles of the longest season, more gaps than values, values whose sums
-/// are not finite, and a stop by the caller.
+/// A season of fewer than 2 steps, fewer than two cycles of the longest season, more gaps than values, values whose
+/// sums are not finite, and a stop by the caller.
 pub fn decompose(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Result<Decomposition, Error> {
     let mut seasons = options.seasons.to_vec();
     seasons.sort_unstable();
@@ -145,8 +145,8 @@ fn restore(result: &mut Decomposition, filled: &Filled, scale: f64) -> Result<()
     Ok(())
 }
 
-/// How much of the variance a part explains, from 0 to 1 (Hyndman): 1 less the residual's variance divided by that of the
-/// part and the residual together; NaN if there is nothing to explain.
+/// How much of the variance a part explains, from 0 to 1 (Hyndman): 1 less the residual's variance divided by that of
+/// the part and the residual together; NaN if there is nothing to explain.
 pub fn strength(part: &[f64], residual: &[f64]) -> f64 {
     let rest = variance(residual.iter().copied());
     let both = variance(part.iter().zip(residual).map(|(part, residual)| part + residual));

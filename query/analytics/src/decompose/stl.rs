@@ -19,8 +19,8 @@ pub struct Parameters {
     pub inner: usize,
     /// How often values that fit badly get less weight.
     pub outer: usize,
-    /// The trend and the low pass are computed at every `window / jump_share` steps and interpolated between; 0 computes
-    /// every step.
+    /// The trend and the low pass are computed at every `window / jump_share` steps and interpolated between; 0
+    /// computes every step.
     pub jump_share: usize,
 }
 

@@ -13,8 +13,8 @@ const DISTANCES: usize = 24;
 /// The least number of errors for an estimate of its own.
 const LEAST: usize = 8;
 
-/// The half-width of the range at each step ahead: the quantile `level` of the absolute errors of predictions as far ahead,
-/// from all steps of the series from `from` on, never narrower than for a nearer step.
+/// The half-width of the range at each step ahead: the quantile `level` of the absolute errors of predictions as far
+/// ahead, from all steps of the series from `from` on, never narrower than for a nearer step.
 ///
 /// Where the series is too short for errors of its own, the last estimate grows with the root of the distance.
 pub(super) fn reach(
@@ -70,7 +70,8 @@ fn quantile(errors: &mut [f64], level: f64) -> f64 {
     largest * normal_quantile(level) / normal_quantile(covered)
 }
 
-/// The width of the range of a normal distribution with a probability, in standard deviations (Hastings' approximation).
+/// The width of the range of a normal distribution with a probability, in standard deviations (Hastings'
+/// approximation).
 fn normal_quantile(level: f64) -> f64 {
     let tail = ((1.0 - level) / 2.0).clamp(1e-300, 0.5);
     let t = (-2.0 * tail.ln()).sqrt();

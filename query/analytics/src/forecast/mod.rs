@@ -1,9 +1,9 @@
 //! Continues a series: what is expected, and the range in which the values will be.
 //!
-//! A series with a long season (24 steps and more, as metrics have) is continued by its values in past seasons, moved by
-//! how far the newest are from theirs (`profile.rs`). For other series the mean of the Theta method and of a damped trend
-//! is taken, without the season if a short one is found. Ranges are made of the errors that the same method made at many
-//! earlier steps ("split conformal"), not of an assumption about their distribution.
+//! A series with a long season (24 steps and more, as metrics have) is continued by its values in past seasons, moved
+//! by how far the newest are from theirs (`profile.rs`). For other series the mean of the Theta method and of a damped
+//! trend is taken, without the season if a short one is found. Ranges are made of the errors that the same method made
+//! at many earlier steps ("split conformal"), not of an assumption about their distribution.
 
 mod classical;
 mod exhaustion;
@@ -86,8 +86,8 @@ pub fn bytes(len: usize, options: &Options<'_>) -> usize {
 /// Continues a series.
 ///
 /// # Errors
-/// Fewer than [`LEAST`] values or two cycles of the season that the method needs, more gaps than values, values too large
-/// to compute with, and a stop by the caller.
+/// Fewer than [`LEAST`] values or two cycles of the season that the method needs, more gaps than values, values too
+/// large to compute with, and a stop by the caller.
 pub fn forecast(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Result<Forecast, Error> {
     let there = values.iter().filter(|value| value.is_finite()).count();
     if there < LEAST {

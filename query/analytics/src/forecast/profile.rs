@@ -1,15 +1,16 @@
-//! Series with a long season: the values of the same phase in past seasons, moved by how far the newest are from theirs.
+//! Series with a long season: the values of the same phase in past seasons, moved by how far the newest are from
+//! theirs.
 //!
-//! The profile of a step is the mean of the values one, two … seasons before it. The distances of the values from it are
-//! followed by a smoothed level; a part of the last distance from that level is carried on and fades, and so is a part of
-//! the distance at the same time of the next shorter season (yesterday, for a season of a week). All four parameters are
-//! those that would have been best on the last third of the series.
+//! The profile of a step is the mean of the values one, two … seasons before it. The distances of the values from it
+//! are followed by a smoothed level; a part of the last distance from that level is carried on and fades, and so is a
+//! part of the distance at the same time of the next shorter season (yesterday, for a season of a week). All four
+//! parameters are those that would have been best on the last third of the series.
 
 use super::smoothing::{Path, carried};
 use crate::{Pace, Stop};
 
-/// Seasons in a profile, weights of the newest distance in the level, shares of a distance that remain after one step, and
-/// shares of the distance in the shorter season that are tried.
+/// Seasons in a profile, weights of the newest distance in the level, shares of a distance that remain after one step,
+/// and shares of the distance in the shorter season that are tried.
 const COUNTS: [usize; 4] = [1, 2, 4, 8];
 const WEIGHTS: [f64; 3] = [0.1, 0.02, 0.3];
 const CARRIES: [f64; 3] = [0.0, 0.9, 0.98];
@@ -59,8 +60,8 @@ impl Profiles {
         Ok(Profiles(profiles))
     }
 
-    /// The first step whose predictions say how good the method is: one that has a full profile, if a third of the series
-    /// is after it.
+    /// The first step whose predictions say how good the method is: one that has a full profile, if a third of the
+    /// series is after it.
     pub fn first_origin(&self, len: usize) -> usize {
         let full = self.0.iter().map(|profile| (profile.count + 1) * profile.season).max().unwrap_or(0);
         let season = self.0.first().map_or(0, |profile| profile.season);

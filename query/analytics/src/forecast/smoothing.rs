@@ -24,8 +24,8 @@ impl Path {
 /// The newest values that parameters are chosen by.
 const CHOSEN_BY: usize = 500;
 
-/// A level with a fixed weight of the newest value, from which the last distance fades: a share `carry` of it remains after
-/// each step.
+/// A level with a fixed weight of the newest value, from which the last distance fades: a share `carry` of it remains
+/// after each step.
 pub(super) fn carried(values: &[f64], weight: f64, carry: f64) -> Path {
     let begin = values.len().min(10);
     let mut level = values[..begin].iter().sum::<f64>() / begin.max(1) as f64;

@@ -1,6 +1,6 @@
-//! The input of an aggregation whose series come directly from storage. Each series is evaluated, assigned to its group and
-//! cut to the steps where it has values, as soon as its samples are read. A series that lives only for minutes is therefore
-//! cheap: it needs no label set, and no column over all steps.
+//! The input of an aggregation whose series come directly from storage. Each series is evaluated, assigned to its group
+//! and cut to the steps where it has values, as soon as its samples are read. A series that lives only for minutes is
+//! therefore cheap: it needs no label set, and no column over all steps.
 //!
 //! # Not here
 //! Any other input is a vector, grouped in `groups.rs`. Both are folded in `fold.rs`,

@@ -1,8 +1,8 @@
-//! `topk_avg bottomk_max …`: the k series of each group with the largest or smallest statistic of all their floats in the
-//! query. A graph then shows k lines, instead of a line for every series that was ever among the k.
+//! `topk_avg bottomk_max …`: the k series of each group with the largest or smallest statistic of all their floats in
+//! the query. A graph then shows k lines, instead of a line for every series that was ever among the k.
 //!
-//! If k differs from step to step, a series is present at the steps whose k reaches its rank. A series without a value at a
-//! step is not replaced by another one there.
+//! If k differs from step to step, a series is present at the steps whose k reaches its rank. A series without a value
+//! at a step is not replaced by another one there.
 
 use super::groups::{Groups, note_ignored};
 use super::parameters::{counts, param};

@@ -1,12 +1,12 @@
 //! `default`, `if`, `ifnot`: replace missing values, and filter by the presence of other values.
 //!
-//! These operators treat NaN as a missing value: `default` replaces it, and `if` does not match it. A scalar, which cannot be
-//! absent, can therefore be missing too. A scalar is the counterpart of every element; elements of two vectors are
-//! counterparts according to their labels.
+//! These operators treat NaN as a missing value: `default` replaces it, and `if` does not match it. A scalar, which
+//! cannot be absent, can therefore be missing too. A scalar is the counterpart of every element; elements of two
+//! vectors are counterparts according to their labels.
 //!
-//! The labels of a gap are known only if the series has values elsewhere. Therefore, only for these operators, a step of a
-//! range query may differ from the answer of an instant query: a series that the left side has anywhere in the query is
-//! filled under its own labels.
+//! The labels of a gap are known only if the series has values elsewhere. Therefore, only for these operators, a step
+//! of a range query may differ from the answer of an instant query: a series that the left side has anywhere in the
+//! query is filled under its own labels.
 
 use barograph_engine::model::Labels;
 

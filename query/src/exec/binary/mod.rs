@@ -1,7 +1,7 @@
 //! Binary operators: on scalars, on a vector and a scalar, and on two vectors that are matched by signature.
 //!
-//! For two vectors, the series of the "one" side of a signature become one column, and each series of the "many" side is
-//! combined with it. Whether a match is unique is checked before a comparison filters values.
+//! For two vectors, the series of the "one" side of a signature become one column, and each series of the "many" side
+//! is combined with it. Whether a match is unique is checked before a comparison filters values.
 
 use std::collections::HashMap;
 

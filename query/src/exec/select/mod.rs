@@ -1,7 +1,7 @@
 //! Instant selectors: the newest sample of each series at every step.
 //!
-//! A series is read once, from the lookback of the first step to the last step. Two indices move over it, so the cost is
-//! proportional to the number of samples plus the number of steps.
+//! A series is read once, from the lookback of the first step to the last step. Two indices move over it, so the cost
+//! is proportional to the number of samples plus the number of steps.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Reads the samples of many series in the order in which the source stores them.
 //!
-//! Neighbours in storage are read one after the other by one reader, which continues from its position. Results are in the
-//! order of the series, regardless of the order of reading and the number of cores.
+//! Neighbours in storage are read one after the other by one reader, which continues from its position. Results are in
+//! the order of the series, regardless of the order of reading and the number of cores.
 
 use std::time::{Duration, Instant};
 

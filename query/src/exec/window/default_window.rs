@@ -1,10 +1,11 @@
-//! The default window of a selector without a window: the step, but at least four of the intervals at which its series get
-//! samples.
+//! The default window of a selector without a window: the step, but at least four of the intervals at which its series
+//! get samples.
 //!
-//! If the step were shorter than the interval, most windows would have one sample or none, and functions like `rate` need
-//! two. Four intervals allow for one or two missing samples. The interval is derived from the samples: it is the median
-//! distance of the newest samples of a series, and the largest of these medians over some of the selected series, since
-//! all of them get the same window. It is computed once for all steps, from the newest samples of the range.
+//! If the step were shorter than the interval, most windows would have one sample or none, and functions like `rate`
+//! need two. Four intervals allow for one or two missing samples. The interval is derived from the samples: it is the
+//! median distance of the newest samples of a series, and the largest of these medians over some of the selected
+//! series, since all of them get the same window. It is computed once for all steps, from the newest samples of the
+//! range.
 
 use barograph_engine::model::{Samples, TimeRange};
 

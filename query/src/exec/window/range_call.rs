@@ -1,5 +1,5 @@
-//! Calls over range vectors. The kernel runs over all windows of one series after another. Raw samples are dropped as soon
-//! as their windows are done.
+//! Calls over range vectors. The kernel runs over all windows of one series after another. Raw samples are dropped as
+//! soon as their windows are done.
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
 use smallvec::SmallVec;

@@ -1,5 +1,5 @@
-//! Subqueries: the inner expression is evaluated once, at every inner step that any outer window needs. The windows then
-//! slide over its columns as they do over stored samples.
+//! Subqueries: the inner expression is evaluated once, at every inner step that any outer window needs. The windows
+//! then slide over its columns as they do over stored samples.
 
 use std::sync::Arc;
 

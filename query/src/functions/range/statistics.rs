@@ -1,8 +1,8 @@
 //! Functions of all steps of the query: from one column of floats to another.
 //!
-//! A statistic covers every value that a series has in the query, and is the result at every step, even where the series has
-//! no value. A running statistic begins at the first value. Functions that only mark, scale or drop values leave the steps
-//! without a value unchanged.
+//! A statistic covers every value that a series has in the query, and is the result at every step, even where the
+//! series has no value. A running statistic begins at the first value. Functions that only mark, scale or drop values
+//! leave the steps without a value unchanged.
 
 use crate::functions::window::over_time::{least_squares, moments, standard_score};
 use crate::numbers::compensated::{Mean, Sum};

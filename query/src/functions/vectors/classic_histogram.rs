@@ -35,8 +35,8 @@ pub(crate) fn order(buckets: &mut Vec<Cumulative>) {
     });
 }
 
-/// Raises the counts of sorted buckets so that they never decrease. A count of NaN is ignored: the counts before and after
-/// it are not compared with each other.
+/// Raises the counts of sorted buckets so that they never decrease. A count of NaN is ignored: the counts before and
+/// after it are not compared with each other.
 pub(crate) fn raise(buckets: &mut [Cumulative]) -> Option<Repair> {
     let mut repair: Option<Repair> = None;
     for i in 1..buckets.len() {

@@ -1,5 +1,5 @@
-//! Quantiles and fractions of histograms: native ones, sample by sample, and classic ones, whose series are combined by all
-//! their labels except `le`.
+//! Quantiles and fractions of histograms: native ones, sample by sample, and classic ones, whose series are combined by
+//! all their labels except `le`.
 
 use std::collections::HashMap;
 

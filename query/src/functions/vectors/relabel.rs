@@ -1,7 +1,8 @@
 //! `label_set` and related functions: changes of labels without regular expressions.
 //!
-//! As with `label_replace`, elements whose labels become equal form one series as long as they do not have values at the
-//! same step, and a name that was written is kept. Pairs are applied in order, each to the result of the previous ones.
+//! As with `label_replace`, elements whose labels become equal form one series as long as they do not have values at
+//! the same step, and a name that was written is kept. Pairs are applied in order, each to the result of the previous
+//! ones.
 
 use barograph_engine::model::{LabelsBuilder, METRIC_NAME};
 

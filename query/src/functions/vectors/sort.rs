@@ -1,4 +1,5 @@
-//! The order of results: `sort`, `sort_by_label` and their descending forms. In range queries, they have no effect and warn.
+//! The order of results: `sort`, `sort_by_label` and their descending forms. In range queries, they have no effect and
+//! warn.
 
 use std::cmp::Ordering;
 

@@ -1,7 +1,8 @@
 //! `anchored` and `smoothed`: windows whose ends have values even if there is no sample there.
 //!
-//! `anchored` uses the last sample at or before the left end as the value at that end. `smoothed` interpolates at both ends,
-//! and therefore also reads after the right end. Neither extrapolates. Both read at most one lookback beyond the window.
+//! `anchored` uses the last sample at or before the left end as the value at that end. `smoothed` interpolates at both
+//! ends, and therefore also reads after the right end. Neither extrapolates. Both read at most one lookback beyond the
+//! window.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Kernels that count samples that meet a condition, or time that samples cover.
 //!
-//! All of them are sums of a whole number for each index of the window, so a moving window subtracts what it leaves and adds
-//! what it reaches, without rounding. If the parameter of the condition differs from step to step, the window is counted
-//! again.
+//! All of them are sums of a whole number for each index of the window, so a moving window subtracts what it leaves and
+//! adds what it reaches, without rounding. If the parameter of the condition differs from step to step, the window is
+//! counted again.
 
 use std::borrow::Cow;
 use std::ops::Range;

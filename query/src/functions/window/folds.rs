@@ -2,12 +2,12 @@
 //!
 //! Nothing is ever subtracted from a sum, because that would bring back the rounding errors that compensation avoids.
 //! Instead, time is cut at multiples of the window's length, so that each window contains one cut: it is the end of one
-//! block and the beginning of the next. The folds of all ends of a block are computed once, backward from the cut. The fold
-//! of the beginning grows with the window. For each window, two folds are merged. The cuts depend only on the window, not
-//! on the start or the step of the query, so a range query gives the same bits as instant queries.
+//! block and the beginning of the next. The folds of all ends of a block are computed once, backward from the cut. The
+//! fold of the beginning grows with the window. For each window, two folds are merged. The cuts depend only on the
+//! window, not on the start or the step of the query, so a range query gives the same bits as instant queries.
 //!
-//! Short windows are folded directly, in order. So are windows whose fold is not finite, because the result of an overflow
-//! depends on the order.
+//! Short windows are folded directly, in order. So are windows whose fold is not finite, because the result of an
+//! overflow depends on the order.
 
 use crate::functions::window::{Window, seconds};
 use crate::numbers::compensated::{self, Sum, two_sum};

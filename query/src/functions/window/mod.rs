@@ -1,12 +1,12 @@
 //! The samples of one series in columns, and the window that a range function sees.
 //!
-//! Floats and histograms are in separate columns without stale markers, so a kernel over floats is a loop over two slices. A
-//! kernel is a closure `FnMut(&Window) -> Option<…>` that is called for windows that move forward in time. It may keep state
-//! (a deque, prefix counts) between calls.
+//! Floats and histograms are in separate columns without stale markers, so a kernel over floats is a loop over two
+//! slices. A kernel is a closure `FnMut(&Window) -> Option<…>` that is called for windows that move forward in time. It
+//! may keep state (a deque, prefix counts) between calls.
 //!
 //! # Invariants
-//! W1. Timestamps are strictly ascending within a column. W2. The windows of one kernel never move back: `lo` and `hi` only
-//! grow.
+//! W1. Timestamps are strictly ascending within a column.
+//! W2. The windows of one kernel never move back: `lo` and `hi` only grow.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The `*_over_time` family on floats, and the regressions.
 //!
-//! Each function here returns a kernel: a closure that is called for each window of a series. The amortized cost of extremes
-//! is one step per sample, and so is that of sums, moments and regressions (`folds.rs`). Quantiles keep the window sorted.
-//! Only `double_exponential_smoothing` restarts for each window.
+//! Each function here returns a kernel: a closure that is called for each window of a series. The amortized cost of
+//! extremes is one step per sample, and so is that of sums, moments and regressions (`folds.rs`). Quantiles keep the
+//! window sorted. Only `double_exponential_smoothing` restarts for each window.
 
 use std::collections::VecDeque;
 

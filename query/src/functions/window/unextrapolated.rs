@@ -1,8 +1,8 @@
 //! `increase_pure`, `rate_pure`: the growth of a counter's samples, without extrapolation.
 //!
-//! The growth in a window is counted from the last sample before it, so that adjacent windows count each growth once and
-//! their sums add up, which extrapolation cannot guarantee. A counter without a sample before the window is assumed to have
-//! begun inside it, at 0, unless its start time contradicts that.
+//! The growth in a window is counted from the last sample before it, so that adjacent windows count each growth once
+//! and their sums add up, which extrapolation cannot guarantee. A counter without a sample before the window is assumed
+//! to have begun inside it, at 0, unless its start time contradicts that.
 
 use crate::annotations::flags::Flags;
 use crate::functions::window::Window;

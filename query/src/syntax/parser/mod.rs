@@ -13,8 +13,8 @@
 //! needed, and the first error in the text is the one that is reported.
 //!
 //! # Invariants
-//! - I1: no text, however deeply nested, makes the parser or a later traversal of its tree exhaust the stack: recursion stops
-//!   at [`NESTING_MAX`], and a tree is never higher than [`HEIGHT_MAX`].
+//! - I1: no text, however deeply nested, makes the parser or a later traversal of its tree exhaust the stack: recursion
+//!   stops at [`NESTING_MAX`], and a tree is never higher than [`HEIGHT_MAX`].
 //! - I2: the span of every error is inside the text.
 //! - I3: the memory of the tree and its regular expressions is counted against the request before it is allocated, and
 //!   cancellation is checked at least every 64 KiB of tree.

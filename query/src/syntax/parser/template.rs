@@ -1,20 +1,20 @@
 //! `WITH (name = expr, f(a, b) = expr) expr`: templates, which are expanded while the text is parsed.
 //!
-//! A template is a range of the text. Where it is used, the parser jumps to that range, parses it again with the names that
-//! are visible there, and returns. An expansion is therefore checked like any other text, whatever it is (an expression,
-//! label filters, a string, a duration), and the resulting nodes have spans in the original text. Arguments are ranges of
-//! the text too, and are parsed where the parameter is used.
+//! A template is a range of the text. Where it is used, the parser jumps to that range, parses it again with the names
+//! that are visible there, and returns. An expansion is therefore checked like any other text, whatever it is (an
+//! expression, label filters, a string, a duration), and the resulting nodes have spans in the original text. Arguments
+//! are ranges of the text too, and are parsed where the parameter is used.
 //!
 //! # Scopes
-//! All templates of a `WITH` can refer to each other, in any order, and to those of the enclosing `WITH`s; they hide outer
-//! templates with the same name. A parameter hides everything with its name. A template with parameters and one without
-//! may share a name.
+//! All templates of a `WITH` can refer to each other, in any order, and to those of the enclosing `WITH`s; they hide
+//! outer templates with the same name. A parameter hides everything with its name. A template with parameters and one
+//! without may share a name.
 //!
 //! # Invariants
-//! - T1: no template is parsed while it is already being parsed, so expansion ends. An argument is parsed as if at the place
-//!   of the call: `f(f(x))` is not a recursion.
-//! - T2: parsing stops at [`EXPANSION_TOKENS_MAX`] tokens in addition to the written ones, and at [`EXPANSION_BYTES_MAX`]
-//!   bytes of them.
+//! - T1: no template is parsed while it is already being parsed, so expansion ends. An argument is parsed as if at the
+//!   place of the call: `f(f(x))` is not a recursion.
+//! - T2: parsing stops at [`EXPANSION_TOKENS_MAX`] tokens in addition to the written ones, and at
+//!   [`EXPANSION_BYTES_MAX`] bytes of them.
 
 use super::{Parser, Tree};
 use crate::span::Span;

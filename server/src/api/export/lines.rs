@@ -1,9 +1,9 @@
 //! Writes samples and events as line protocol that can be imported again.
 //!
-//! A series `m{a="b"}` becomes `m,a=b value=1.5 1000`: a field named `value` adds nothing to the name of the measurement,
-//! so importing the line gives the same series. Data that line protocol cannot represent is omitted and counted: NaN and
-//! infinities, histograms, start timestamps, names or values with a line break or a backslash at the end, and names that
-//! begin with `#` or a byte order mark.
+//! A series `m{a="b"}` becomes `m,a=b value=1.5 1000`: a field named `value` adds nothing to the name of the
+//! measurement, so importing the line gives the same series. Data that line protocol cannot represent is omitted and
+//! counted: NaN and infinities, histograms, start timestamps, names or values with a line break or a backslash at the
+//! end, and names that begin with `#` or a byte order mark.
 
 use barograph::{Labels, METRIC_NAME, Timestamp};
 

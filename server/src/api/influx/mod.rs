@@ -1,8 +1,8 @@
 //! The API of InfluxDB: writes of versions 1, 2 and 3, pings, and the requests that clients make before they write.
 //!
-//! `db` (versions 1 and 3) or `bucket` (version 2) becomes the label `db` of every series in the body that has no tag of
-//! that name, so two databases are never merged silently. `rp` and `org` are accepted and ignored. Databases do not have
-//! to be created; those that clients create are listed.
+//! `db` (versions 1 and 3) or `bucket` (version 2) becomes the label `db` of every series in the body that has no tag
+//! of that name, so two databases are never merged silently. `rp` and `org` are accepted and ignored. Databases do not
+//! have to be created; those that clients create are listed.
 //!
 //! Next: `ingest/mod.rs`.
 

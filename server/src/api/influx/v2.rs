@@ -1,8 +1,8 @@
 //! The requests that clients of InfluxDB 2 make before they write: whether the server is ready, and which organizations
 //! and buckets exist.
 //!
-//! A bucket is a value of the label `db`. Clients must name an organization, but it has no effect, so every organization
-//! exists.
+//! A bucket is a value of the label `db`. Clients must name an organization, but it has no effect, so every
+//! organization exists.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,5 @@
-//! `/api/v1/features`: the features of this server by category, which clients query before they offer them. Functions and
-//! operators come from the tables of the query language.
+//! `/api/v1/features`: the features of this server by category, which clients query before they offer them. Functions
+//! and operators come from the tables of the query language.
 
 use std::collections::BTreeMap;
 

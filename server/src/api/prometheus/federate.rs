@@ -1,9 +1,9 @@
 //! Federation: the newest sample of each selected series, in the text format for scrapers.
 //!
-//! A sample is included if it is no older than the lookback and not a stale marker. Native histograms are omitted, because
-//! the text format cannot represent them. A series without the label `instance` gets an empty one, as from Prometheus, so
-//! that a scraper with `honor_labels` does not add its own. A selector may match every series here, because many scrape
-//! configurations ask for everything that a server has.
+//! A sample is included if it is no older than the lookback and not a stale marker. Native histograms are omitted,
+//! because the text format cannot represent them. A series without the label `instance` gets an empty one, as from
+//! Prometheus, so that a scraper with `honor_labels` does not add its own. A selector may match every series here,
+//! because many scrape configurations ask for everything that a server has.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Lists series, label names and label values.
 //!
-//! Several selectors form a union. A limit truncates the sorted answer and adds a warning. An `end` before `start` is an
-//! empty range rather than an error, because dashboards send such ranges while a user adjusts the range.
+//! Several selectors form a union. A limit truncates the sorted answer and adds a warning. An `end` before `start` is
+//! an empty range rather than an error, because dashboards send such ranges while a user adjusts the range.
 
 use barograph::TimeRange;
 

@@ -1,7 +1,7 @@
 //! Prometheus remote read: all samples in one message, or chunks in a stream.
 //!
-//! A sampled answer is built in memory and bounded. A streamed answer keeps one piece of a series in memory at a time. An
-//! error before the first frame of a stream is answered with a status; a later one closes the connection.
+//! A sampled answer is built in memory and bounded. A streamed answer keeps one piece of a series in memory at a time.
+//! An error before the first frame of a stream is answered with a status; a later one closes the connection.
 //!
 //! Next: `remote_read/` for the formats, `barograph::Reader::read` for the samples.
 

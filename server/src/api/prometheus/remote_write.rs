@@ -1,9 +1,10 @@
 //! Prometheus remote write, versions 1 and 2.
 //!
-//! The body is a snappy block, and the media type states the version. Answers are texts for the sender's log. The status is
-//! 204 if all samples are stored; 400 if something was refused permanently (the rest is stored); and 429 if a limit that
-//! clears with time refused something. In that case, the sender may repeat the whole request, which does not change stored
-//! samples. A sender that repeats on 429 holds back all its metrics until it succeeds, so no other refusal may be 429.
+//! The body is a snappy block, and the media type states the version. Answers are texts for the sender's log. The
+//! status is 204 if all samples are stored; 400 if something was refused permanently (the rest is stored); and 429 if a
+//! limit that clears with time refused something. In that case, the sender may repeat the whole request, which does not
+//! change stored samples. A sender that repeats on 429 holds back all its metrics until it succeeds, so no other
+//! refusal may be 429.
 //!
 //! Next: `barograph::Database::write_remote`.
 

@@ -1,9 +1,9 @@
 //! Line protocol over UDP. A datagram contains whole lines. There is no answer; errors are counted and logged.
 //!
 //! A dedicated thread reads datagrams from the socket into a bounded queue, so that neither a sync nor a busy runtime
-//! delays it. A task stores the queued datagrams, many with one sync. It waits while a condition is temporary, such as full
-//! memory; the queue holds datagrams in the meantime. When the server stops, the datagrams in the socket and in the queue
-//! are stored first.
+//! delays it. A task stores the queued datagrams, many with one sync. It waits while a condition is temporary, such as
+//! full memory; the queue holds datagrams in the meantime. When the server stops, the datagrams in the socket and in
+//! the queue are stored first.
 //!
 //! Every datagram is counted once: see `telemetry/udp.rs`.
 //!

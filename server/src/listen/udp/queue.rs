@@ -1,7 +1,7 @@
 //! Datagrams between the socket and the storage: in order of arrival, bounded in bytes.
 //!
-//! The receiver must return to the socket at once, but storing waits for the disk. Datagrams therefore wait here, packed
-//! into blocks, each of which is stored with one sync. A block grows while the previous one is being stored.
+//! The receiver must return to the socket at once, but storing waits for the disk. Datagrams therefore wait here,
+//! packed into blocks, each of which is stored with one sync. A block grows while the previous one is being stored.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

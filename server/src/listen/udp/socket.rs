@@ -1,7 +1,7 @@
 //! The socket for datagrams, with as large a receive buffer as the kernel grants.
 //!
-//! A burst waits in this buffer while the receiver's thread waits for a CPU. The kernel's default buffer holds a few hundred
-//! datagrams, each counted with about 800 bytes of overhead.
+//! A burst waits in this buffer while the receiver's thread waits for a CPU. The kernel's default buffer holds a few
+//! hundred datagrams, each counted with about 800 bytes of overhead.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

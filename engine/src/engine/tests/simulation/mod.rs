@@ -5,8 +5,8 @@
 //! or the power fails, and what is left then. A model (`model.rs`) knows each record of the log and compares all that
 //! views show.
 //!
-//! `BAROGRAPH_SIMULATION_SEEDS` is the number of seeds, `BAROGRAPH_SIMULATION_FIRST` the first of them. A seed that fails
-//! is run again and its steps are printed.
+//! `BAROGRAPH_SIMULATION_SEEDS` is the number of seeds, `BAROGRAPH_SIMULATION_FIRST` the first of them. A seed that
+//! fails is run again and its steps are printed.
 
 mod life;
 mod model;

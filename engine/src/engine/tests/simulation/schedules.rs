@@ -19,8 +19,8 @@ use crate::wal::simulated::{Disk, Fault};
 use crate::wal::{Fate, NewRecord, Recovery, SyncPolicy, Wal, WalOptions};
 use crate::{Engine, Error, Options, Update};
 
-/// Plays each schedule of `threads` threads with up to `most` preemptions at every `stride`-th point. `play` returns the
-/// number of points. Returns how many schedules there were.
+/// Plays each schedule of `threads` threads with up to `most` preemptions at every `stride`-th point. `play` returns
+/// the number of points. Returns how many schedules there were.
 fn each_schedule(threads: usize, most: usize, stride: u64, play: &dyn Fn(Choice) -> u64) -> u64 {
     fn explore(
         first: usize,

@@ -7,8 +7,8 @@
 //!    the store ingests the tables.
 //! 3. The catalogue that names them, with `flushed_seq = S`, is committed together with changed metadata and exemplars.
 //!    At this moment the flush has happened.
-//! 4. The head drops what was frozen, except for what earlier readers still need (`head/isolation/kept.rs`); the WAL drops what
-//!    is at or below S.
+//! 4. The head drops what was frozen, except for what earlier readers still need (`head/isolation/kept.rs`); the WAL
+//!    drops what is at or below S.
 //!
 //! A crash before step 3 leaves ranges that no catalogue names; opening removes them. A failure before step 3 leaves
 //! the frozen samples in place, and the next flush retries. After a failure in step 3 and a crash, the flush may or may
