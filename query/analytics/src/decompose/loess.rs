@@ -10,8 +10,8 @@ use crate::Stop;
 /// Steps that are computed together in the middle of a series.
 const LANES: usize = 16;
 
-/// The most weights of end windows that are kept from call to call.
-const KEPT_WEIGHTS: usize = 1 << 16;
+/// The most weights of end windows that are kept from call to call: 8 MiB, enough for a window of 700 steps.
+const KEPT_WEIGHTS: usize = 1 << 20;
 
 /// Smooths series of one length with one window.
 #[derive(Debug, Clone)]
@@ -26,6 +26,9 @@ pub(super) struct Loess {
     kernel: Vec<f64>,
     /// The weights at each place near an end, in order, if they are few enough to be kept.
     ends: Vec<Vec<f64>>,
+    /// Whether these are not weights but factors: the sum of the values times them is the line's value. That needs weights
+    /// by distance alone.
+    are_factors: bool,
 }
 
 /// A window of the series: where it is, and the distance of its centre to its farther end.
@@ -45,9 +48,10 @@ pub(super) struct Input<'a> {
 }
 
 impl Loess {
-    pub fn new(n: usize, len: usize, jump: usize) -> Loess {
-        let mut loess =
-            Loess { n, len, jump: jump.clamp(1, n.max(2) - 1), kernel: Vec::new(), ends: Vec::new() };
+    /// A smoother for series of `n` values. One that is never used with robustness weights (`plain`) is quicker.
+    pub fn new(n: usize, len: usize, jump: usize, plain: bool) -> Loess {
+        let jump = jump.clamp(1, n.max(2) - 1);
+        let mut loess = Loess { n, len, jump, kernel: Vec::new(), ends: Vec::new(), are_factors: plain };
         if len < n {
             let half = len / 2;
             let mut kernel = vec![0.0; len];
@@ -60,6 +64,9 @@ impl Loess {
                 let window = loess.window(x);
                 let mut weights = vec![0.0; window.right - window.left + 1];
                 loess.tricube(window, &mut weights);
+                if plain {
+                    make_factors(&mut weights, (x - window.left as isize) as f64, n);
+                }
                 ends.push(weights);
             }
             loess.ends = ends;
@@ -158,11 +165,17 @@ impl Loess {
     pub fn at(&self, x: isize, input: Input<'_>, weights: &mut Vec<f64>) -> Option<f64> {
         let window = self.window(x);
         let len = window.right - window.left + 1;
+        let values = &input.values[window.left..=window.right];
+        if self.are_factors
+            && let Some(factors) = self.kept(x).filter(|_| !self.is_inside(x))
+        {
+            return (!factors.is_empty()).then(|| dot(factors, values));
+        }
         weights.clear();
         weights.resize(len, 0.0);
         if self.is_inside(x) {
             weights.copy_from_slice(&self.kernel);
-        } else if let Some(kept) = self.kept(x) {
+        } else if let Some(kept) = self.kept(x).filter(|_| !self.are_factors) {
             weights.copy_from_slice(kept);
         } else {
             self.tricube(window, weights);
@@ -171,7 +184,6 @@ impl Loess {
             let robustness = &robustness[window.left..=window.right];
             weights.iter_mut().zip(robustness).for_each(|(weight, robustness)| *weight *= robustness);
         }
-        let values = &input.values[window.left..=window.right];
         line_at(values, weights, (x - window.left as isize) as f64, self.n)
     }
 
@@ -265,6 +277,22 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
+/// Makes of weights the factors of the values of [`line_at`]; none if all weights are zero.
+fn make_factors(weights: &mut Vec<f64>, x: f64, n: usize) {
+    let (total, moment) = sums_of(weights, |k, weight| (weight, weight * k));
+    if total <= 0.0 {
+        weights.clear();
+        return;
+    }
+    let centre = moment / total;
+    let (spread, _) = sums_of(weights, |k, weight| (weight * (k - centre) * (k - centre), 0.0));
+    let spread = spread / total;
+    let slope = if spread.sqrt() > 0.001 * (n - 1) as f64 { (x - centre) / spread } else { 0.0 };
+    for (k, weight) in weights.iter_mut().enumerate() {
+        *weight *= (1.0 + slope * (k as f64 - centre)) / total;
+    }
+}
+
 /// Two sums over weights and their places, in independent sums.
 fn sums_of(weights: &[f64], f: impl Fn(f64, f64) -> (f64, f64)) -> (f64, f64) {
     let mut sums = [[0.0; 4]; 2];
@@ -344,7 +372,10 @@ mod tests {
         let robustness: Vec<f64> = (0..60).map(|i| f64::from(i % 7) / 6.0).collect();
         for (len, jump) in [(7, 1), (7, 3), (61, 1), (99, 1), (21, 5)] {
             for robustness in [None, Some(&robustness[..])] {
-                let got = smooth(&Loess::new(60, len, jump), Input { values: &values, robustness });
+                let got = smooth(
+                    &Loess::new(60, len, jump, robustness.is_none()),
+                    Input { values: &values, robustness },
+                );
                 let worst = got.iter().zip(&values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
                 assert!(worst < 1e-11, "{len} {jump}: {worst}");
             }
@@ -357,12 +388,13 @@ mod tests {
         let robustness: Vec<f64> =
             (0..143_u32).map(|i| f64::from(i.wrapping_mul(40_503) & 255) / 255.0).collect();
         for len in [5, 31, 101] {
-            let loess = Loess::new(143, len, 1);
             for robustness in [None, Some(&robustness[..])] {
+                let loess = Loess::new(143, len, 1, robustness.is_none());
                 let input = Input { values: &values, robustness };
                 let got = smooth(&loess, input);
                 let mut bare = loess.clone();
                 bare.ends.clear();
+                bare.are_factors = false;
                 for (i, got) in got.iter().enumerate() {
                     let expected = bare.at(i as isize, input, &mut Vec::new()).unwrap();
                     assert!((got - expected).abs() < 1e-8, "{len} at {i}: {got} {expected}");
@@ -375,7 +407,8 @@ mod tests {
     fn a_value_without_weights_stays() {
         let values = [1.0, 2.0, 9.0, 4.0, 5.0, 6.0, 7.0];
         let robustness = [0.0; 7];
-        let got = smooth(&Loess::new(7, 3, 1), Input { values: &values, robustness: Some(&robustness) });
+        let got =
+            smooth(&Loess::new(7, 3, 1, false), Input { values: &values, robustness: Some(&robustness) });
         assert_eq!(got, values);
     }
 }

@@ -94,12 +94,12 @@ struct State {
 
 impl State {
     fn new(n: usize, p: &Parameters) -> State {
-        let longer = n.div_ceil(p.period);
+        let (longer, plain) = (n.div_ceil(p.period), p.outer == 0);
         State {
             period: p.period,
-            seasonal: [Loess::new(longer, p.seasonal, 1), Loess::new(n / p.period, p.seasonal, 1)],
-            trend: Loess::new(n, p.trend, p.jump(p.trend)),
-            low_pass: Loess::new(n, p.low_pass, p.jump(p.low_pass)),
+            seasonal: [longer, n / p.period].map(|cycles| Loess::new(cycles, p.seasonal, 1, plain)),
+            trend: Loess::new(n, p.trend, p.jump(p.trend), plain),
+            low_pass: Loess::new(n, p.low_pass, p.jump(p.low_pass), true),
             cycles: vec![0.0; n + 2 * p.period],
             averages: [Vec::new(), Vec::new()],
             work: vec![0.0; n],
