@@ -114,6 +114,11 @@ mod tests {
         let filled = fill(&values, &[4]).unwrap();
         let expected: Vec<f64> = (0..24).map(|i| f64::from(i % 4)).collect();
         assert_eq!(filled.values, expected);
+        // Longer than an eighth of a season is long enough.
+        let mut eight: Vec<f64> = (0..48).map(|i| f64::from(i % 8)).collect();
+        let whole = eight.clone();
+        eight[22..26].fill(f64::NAN);
+        assert_eq!(fill(&eight, &[8]).unwrap().values, whole);
         let mut result = filled.values.clone();
         filled.blank(&mut result);
         assert!((8..14).all(|i| result[i].is_nan()) && result[14] == 2.0);
