@@ -134,6 +134,8 @@ mod tests {
         let got = run(&[5.0; 50], 9.0, None);
         assert_eq!([got.point, got.earliest, got.latest], [f64::INFINITY; 3]);
         assert_eq!(run(&[5.0; 50], 5.0, None).point, 0.0);
+        let away: Vec<f64> = (0..50).map(|i| -f64::from(i)).collect();
+        assert_eq!(run(&away, 9.0, None).point, f64::INFINITY);
         let short = until(&[1.0; 4], 5.0, None, &mut || Ok(()));
         assert_eq!(short, Err(Unfit::TooShort { has: 4, needs: 10 }.into()));
     }

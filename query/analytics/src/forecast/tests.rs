@@ -32,6 +32,15 @@ fn a_metric_with_a_day_and_a_week_is_continued() {
 }
 
 #[test]
+fn a_trend_below_a_season_is_followed() {
+    let rising = |i: u32| metric(i) + 0.05 * f64::from(i);
+    let values: Vec<f64> = (0..48 * 7 * 9).map(rising).collect();
+    let got = run(&values, Method::Auto, &[48, 336], 48);
+    let error = (0..48).map(|h| (got.point[h] - rising(48 * 7 * 9 + h as u32)).abs()).sum::<f64>() / 48.0;
+    assert!(error < 4.0, "{error}");
+}
+
+#[test]
 fn gaps_do_not_hinder() {
     let mut values: Vec<f64> = (0..48 * 28).map(metric).collect();
     values[500..620].fill(f64::NAN);
