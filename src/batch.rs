@@ -1,4 +1,4 @@
-//! Batches with times that are typed.
+//! Batches with typed timestamps.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds a sample. Of two samples of one series with one timestamp the later one wins.
+    /// Adds a sample. Of two samples of a series with the same timestamp, the later one wins.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -50,7 +50,7 @@ impl Batch {
         self.0.push(labels, timestamp.into().as_nanos(), value);
     }
 
-    /// Adds a sample whose counting began at `start`, such as the start of the process that counts.
+    /// Adds a sample whose counting began at `start`, for example the start of the process that counts.
     ///
     /// ```
     /// use barograph::{Batch, Labels, Timestamp, Value};
@@ -71,7 +71,7 @@ impl Batch {
         self.0.push_started(labels, timestamp.into().as_nanos(), start.into().as_nanos(), value);
     }
 
-    /// Adds a sample of a series whose handle is known: the fastest way.
+    /// Adds a sample of a series whose handle is known. This is the fastest way to write.
     ///
     /// ```
     /// use barograph::{Batch, Database, Labels, Options, Timestamp, Value};
@@ -115,8 +115,8 @@ impl Batch {
         self.0.push_metadata(family, metadata);
     }
 
-    /// Adds an exemplar of a series. A series keeps its newest 128, and all of them share a 64th of the memory setting;
-    /// the oldest are removed first.
+    /// Adds an exemplar of a series. A series keeps its newest 128. All exemplars together share a 64th of the memory
+    /// setting; the oldest are removed first.
     ///
     /// ```
     /// use barograph::{Batch, Exemplar, Labels, Timestamp};
@@ -160,7 +160,7 @@ impl Batch {
         self.0.is_empty()
     }
 
-    /// Empties the batch and keeps its memory for the next one.
+    /// Clears the batch, keeping its memory for reuse.
     pub fn clear(&mut self) {
         self.0.clear();
     }

@@ -37,13 +37,13 @@ impl SeriesColumns {
     }
 }
 
-/// The same column as instants. The type has the layout of an `i64`, so the column keeps its memory and nothing is copied.
+/// Converts a column to instants. The type has the layout of an `i64`, so the column keeps its memory and nothing is
+/// copied.
 fn typed(nanos: Vec<i64>) -> Vec<Timestamp> {
     nanos.into_iter().map(Timestamp::from_nanos).collect()
 }
 
-/// Samples of one series as a read lends them, as queries see them: histograms with their reset hints, stale markers
-/// included.
+/// Borrowed samples of one series as queries see them: with the reset hints of histograms, and with stale markers.
 #[derive(Debug, Clone, Copy)]
 pub struct Samples<'s>(&'s model::Samples);
 
@@ -57,7 +57,7 @@ impl<'s> Samples<'s> {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }

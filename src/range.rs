@@ -1,12 +1,12 @@
-//! Ranges of time, from the ranges of Rust.
+//! Time ranges, converted from Rust's ranges.
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 use barograph_engine::{Timestamp, model};
 
-/// A range of time. Calls take anything that converts into one, such as the ranges of Rust over [`Timestamp`]s:
-/// `begin..end` without its end, `begin..=end` with it, `begin..`, `..`.
+/// A range of time. Calls accept anything that converts to one, such as Rust's ranges over [`Timestamp`]s: `begin..end`
+/// excludes its end, `begin..=end` includes it; also `begin..` and `..`.
 ///
 /// ```
 /// use barograph::{TimeRange, Timestamp};
@@ -19,10 +19,10 @@ use barograph_engine::{Timestamp, model};
 pub struct TimeRange(pub(crate) model::TimeRange);
 
 impl TimeRange {
-    /// All instants but the earliest, [`Timestamp::MIN`], which no sample may carry.
+    /// All instants except the earliest, [`Timestamp::MIN`], which no sample may have.
     pub const ALL: TimeRange = TimeRange(model::TimeRange::ALL);
 
-    /// The instants after `start`, up to and including `end`, as the windows of PromQL.
+    /// The instants after `start`, up to and including `end`, like a window of PromQL.
     ///
     /// ```
     /// use barograph::{TimeRange, Timestamp};
@@ -43,7 +43,7 @@ impl TimeRange {
         self.0.contains(timestamp.into().as_nanos())
     }
 
-    /// Whether the range contains nothing.
+    /// Whether the range is empty.
     ///
     /// ```
     /// use barograph::{TimeRange, Timestamp};

@@ -1,8 +1,8 @@
-//! Arguments that are given by name: `f(x, name=value)`.
+//! Named arguments: `f(x, name=value)`.
 //!
-//! Their values are literals, so that the parser checks them; functions of PromQL have none.
+//! Their values are literals, so the parser can check them. Functions of PromQL have none.
 
-/// What a named argument may be.
+/// The kind of value that a named argument accepts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NamedKind {
     /// A number between two bounds, both included.
@@ -27,9 +27,9 @@ pub enum NamedKind {
 pub struct Named {
     /// The name.
     pub name: &'static str,
-    /// What it may be.
+    /// The accepted values.
     pub kind: NamedKind,
-    /// What it is if it is not given, as it would be written.
+    /// The default, as it would be written.
     pub default: &'static str,
 }
 
@@ -42,15 +42,15 @@ pub(crate) enum NamedValue {
     Flag(bool),
     /// A string.
     Text(String),
-    /// Durations in seconds; none of them for `"auto"`.
+    /// Durations in seconds; empty for `"auto"`.
     Seasons(Vec<f64>),
 }
 
-/// What was given by name, in the order of the query.
+/// The named arguments of a call, in the order of the query.
 pub(crate) type NamedValues = Vec<(&'static str, NamedValue)>;
 
 impl Named {
-    /// The value, if it is one that the argument may have; else what is accepted.
+    /// The value, if the argument accepts it; otherwise a description of what it accepts.
     pub(crate) fn accept(
         &self,
         given: NamedValue,

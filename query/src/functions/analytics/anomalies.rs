@@ -1,4 +1,4 @@
-//! What is unusual: scores, events, expected ranges, outliers and changes.
+//! Unusual values: scores, events, expected ranges, outliers and changes.
 
 use barograph_analytics::anomaly::{self, Method, Scores, onsets};
 use barograph_analytics::{changepoint, esd};
@@ -95,7 +95,7 @@ pub(crate) fn changes(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Fail
     Ok(vec![column("up", |shift| shift > 0.0), column("down", |shift| shift <= 0.0)])
 }
 
-/// A column of events: a step shows the last one since the step before.
+/// A column of events: a step shows the last one since the previous step.
 fn last_of(analyzed: &Analyzed<'_, '_>, grid: &Grid, events: &[(usize, f64)]) -> Points {
     let mut points = Points::absent(analyzed.steps());
     for (step, places) in analyzed.since_step_before(grid) {

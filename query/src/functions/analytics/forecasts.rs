@@ -1,4 +1,4 @@
-//! What comes next: forecasts, and when a limit is reached.
+//! Predictions: forecasts, and when a limit is reached.
 
 use barograph_analytics::forecast::{self, Forecast, Method, forecast};
 
@@ -7,7 +7,7 @@ use super::{Analyzed, Failure, Part, seasons};
 use crate::error::QueryError;
 use crate::series::Points;
 
-/// How many times the length of the history may be predicted.
+/// The maximum length of a prediction, as a multiple of the length of the history.
 const HORIZONS_MAX: usize = 2;
 
 fn predict(analyzed: &Analyzed<'_, '_>, grid: &Grid, horizon: usize) -> Result<Forecast, Failure> {
@@ -19,7 +19,7 @@ fn predict(analyzed: &Analyzed<'_, '_>, grid: &Grid, horizon: usize) -> Result<F
     }
     let method = analyzed.options.word("method", &Method::ALL);
     let found = match seasons::lengths(analyzed, grid, 2) {
-        // A series that has no seasons for lack of values or of changes can still be continued.
+        // A series without seasons, because it has too few values or does not change, can still be continued.
         Err(Failure::Unfit(_)) if analyzed.options.seasons().is_none() => Vec::new(),
         found => found?,
     };

@@ -5,10 +5,10 @@ use crate::budget::Budget;
 use crate::functions::window::Columns;
 use crate::usage::Footprint;
 
-/// The most steps of a grid.
+/// The maximum number of steps of a grid.
 const STEPS_MAX: usize = 100_000;
 
-/// One value for each step, NaN where there is none.
+/// One value for each step; NaN if there is none.
 #[derive(Debug)]
 pub(super) struct Grid {
     /// The time of the first step, nanoseconds.
@@ -20,8 +20,8 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Puts the floats from `first` to `last` on the grid of their median interval, each on the nearest step; of several on
-    /// one step the last one counts.
+    /// Puts the floats from `first` to `last` on the grid of their median interval, each on the nearest step. Of
+    /// several on one step, the last one counts.
     pub fn of(budget: &Budget, columns: &Columns, first: usize, last: usize) -> Result<Grid, Failure> {
         let (times, values) = (&columns.times[first..=last], &columns.values[first..=last]);
         let unfit = |reason: String| Err(Failure::Unfit(reason));
@@ -43,7 +43,7 @@ impl Grid {
                 step_ns as f64 / 1e9
             ));
         }
-        // Held until the node is done, as other columns.
+        // Held until the node is done, like other columns.
         budget.hold(Footprint::bytes(steps * size_of::<f64>()))?;
         let mut grid = Grid { start_ns: times[0], step_ns, values: vec![f64::NAN; steps] };
         for (time, value) in times.iter().zip(values) {
@@ -53,7 +53,7 @@ impl Grid {
         Ok(grid)
     }
 
-    /// The step nearest to a time of the window.
+    /// The index of the step nearest to a time of the window.
     pub fn place(&self, time_ns: i64) -> usize {
         let since = time_ns.saturating_sub(self.start_ns).max(0);
         let place = usize::try_from((since + self.step_ns / 2) / self.step_ns).unwrap_or(usize::MAX);
@@ -65,7 +65,7 @@ impl Grid {
         self.step_ns as f64 / 1e9
     }
 
-    /// How many steps a number of seconds is, rounded.
+    /// The number of steps in a number of seconds, rounded.
     pub fn steps_of(&self, seconds: f64) -> usize {
         (seconds / self.step_s()).round() as usize
     }

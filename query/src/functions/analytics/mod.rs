@@ -1,12 +1,12 @@
 //! Adapters between the language and the mathematics of `barograph-analytics`.
 //!
-//! An adapter puts the samples of a series on a regular grid ([`grid`]), reserves the memory that the computation states,
-//! hands over the query's deadline and cancellation, and makes columns of the result. What does not fit is a [`Failure`]
-//! with a reason, from which the executor makes an info that names the series.
+//! An adapter puts the samples of a series on a regular grid ([`grid`]), reserves the memory for the computation,
+//! passes on the query's deadline and cancellation, and converts the result to columns. If a series is not suitable,
+//! the result is a [`Failure`] with a reason, which the executor turns into an info annotation that names the series.
 //!
-//! Functions of one window ([`Analyzed::each_window`]) are computed again for each step of the query. Those that judge or
-//! decompose samples ([`Analyzed::newest`]) are computed once over all samples from the beginning of the first window on,
-//! and a step shows the result for the newest sample of its window.
+//! Functions of one window ([`Analyzed::each_window`]) are computed again for each step of the query. Those that judge
+//! or decompose samples ([`Analyzed::newest`]) are computed once over all samples from the beginning of the first
+//! window on, and a step shows the result for the newest sample of its window.
 
 use barograph_analytics::{Check, Error, Stop, Unfit};
 
@@ -53,7 +53,7 @@ impl Part {
 pub(crate) enum Failure {
     /// The query fails.
     Query(QueryError),
-    /// The series does not fit, for this reason.
+    /// The series is not suitable, for this reason.
     Unfit(String),
 }
 
@@ -69,7 +69,7 @@ impl From<Unfit> for Failure {
     }
 }
 
-/// What was given by name, with the defaults of the function for the rest.
+/// The named arguments of a call; the function supplies defaults for the rest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NamedOptions<'a>(pub &'a [(&'static str, NamedValue)]);
 
@@ -91,13 +91,13 @@ impl<'a> NamedOptions<'a> {
         matches!(self.get(name), Some(NamedValue::Flag(true)))
     }
 
-    /// What a word stands for; the default of its type if not given.
+    /// The value of a word; the default of its type if it is not given.
     pub fn word<T: Copy + Default>(self, name: &str, all: &[(&str, T)]) -> T {
         let Some(NamedValue::Text(word)) = self.get(name) else { return T::default() };
         all.iter().find(|(other, _)| other == word).map_or(T::default(), |(_, value)| *value)
     }
 
-    /// Lengths of seasons in seconds; none if they are to be found.
+    /// Lengths of seasons in seconds; empty if they are to be found.
     pub fn seasons(self) -> Option<&'a [f64]> {
         match self.get("period") {
             Some(NamedValue::Seasons(seasons)) if !seasons.is_empty() => Some(seasons),
@@ -110,7 +110,7 @@ impl<'a> NamedOptions<'a> {
 pub(crate) struct Analyzed<'s, 'a> {
     /// Its samples and the windows.
     pub series: &'s WindowedSeries<'a>,
-    /// What was given by name.
+    /// The named arguments.
     pub options: NamedOptions<'s>,
     /// Why a part of it has no result.
     pub note: Option<String>,
@@ -158,7 +158,7 @@ impl Analyzed<'_, '_> {
         }
     }
 
-    /// Computes values of each window, on its own grid. Windows that do not fit are absent; the first reason is noted.
+    /// Computes values of each window, on its own grid. Unsuitable windows have no value; the first reason is recorded.
     fn each_window<const N: usize>(
         &mut self,
         mut compute: impl FnMut(&Self, &Grid) -> Result<[f64; N], Failure>,
@@ -166,7 +166,7 @@ impl Analyzed<'_, '_> {
         let mut columns = [(); N].map(|()| Points::absent(self.steps()));
         let windows = self.windows();
         self.count(&windows);
-        // The window before, and its values if it has any.
+        // The previous window, and its values if it has any.
         let mut before = (usize::MAX, usize::MAX);
         let mut values: Option<[f64; N]> = None;
         for (step, lo, last) in windows {
@@ -208,8 +208,8 @@ impl Analyzed<'_, '_> {
         points
     }
 
-    /// The places of the grid that a step shows events of: those since the step before, or of the whole window where
-    /// there is one step.
+    /// The indexes of the grid whose events a step shows: those since the previous step, or those of the whole window
+    /// if there is only one step.
     fn since_step_before(&self, grid: &Grid) -> Vec<(usize, std::ops::RangeInclusive<usize>)> {
         let steps = self.series.call.windows.steps;
         let windows = self.windows();
@@ -249,7 +249,7 @@ pub(crate) fn run<T>(
     }
 }
 
-/// A result as a slot: NaN is no value.
+/// A result as a slot; NaN means no value.
 fn shown(value: f64) -> f64 {
     if value.is_nan() { ABSENT } else { value }
 }

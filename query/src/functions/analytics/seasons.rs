@@ -9,10 +9,10 @@ use super::{Analyzed, Failure, Part};
 use crate::error::QueryError;
 use crate::series::Points;
 
-/// Lengths that are tried beside those of the spectrum: an hour, a day, a week.
+/// Lengths that are tried in addition to those of the spectrum: an hour, a day, a week.
 const CALENDAR: [f64; 3] = [3600.0, 86_400.0, 604_800.0];
 
-/// The most seasons of one series.
+/// The maximum number of seasons of one series.
 const SEASONS_MAX: usize = 5;
 
 /// The seasons of a grid, the strongest first.
@@ -22,7 +22,7 @@ fn find(analyzed: &Analyzed<'_, '_>, grid: &Grid, most: usize) -> Result<Vec<Sea
     analyzed.run(bytes, |check| season::find(&grid.values, &calendar, most, check))
 }
 
-/// The lengths of the seasons in steps: those that the query names, or those that are found.
+/// The lengths of the seasons in steps: those given in the query, or those found.
 pub(super) fn lengths(analyzed: &Analyzed<'_, '_>, grid: &Grid, most: usize) -> Result<Vec<usize>, Failure> {
     let mut lengths: Vec<usize> = match analyzed.options.seasons() {
         Some(seasons) => seasons.iter().map(|&seconds| grid.steps_of(seconds)).collect(),
@@ -84,7 +84,7 @@ pub(crate) fn parts(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failur
     Ok(parts)
 }
 
-/// A length in the largest unit that it is whole numbers of: `1d`, `90m`.
+/// A length in the largest unit of which it is a multiple: `1d`, `90m`.
 fn duration(seconds: f64) -> String {
     let ms = (seconds * 1000.0).round() as u64;
     const UNITS: [(u64, &str); 5] =
@@ -129,7 +129,7 @@ pub(crate) fn winsorized_mean(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Par
     of_values(analyzed, robust::Sorted::winsorized_mean)
 }
 
-/// A statistic of the sorted values of each window, with a share that is cut off.
+/// A statistic of the sorted values of each window, with a fraction that is cut off.
 fn of_values(
     analyzed: &mut Analyzed<'_, '_>,
     statistic: fn(&robust::Sorted, f64) -> f64,

@@ -49,7 +49,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(anomalies::events),
         Help(
             "v range-vector",
-            "1 where an anomaly begins: the score of `anomaly_score` reaches 1 divided by `sensitivity`, and no anomaly began within `hold` before. Else 0. A step shows whether one began since the step before.",
+            "1 if an anomaly begins, otherwise 0. An anomaly begins when `anomaly_score` reaches 1 divided by `sensitivity` and no anomaly began within the preceding `hold`. Each step covers the time since the previous step.",
             "anomalies(node_load1{instance=\"a2:80\"}[1h:10s], hold=10m)",
         ),
     )
@@ -63,7 +63,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(anomalies::bounds),
         Help(
             "v range-vector",
-            "What the detector of `anomaly_score` expects (`bound=\"expected\"`), and `k` usual distances below and above it (`lower`, `upper`).",
+            "The value that the detector of `anomaly_score` expects (`bound=\"expected\"`), and the bounds at `k` typical deviations below and above it (`lower`, `upper`).",
             "anomaly_bounds(cpu_temp_celsius[1h:10s])",
         ),
     )
@@ -77,7 +77,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(anomalies::scores),
         Help(
             "v range-vector",
-            "How unusual the newest sample is, judged by the samples before it alone: 0 is what is expected, 1 the alert line. `auto` compares with the last 4,000 samples, and with the same time in the last seven periods; `zscore` and `mad` with the last 4,000 samples; `ar` with what an autoregression predicts. At least 150 samples are needed. A query over many steps reads from the beginning of its first window on.",
+            "How unusual the newest sample is, compared only with earlier samples: 0 is the expected value, 1 the threshold for an alert. `auto` compares it with the last 4,000 samples and with the same time in the last seven periods; `zscore` and `mad` with the last 4,000 samples; `ar` with the prediction of an autoregression. At least 150 samples are required. A query with many steps uses all samples from the beginning of its first window on.",
             "anomaly_score(node_load1[1h:10s])",
         ),
     )
@@ -91,7 +91,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(objectives::burn_rate),
         Help(
             "bad instant-vector, total instant-vector, objective scalar",
-            "How many times faster than the objective allows the budget of errors burns: the share of bad events divided by the share that the objective leaves. The two vectors are matched by their labels without the name; without bad events the rate is 0.",
+            "How many times faster than allowed by the objective the error budget is used up: the fraction of bad events divided by the fraction that the objective allows. The two vectors are matched by their labels without the name. The rate is 0 if there are no bad events.",
             "burn_rate(sum(rate(http_requests_total{code=\"500\"}[1h])), sum(rate(http_requests_total[1h])), 0.999)",
         ),
     )
@@ -103,7 +103,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(anomalies::changes),
         Help(
             "v range-vector",
-            "By how much the level shifts where it changes (`direction=\"up\"` or `\"down\"`): the last change since the step before, or in the window of an instant query. `penalty` is a multiple of the Bayesian information criterion: more of it finds fewer changes. `model=\"meanvar\"` finds changes of the variance too.",
+            "The size of the last change of the level (`direction=\"up\"` or `\"down\"`) since the previous step, or in the window of an instant query. `penalty` is a factor of the Bayesian information criterion; a larger one finds fewer changes. `model=\"meanvar\"` also finds changes of the variance.",
             "changepoints(node_load1{instance=\"a1:80\"}[1h])",
         ),
     )
@@ -117,7 +117,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(objectives::budget_remaining),
         Help(
             "bad instant-vector, total instant-vector, objective scalar",
-            "The share of the budget of errors that is left: 1 if none is used, below 0 if too much is. As `burn_rate`, over counts of the whole period.",
+            "The fraction of the error budget that is left: 1 if none is used, negative if too much is used. The arguments are those of `burn_rate`, with counts over the whole period.",
             "error_budget_remaining(sum(increase(http_requests_total{code=\"500\"}[1h])), sum(increase(http_requests_total[1h])), 0.9)",
         ),
     )
@@ -129,7 +129,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(forecasts::future),
         Help(
             "v range-vector",
-            "The steps of a range query after the newest sample: what is expected (`bound=\"point\"`), and the range that holds the value with the probability `level` (`lower`, `upper`). It is fitted once, to the window before the newest sample. `auto` follows past periods if one of 24 steps or more is found or given, and else takes the mean of `theta` and `holt` (a damped trend). At most twice the length of the window is predicted.",
+            "The forecast for the steps of a range query after the newest sample: the expected value (`bound=\"point\"`), and the range that contains the value with the probability `level` (`lower`, `upper`). The model is fitted once, to the window that ends with the newest sample. `auto` repeats past periods if a period of at least 24 steps is found or given, and otherwise uses the mean of `theta` and `holt` (a damped trend). The forecast extends to at most twice the length of the window.",
             "forecast((node_filesystem_avail_bytes and on () vector(time()) <= 3000)[30m:1m])",
         ),
     )
@@ -143,7 +143,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(forecasts::at),
         Help(
             "v range-vector, seconds scalar",
-            "As `forecast`, the value some seconds after the last sample of each window.",
+            "Like `forecast`, for the time this many seconds after the last sample of each window.",
             "forecast_at(node_filesystem_avail_bytes[1h], 1h)",
         ),
     )
@@ -156,7 +156,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(outliers::outliers),
         Help(
             "v instant-vector",
-            "1 for each member of the vector that differs from the others at the same time, 0 for the rest. `mad`: it is farther from the median than `tolerance` times the usual distance; `dbscan`: no chain of neighbours at most as far apart links it to half of the members. At least three members are needed.",
+            "1 for each series of the vector that differs from the others at the same time, 0 for the rest. With `mad`, a series differs if its distance from the median exceeds `tolerance` times the typical distance; with `dbscan`, if no chain of neighbours within that distance connects it to half of the series. At least three series are required.",
             "outliers(rate(http_requests_total[5m]))",
         ),
     )
@@ -169,7 +169,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(forecasts::exhaustion),
         Help(
             "v range-vector, limit scalar",
-            "Seconds until the series reaches the limit, by a robust line (Theil and Sen) through the window without its season: `bound=\"point\"`, and the earliest and latest likely time (`earliest`, `latest`). `+Inf`: not within ten times the window.",
+            "The number of seconds until the series reaches the limit, according to a robust line (Theil and Sen) through the window without its seasons (`bound=\"point\"`), and the earliest and latest likely times (`earliest`, `latest`). `+Inf` means not within ten times the window.",
             "predict_exhaustion(node_filesystem_avail_bytes[1h], 0)",
         ),
     )
@@ -182,7 +182,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::length),
         Help(
             "v range-vector",
-            "The lengths of the seasons of the window in seconds, the strongest as `season=\"0\"`. A season needs three cycles.",
+            "The lengths of the seasons in the window, in seconds. The strongest has `season=\"0\"`. Finding a season requires three cycles.",
             "season_length(orders_per_minute[1h])",
         ),
     )
@@ -195,7 +195,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::correlation),
         Help(
             "v range-vector",
-            "The autocorrelation one season apart, up to 1, of each season of `season_length`.",
+            "For each season found by `season_length`, the autocorrelation at a distance of one season, at most 1.",
             "season_strength(orders_per_minute[1h])",
         ),
     )
@@ -208,7 +208,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::parts),
         Help(
             "v range-vector",
-            "The newest sample as a sum: `component=\"trend\"`, `\"seasonal\"` and `\"residual\"` (STL); several periods, as in `period=\"1d,1w\"`, have a component each, such as `\"seasonal_1d\"` (MSTL). Two cycles are needed. `robust` keeps outliers out of trend and season. `exact` computes every step of long windows, which otherwise are interpolated. A query over many steps decomposes once, from the beginning of its first window on.",
+            "The newest sample split into a sum: `component=\"trend\"`, `\"seasonal\"` and `\"residual\"` (STL). With several periods, as in `period=\"1d,1w\"`, each has a component, such as `\"seasonal_1d\"` (MSTL). At least two cycles are required. `robust` prevents outliers from affecting trend and seasons. `exact` computes every step of long windows; otherwise some are interpolated. A query with many steps is decomposed once, from the beginning of its first window on.",
             "seasonal_decompose(orders_per_minute[1h], period=10m)",
         ),
     )
@@ -222,7 +222,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(anomalies::esd),
         Help(
             "v range-vector",
-            "The last outlier since the step before, or in the window of an instant query, by the seasonal hybrid extreme Studentized deviate: at most the share `max_anoms` of the samples, with the probability `alpha` for one in a normal series.",
+            "The last outlier since the previous step, or in the window of an instant query, found with the seasonal hybrid extreme Studentized deviate test. At most the fraction `max_anoms` of the samples are outliers; `alpha` is the probability of finding one in a normal series.",
             "seasonal_esd(orders_per_minute[1h], period=10m)",
         ),
     )
@@ -236,7 +236,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::seasonal_strength),
         Help(
             "v range-vector",
-            "How much of the variance around the trend the seasons explain, from 0 to 1.",
+            "The fraction of the variance around the trend that the seasons explain, from 0 to 1.",
             "seasonal_strength(orders_per_minute[1h], period=10m)",
         ),
     )
@@ -249,7 +249,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::trend_strength),
         Help(
             "v range-vector",
-            "How much of the variance without the seasons the trend explains, from 0 to 1.",
+            "The fraction of the variance without the seasons that the trend explains, from 0 to 1.",
             "trend_strength(orders_per_minute[1h], period=10m)",
         ),
     )
@@ -262,7 +262,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::trimmed_mean),
         Help(
             "share scalar, v range-vector",
-            "The mean of the samples in the window without this share of them, at most 0.5, at either end.",
+            "The mean of the samples in the window without the given fraction, at most 0.5, of the smallest and of the largest.",
             "trimmed_mean_over_time(0.1, node_load1[1h])",
         ),
     )
@@ -274,7 +274,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::winsorized_mean),
         Help(
             "share scalar, v range-vector",
-            "The mean of the samples in the window after this share of them, at most 0.5, at either end is replaced by the nearest one that stays.",
+            "The mean of the samples in the window, in which the given fraction, at most 0.5, of the smallest and of the largest is replaced by the nearest remaining sample.",
             "winsorized_mean_over_time(0.1, node_load1[1h])",
         ),
     )

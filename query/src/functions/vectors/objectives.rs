@@ -1,4 +1,4 @@
-//! Service level objectives: how fast the budget of errors burns, and what is left of it.
+//! Service level objectives: how fast the error budget is used up, and how much of it is left.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,8 @@ pub(crate) fn budget_remaining(args: &mut dyn Arguments<'_>) -> Result<Value, Qu
     ratio(args, slo::budget_remaining)
 }
 
-/// Applies a function to each bad count and the total with the same labels. A total without a bad count has none: 0.
+/// Applies a function to each bad count and the total with the same labels. A total without a bad count counts as
+/// having 0.
 fn ratio(args: &mut dyn Arguments<'_>, of: fn(f64, f64, f64) -> f64) -> Result<Value, QueryError> {
     let objectives = args.scalar(2)?;
     if let Some(wrong) =

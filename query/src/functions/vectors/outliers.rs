@@ -1,4 +1,4 @@
-//! `outliers`: members of a vector that differ from the others at the same step.
+//! `outliers`: series of a vector that differ from the others at the same step.
 
 use barograph_analytics::outliers::{LEAST, Method, bytes, of_group};
 
@@ -8,7 +8,7 @@ use crate::error::QueryError;
 use crate::functions::arguments::Arguments;
 use crate::series::{ABSENT, Series, Value, is_absent};
 
-/// 1 for each member that differs from the others, 0 for the rest.
+/// 1 for each series that differs from the others, 0 for the rest.
 pub(crate) fn outliers(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     let mut vector = args.vector(0)?;
     let (span, steps, budget) = (args.span(0), args.steps().count, args.budget());
@@ -16,7 +16,7 @@ pub(crate) fn outliers(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError
     let tolerance = args.named().number("tolerance", 3.0);
     let drops_name = args.drops_name();
     let mut pace = budget.pace();
-    // The values of one step, sorted ones, and flags.
+    // The values of one step, the sorted values, and flags.
     pace.hold(2 * bytes(vector.len()) + vector.len() * size_of::<Option<bool>>())?;
     let mut floats = Vec::with_capacity(vector.len());
     let mut sorted = Vec::with_capacity(vector.len());
