@@ -1,9 +1,9 @@
 # Barograph. Two commands are enough for a newcomer: `make serve` and `make test`.
 #
-# One profile and one feature set for everything: RocksDB takes 43 CPU-minutes to compile and is compiled again for
-# every other profile, feature set or compiler flag. So each target says --release --workspace, and a flag from the
-# environment that would change the build is dropped here. ccache (in a folder of links called cc and c++, first in
-# PATH) keeps the objects across clones; no compiler setting names it, so cargo sees the same build with it and without.
+# There is one profile and one feature set for everything: RocksDB takes 43 CPU-minutes to compile and is compiled again
+# for every other profile, feature set or compiler flag. So each target says --release --workspace, and flags in the
+# environment that would change the build are dropped here. ccache (in a folder of links called cc and c++, first in
+# PATH) keeps the objects across clones. No compiler setting names it, so cargo sees the same build with and without it.
 
 LISTEN   ?= 127.0.0.1:10130
 DATA_DIR ?= barograph-data
@@ -46,7 +46,7 @@ help:
 	@echo 'make fuzz TARGET=$(TARGET) SECONDS=$(SECONDS)   fuzz one parser'
 	@echo 'make clean        remove what was built here (the ccache stays)'
 
-# Installs what the build needs, or says what to install; tells how long the first build takes.
+# Installs what the build needs, or says what to install, and prints how long the first build takes.
 prepare:
 	@scripts/prepare.sh
 
@@ -57,7 +57,7 @@ serve: build
 	@echo "Serving http://$(LISTEN), data in $(DATA_DIR). Ctrl-C stops."
 	@exec $(BAROGRAPH) serve --data-dir $(DATA_DIR) --listen $(LISTEN)
 
-# Without RocksDB, and so without a compiler of C++: two minutes from nothing.
+# Builds without RocksDB, and so without a C++ compiler: two minutes from scratch.
 try:
 	@command -v cc >/dev/null || { echo 'The build needs a linker: apt-get install gcc'; exit 2; }
 	@cargo build --release --package barograph-server --no-default-features --target-dir $(CARGO_TARGET_DIR)/try
@@ -67,17 +67,17 @@ test: build
 	@cargo test $(ALL)
 	@$(MAKE) --no-print-directory checks
 
-# What needs a real server, a real client or a real file system: scripts that end with `N passed, N failed`.
+# Tests with a real server, a real client or a real file system: scripts that end with `N passed, N failed`.
 checks: build
 	@BAROGRAPH=$(BAROGRAPH) scripts/run_checks.sh
 
-# What compiles is not slowed down, but for the examples in the documentation.
+# The build is not slowed down, except for that of the examples in the documentation.
 test-slow: build
 	@cargo test $(ALL) --no-run
 	@scripts/slow.sh cargo test $(ALL)
 	@BAROGRAPH=$(BAROGRAPH) scripts/slow.sh scripts/run_checks.sh
 
-# Long forms take from minutes to hours; `scripts/campaign.sh` lists them.
+# The long forms take minutes to hours; `scripts/campaign.sh` lists them.
 campaign: build
 	@BAROGRAPH=$(BAROGRAPH) scripts/campaign.sh $(CHECK)
 
@@ -86,8 +86,8 @@ lint: prepare documentation
 	@cargo clippy $(ALL) --all-targets -- -D warnings
 	@! cargo package --workspace --exclude promqltest --no-verify --allow-dirty --offline 2>&1 | grep -A 2 '^[we]'
 
-# As docs.rs builds it: without RocksDB, so without libclang and a compiler of C++. Nothing of it is in a place where
-# bindgen finds it. Every method of the facade is documented in this build, too.
+# Like docs.rs: without RocksDB, so without libclang and a C++ compiler. Neither is in a place where bindgen finds it.
+# Every method of the facade must be documented in this build too.
 documentation:
 	@LIBCLANG_PATH=/nonexistent CLANG_PATH=/nonexistent LLVM_CONFIG_PATH=/nonexistent \
 	    RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' \
@@ -95,24 +95,24 @@ documentation:
 	@! ls $(CARGO_TARGET_DIR)/documentation/release/deps | grep rocksdb
 	@grep -q 'id="method.open"' $(CARGO_TARGET_DIR)/documentation/doc/barograph/struct.Database.html
 
-# Reads the sources; builds nothing.
+# Reads the sources without building anything.
 house:
 	@python3 scripts/house $(if $(LIST),--list)
 
 bench: prepare
 	@cargo bench --workspace
 
-# Peers come from Debian; one that cannot be installed is left out, loudly. SIZE: tiny, quick, middle, full. More
-# flags (`python3 benches/compare --help`) go into COMPARE.
+# Peers come from Debian; one that cannot be installed is left out with a message. SIZE: tiny, quick, middle, full.
+# Further flags (`python3 benches/compare --help`) go into COMPARE.
 compare: build
 	@python3 benches/compare --install --barograph $(BAROGRAPH) --size $(SIZE) $(if $(DIR),--recordings $(DIR)) $(COMPARE)
 
-# Beside redb and SQLite. IDLE: how many seconds the databases are left alone.
+# Compares with redb and SQLite. IDLE: the number of seconds for which the databases are left idle.
 footprint: prepare
 	@cargo build $(ALL) --example footprint
 	@benches/footprint.py $(CARGO_TARGET_DIR)/release/examples/footprint $(IDLE)
 
-# Counts that a busy machine does not disturb. Needs valgrind. ACCEPT=1 makes what was counted the new baseline.
+# Counts that a busy machine does not disturb. Needs valgrind. ACCEPT=1 makes the counts the new baseline.
 instructions: prepare
 	@benches/instructions.py $(if $(ACCEPT),--accept)
 
@@ -125,7 +125,7 @@ recordings: build
 	@test -n "$(DIR)" || { echo 'Which folder of .csv recordings? make recordings DIR=path'; exit 2; }
 	@BAROGRAPH=$(BAROGRAPH) scripts/recordings/run.sh $(DIR)
 
-# Needs prometheus and promtool (Debian: prometheus). Without DIR the data is made up.
+# Needs prometheus and promtool (Debian: prometheus). Without DIR, the data is generated.
 differential: build
 	@scripts/differential/run.py --barograph $(BAROGRAPH) $(DIR)
 

@@ -1,5 +1,5 @@
-//! A daemon forks first and opens then: a database belongs to the process that opened it, and a process that was forked
-//! after the first opening can open none. `cargo run --release --workspace --example daemon`
+//! A daemon that forks before it opens the database. A database belongs to the process that opened it, and a process
+//! forked after the first opening cannot open one. `cargo run --release --workspace --example daemon`
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
@@ -7,7 +7,7 @@ use barograph::{Database, LineOptions};
 
 #[expect(unsafe_code, reason = "no crate that is a dependency anyway has this function")]
 unsafe extern "C" {
-    /// Of libc: forks, ends the parent, and makes the child the leader of a new session.
+    /// From libc: forks, ends the parent, and makes the child the leader of a new session.
     fn daemon(keep_directory: i32, keep_output: i32) -> i32;
 }
 

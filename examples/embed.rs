@@ -1,4 +1,4 @@
-//! The whole database inside a program: open, write, ask over a range, iterate, cancel, close.
+//! The whole database inside a program: open, write, query a range, iterate, cancel, close.
 //! `cargo run --release --workspace --example embed`
 
 #![expect(clippy::print_stdout, reason = "a program")]
@@ -19,9 +19,9 @@ pub fn main() -> barograph::Result<()> {
             batch.push(&series, begin + minute * number, Value::Float(degrees + f64::from(number) / 60.0));
         }
     }
-    db.append(&batch)?; // on the disk from here on
+    db.append(&batch)?; // durable from here on
 
-    // What the text asks for, every 20 minutes of an hour.
+    // Evaluate a query every 20 minutes of an hour.
     let warmest = db.query_range("max by (city) (temperature)", begin, begin + minute * 59, minute * 20)?;
     for series in warmest.value.into_matrix().unwrap_or_default() {
         for (time, degrees) in series.floats() {
@@ -29,14 +29,14 @@ pub fn main() -> barograph::Result<()> {
         }
     }
 
-    // The stored samples, series by series, in bounded memory.
+    // Read the stored samples, series by series, in bounded memory.
     let half_hour = begin..begin + minute * 30;
     for series in db.scan(&parse_selector(r#"temperature{city="Oslo"}"#)?, half_hour)? {
         let series = series?;
         println!("{} has {} samples", series.labels, series.values.len());
     }
 
-    // Any thread may cancel a query, before it runs or while it does.
+    // Any thread may cancel a query, before or while it runs.
     let cancel = Cancel::new();
     let mut request = Request::instant("avg_over_time(temperature[1h])", begin + minute * 59);
     request.cancel = cancel.clone();

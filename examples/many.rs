@@ -1,11 +1,11 @@
-//! Many databases in one process, such as one for each customer: little memory each, and shared threads.
+//! Many databases in one process, for example one for each customer, with little memory each and shared threads.
 //! `ulimit -n 8192; cargo run --release --workspace --example many 200`
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
 use barograph::{Batch, Database, Labels, Options, Result, Timestamp, Value};
 
-/// Their background threads are shared: one that flushes and one that merges for all of them.
+/// Opens one of the databases. They share background threads: one flushes and one merges for all of them.
 fn open(number: usize) -> Result<Database> {
     Database::open_with(format!("customers/{number}"), Options::small())
 }

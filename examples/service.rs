@@ -1,5 +1,5 @@
-//! A service with tokio: one task writes for all, queries run on threads that may block, and what becomes durable is
-//! pushed to every listener. `cargo run --release --workspace --example service`
+//! A service with tokio: one task writes for all, queries run on threads that may block, and durable data is pushed to
+//! every listener. `cargo run --release --workspace --example service`
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
@@ -14,13 +14,13 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
-/// A measurement from somewhere in the service.
+/// A measurement taken somewhere in the service.
 struct Measured {
     second: u64,
     latency: f64,
 }
 
-/// Writes what has come meanwhile as one batch: the slower the disk, the larger the batches.
+/// Writes everything that has arrived since the last write as one batch: the slower the disk, the larger the batches.
 fn start_writer(db: Database, mut incoming: mpsc::Receiver<Measured>) -> JoinHandle<Outcome<()>> {
     spawn_blocking(move || {
         let latency = db.handle(&Labels::from_pairs([("__name__", "latency_seconds")])?)?;
@@ -37,17 +37,17 @@ fn start_writer(db: Database, mut incoming: mpsc::Receiver<Measured>) -> JoinHan
     })
 }
 
-/// Hands what becomes durable to all listeners, until the database is closed.
+/// Sends durable data to all listeners, until the database is closed.
 fn start_push(subscription: Subscription, listeners: broadcast::Sender<Update>) {
     std::thread::spawn(move || {
         for update in subscription {
-            // Without listeners nobody misses it.
+            // This fails if there are no listeners, which is fine.
             let _ = listeners.send(update);
         }
     });
 }
 
-/// A query stops when the caller no longer waits for it, as when its client disconnects.
+/// A query stops when its caller no longer waits for it, for example because the client disconnected.
 async fn ask(db: &Database, request: Request) -> Outcome<Response> {
     struct CancelOnDrop(barograph::Cancel);
     impl Drop for CancelOnDrop {

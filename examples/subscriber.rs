@@ -1,11 +1,11 @@
-//! A subscriber that raises an alert from what becomes durable, beside a writer that never waits for it.
+//! A subscriber that raises an alert from durable data, next to a writer that never waits for it.
 //! `cargo run --release --workspace --example subscriber`
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
 use barograph::{Database, LineOptions, Options, Subscription, Update, Value, parse_selector};
 
-/// Watches until the database is closed; how often a value was too high.
+/// Watches until the database is closed. Returns how often a value was too high.
 fn watch(subscription: Subscription) -> usize {
     let mut alerts = 0;
     for update in subscription {
@@ -14,7 +14,7 @@ fn watch(subscription: Subscription) -> usize {
                 alerts += 1;
                 println!("{timestamp}: {labels} is at {celsius} degrees");
             }
-            // An alert may be among them: look at the stored data instead.
+            // There may be an alert among them: check the stored data instead.
             Update::Lagged(missed) => println!("{missed} updates missed"),
             _ => {}
         }
