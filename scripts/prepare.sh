@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Makes a machine able to build Barograph: finds what is missing, installs it by apt where it may, otherwise says the one
-# line that installs it and stops. Run by the Makefile before each build; does nothing and
-# prints nothing when all is there and RocksDB is already compiled.
+# Prepares a machine for building Barograph: finds missing packages and installs them with apt if it has the permission.
+# Otherwise it prints the command that installs them and stops. The Makefile runs it before each build. It prints nothing
+# if all packages are installed and RocksDB is already compiled.
 #
-# COMPILERS         a folder, first in PATH, where links to ccache stand in for the compilers
-# CARGO_TARGET_DIR  where RocksDB is looked for, to tell whether this build will be a long one
+# COMPILERS         a folder, first in PATH, with links to ccache in place of the compilers
+# CARGO_TARGET_DIR  the folder that is searched for RocksDB, to determine whether this build will take long
 set -euo pipefail
 
 missing=()
 
-# bindgen loads libclang at run time and needs clang's own headers (stdbool.h, stddef.h) beside it.
+# bindgen loads libclang at run time and also needs clang's headers (stdbool.h, stddef.h).
 have_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
     local library header apple=/Library/Developer/CommandLineTools/usr/lib

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs a command, and all that it starts, with the CPU limited to a share of one core: slow.sh COMMAND...
-# Tests must not notice. `make test-slow` runs them so, after they are built at full speed.
+# Runs a command and its child processes with the CPU limited to a fraction of one core: slow.sh COMMAND...
+# Tests must pass under this limit. `make test-slow` runs them with it, after they are built at full speed.
 #
-# CORES  the share, 0.5 without it
+# CORES  the fraction, default 0.5
 #
-# The kernel's own limit does it: by systemd, or by a control group of our own, which needs root.
+# The kernel enforces the limit, set through systemd or through a separate control group, which needs root.
 set -euo pipefail
 cores=${CORES:-0.5}
 [ $# -gt 0 ] || { echo "usage: $0 COMMAND..." >&2; exit 2; }

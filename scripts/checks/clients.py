@@ -1,4 +1,4 @@
-"""Writes with the client libraries that people have, reads with Prometheus' own promtool, and compares exactly.
+"""Writes with common client libraries, reads with Prometheus' promtool, and compares exactly.
 
 Started by clients.sh, which installs `influxdb-client` (the 2.x protocol), `influxdb` (1.x) and promtool and names the
 latter in PROMTOOL. Each part writes metrics of its own, so that one that fails leaves the others alone.

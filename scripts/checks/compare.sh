@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The comparison with other databases, without them: its own tests, then a small run on this server alone, which must lose
-# nothing, count every sample and answer every query.
+# The comparison with other databases, without those databases: its tests, and a small run on this server alone, which
+# must lose nothing, count every sample and answer every query.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${BAROGRAPH:?path of the server binary}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The same queries to Prometheus and to the real server, over made-up data: scripts/differential/run.py says how.
+# Runs the same queries on Prometheus and on the real server over generated data; see scripts/differential/run.py.
 set -euo pipefail
 CHECK=differential
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,4 @@
-"""What the check scripts share: a server in a process of its own, HTTP without a library, and counted checks."""
+"""Shared by the check scripts: a server in a separate process, HTTP without a library, and counted checks."""
 
 import contextlib
 import gzip

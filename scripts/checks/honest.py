@@ -1,4 +1,4 @@
-"""Honest clients beside an attack, in a process of their own, so that the threads of the attackers do not delay them:
+"""Honest clients during an attack, in a separate process, so that the threads of the attackers do not delay them:
 writers that send at an even rate, a dashboard that reads a few small ranges every second, and a probe of
 /-/healthy. A client that is refused waits and sends the same request again.
 

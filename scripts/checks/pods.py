@@ -1,4 +1,4 @@
-"""Made-up series that live for an hour each, and what a server takes up for them."""
+"""Generated series that live for an hour each, and the memory and disk space that a server needs for them."""
 
 import pathlib
 

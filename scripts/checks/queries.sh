@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Measures what queries hold against what the process holds, and that stopped queries stop using the CPU.
+# Compares the counted memory of queries with that of the process, and checks that stopped queries stop using the CPU.
 set -euo pipefail
 exec python3 -B "$(dirname "$0")/queries.py"

@@ -1,4 +1,4 @@
-"""Runs the server under steady load for hours: what it holds must not grow.
+"""Runs the server under steady load for hours: its memory and files must not grow.
 
     soak.py quick|long|SECONDS [SAMPLES_PER_SECOND]
 
