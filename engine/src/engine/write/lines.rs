@@ -2,23 +2,21 @@
 //!
 //! Each line is stored completely or refused completely; refused lines do not affect the others.
 //!
-//! Next: `line/` decodes, `line_cache.rs` finds the series, `append.rs` stores.
+//! Next: `line/` decodes, `line_cache.rs` finds the series, `appender.rs` stores.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::admit::newcomers::Newcomers;
-use crate::engine::admit::spread::Spread;
+use crate::engine::Engine;
 use crate::engine::known::fields::{FIELDS_FEW, by_name, new_among};
 use crate::engine::known::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
-use crate::engine::{Engine, Shared};
+use crate::engine::write::appender::Appender;
 use crate::head::batch::{RowTarget, Stamp};
-use crate::head::{Event, HeadSeries, ResolvedBatch};
+use crate::head::{Event, HeadSeries};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, LineLimits, Lines, Naming, Precision};
 use crate::model::{Labels, METRIC_NAME, Tenant, Timestamp, Value};
-use crate::wal::Ticket;
 use crate::{Error, ErrorKind, Result};
 
 /// How to parse lines.
@@ -159,7 +157,7 @@ impl Engine {
         options: &LineOptions,
     ) -> Result<LineReport> {
         let shared = &self.shared;
-        shared.check_writable()?;
+        let to = Appender::new(shared)?;
         let mut limits = options.limits;
         limits.tags = limits.tags.min(shared.options.labels_per_series);
         let extra = options.all_extra_labels();
@@ -168,19 +166,14 @@ impl Engine {
         let now = shared.admission.now();
         let far = i64::try_from(LineReport::FAR.as_nanos()).unwrap_or(i64::MAX);
         let mut writer = LineWriter {
-            shared,
+            to,
             fields: context.fields(),
             context,
-            horizon: shared.retention.horizon(),
             near: now.saturating_sub(far)..=now.saturating_add(far),
             default_timestamp: now,
             body: 0,
-            resolved: ResolvedBatch::default(),
-            spread: shared.spread(),
             indexes: Vec::new(),
-            newcomers: Newcomers::default(),
             learned: Vec::new(),
-            ticket: None,
             report: LineReport::default(),
             errors_max: options.errors_max,
             failed: None,
@@ -191,33 +184,28 @@ impl Engine {
             (default, Lines::new(body.bytes, options.precision, limits))
         };
         let stored = writer.add_bodies(bodies.into_iter().map(lines_of));
-        let stored = stored.and(shared.writer.wait_durable(writer.ticket));
+        let stored = stored.and(writer.to.wait());
         writer.take_back(0, 0);
         stored?;
-        Ok(writer.report)
+        let LineWriter { to, report, .. } = writer;
+        Ok(LineReport { samples: to.samples, events: to.events, ..report })
     }
 }
 
 /// Converts lines to rows of a batch.
 struct LineWriter<'p> {
-    shared: &'p Shared,
+    to: Appender<'p>,
     context: Arc<LineContext>,
     fields: FieldNames,
-    horizon: Timestamp,
     /// Times that are not far from the clock.
     near: RangeInclusive<Timestamp>,
     default_timestamp: Timestamp,
     /// The index of the current body.
     body: usize,
-    resolved: ResolvedBatch,
-    spread: Spread,
     /// For each field of the current line, its index in the group; reused.
     indexes: Vec<u32>,
-    newcomers: Newcomers,
     /// Keys whose series were added to the cache by this call.
     learned: Vec<LineKey>,
-    /// The last ticket.
-    ticket: Option<Ticket>,
     report: LineReport,
     errors_max: usize,
     /// Why a piece before the current line could not be committed.
@@ -235,25 +223,25 @@ impl LineWriter<'_> {
             self.default_timestamp = default_timestamp;
             self.add_body(lines)?;
         }
-        if self.resolved.is_empty() { Ok(()) } else { self.commit() }
+        self.to.commit()
     }
 
     /// Adds all lines of one body, committing pieces on the way.
     fn add_body(&mut self, mut lines: Lines<'_>) -> Result<()> {
         loop {
-            if self.resolved.is_full() && !lines.is_at_end() {
-                self.make_room(0)?;
+            if self.to.is_full() && !lines.is_at_end() {
+                self.to.make_room(0)?;
             }
             let peeked = lines.peek_series().map(|key| (key, self.context.key(key)));
             if !peeked.is_some_and(|(key, hashed)| self.add_known(&mut lines, key, hashed)) {
-                let (newcomers, learned) = (self.newcomers.len(), self.learned.len());
+                let (created, learned) = (self.to.created(), self.learned.len());
                 match lines.next().map(|line| line.and_then(|line| self.add(&line, peeked))) {
                     Some(Ok(())) => {}
                     Some(Err(_)) if self.failed.is_some() => {
                         return self.failed.take().map_or(Ok(()), Err);
                     }
                     Some(Err(error)) => {
-                        self.take_back(newcomers, learned);
+                        self.take_back(created, learned);
                         self.report.refuse(self.body, error, self.errors_max);
                     }
                     None => return Ok(()),
@@ -264,52 +252,22 @@ impl LineWriter<'_> {
     }
 
     /// Removes series of which nothing was stored, and their cache entries.
-    fn take_back(&mut self, first_newcomer: usize, first_learned: usize) {
-        if self.shared.writer.take_back(&mut self.newcomers, first_newcomer) {
+    fn take_back(&mut self, first_created: usize, first_learned: usize) {
+        if self.to.take_back(first_created) {
             for key in self.learned.drain(first_learned..) {
-                self.shared.writer.known().lines().forget_dead(&self.context, key);
+                self.to.shared.writer.known().lines().forget_dead(&self.context, key);
             }
         }
-    }
-
-    /// Takes memory for the next line, which has `more` bytes of string fields.
-    #[cold]
-    fn make_room(&mut self, more: u64) -> Result<()> {
-        let Shared { writer, options, admission, .. } = self.shared;
-        let batches = admission.batches();
-        if batches.grow(&mut self.resolved, more) {
-            return Ok(());
-        }
-        if !self.resolved.is_empty() {
-            self.commit()?;
-            if batches.grow(&mut self.resolved, more) {
-                return Ok(());
-            }
-        }
-        // No memory is held while waiting for others.
-        writer.wait_durable(self.ticket.take())?;
-        batches.wait(&mut self.resolved, more, options.write_wait, || writer.settle_deferred())
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        // Waits for the previous piece: no more than two are in memory.
-        self.shared.writer.wait_durable(self.ticket.take())?;
-        self.spread.admit(&self.resolved)?;
-        self.report.samples += self.resolved.samples() as u64;
-        self.report.events += self.resolved.events.len() as u64;
-        self.ticket = self.shared.commit(&mut self.resolved)?;
-        Ok(())
     }
 
     /// Tries to add the next line, whose series key is `key`, on the fast path, which nearly all lines take.
     #[inline]
     fn add_known(&mut self, lines: &mut Lines<'_>, key: &[u8], hashed: LineKey) -> bool {
         let LineWriter {
+            to: Appender { rows, horizon, .. },
             context,
             fields: names,
-            resolved,
             default_timestamp,
-            horizon,
             near,
             body,
             report,
@@ -325,7 +283,7 @@ impl LineWriter<'_> {
                     (RowTarget::One(series.clone()), std::slice::from_ref(&names[*number as usize]))
                 }
             };
-            resolved.fill_row(group, |values| {
+            rows.fill_row(group, |values| {
                 let push = |value| values.extend(sample_value(&value));
                 let known = lines.read_known(key, fields, push)?;
                 let timestamp = known.timestamp.unwrap_or(*default_timestamp);
@@ -349,12 +307,12 @@ impl LineWriter<'_> {
         peeked: Option<(&[u8], LineKey)>,
     ) -> std::result::Result<(), LineError> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
-        self.resolved.stamp = stamp(line.timestamp);
-        if timestamp <= self.horizon {
-            self.shared.admission.count_too_old(1);
+        self.to.rows.stamp = stamp(line.timestamp);
+        if timestamp <= self.to.horizon {
+            self.to.too_old(1);
             let why = format!(
                 "timestamp {timestamp} is older than the retention, which reaches back to {} (retention)",
-                self.horizon
+                self.to.horizon
             );
             return Err(line.reject(LineErrorKind::Refused { why }));
         }
@@ -370,17 +328,17 @@ impl LineWriter<'_> {
         match known {
             Known::Single(series, _) => {
                 for value in line.fields().filter_map(|(_, value)| sample_value(&value)) {
-                    self.resolved.push(series.clone(), timestamp, 0, value);
+                    self.to.rows.push(series.clone(), timestamp, 0, value);
                 }
             }
             Known::Group(series) => {
                 let events = self.events(line, timestamp)?;
                 for ((_, value), &index) in line.fields().zip(&self.indexes) {
                     if let Some(value) = sample_value(&value) {
-                        self.resolved.push_of_group(&series.group, index, timestamp, value);
+                        self.to.rows.push_of_group(&series.group, index, timestamp, value);
                     }
                 }
-                events.into_iter().for_each(|event| self.resolved.push_event(event));
+                events.into_iter().for_each(|event| self.to.rows.push_event(event));
             }
         }
         if !self.near.contains(&timestamp) {
@@ -467,7 +425,7 @@ impl LineWriter<'_> {
 
     fn remember(&mut self, key: LineKey, known: Known) {
         self.learned.push(key);
-        self.shared.writer.known().lines().insert(&self.context, key, known);
+        self.to.shared.writer.known().lines().insert(&self.context, key, known);
     }
 
     /// Checks the size of the label sets of some fields before they are created: each has all of the tags. The limit of
@@ -479,7 +437,7 @@ impl LineWriter<'_> {
         let extra: usize = self.context.extra_labels().iter().map(|(k, v)| k.len() + v.len()).sum();
         let tags = line.series_key.len() + extra + NAME_BYTES;
         let bytes: usize = fields.iter().map(|field| tags + field.len()).sum();
-        let limit = self.shared.options.label_bytes_per_line;
+        let limit = self.to.shared.options.label_bytes_per_line;
         if bytes <= limit {
             return Ok(());
         }
@@ -506,7 +464,7 @@ impl LineWriter<'_> {
     /// The series of a field, found by its labels.
     fn resolve(&mut self, line: &Line<'_>, field: &[u8]) -> std::result::Result<Arc<HeadSeries>, LineError> {
         let labels = self.labels(line, field)?;
-        self.shared.admission.resolve(&labels, &mut self.newcomers).map_err(|e| {
+        self.to.series(&labels).map_err(|e| {
             self.report.lines_limited += u64::from(e.kind() == ErrorKind::Busy);
             line.reject(LineErrorKind::Refused { why: e.to_string() })
         })
@@ -532,16 +490,16 @@ impl LineWriter<'_> {
             _ => None,
         });
         let bytes: u64 = bytes.sum();
-        if let Some(most) = self.shared.admission.batches().too_large(bytes) {
+        if let Some(most) = self.to.shared.admission.batches().too_large(bytes) {
             let why = format!(
                 "its string fields and their labels take {bytes} bytes, and the memory for batches allows {most} in a line \
                  (memory): send fewer in a line, or raise it"
             );
             return Err(line.reject(LineErrorKind::Refused { why }));
         }
-        let stamp = self.resolved.stamp;
-        let made = self.make_room(bytes);
-        self.resolved.stamp = stamp;
+        let stamp = self.to.rows.stamp;
+        let made = self.to.make_room(bytes);
+        self.to.rows.stamp = stamp;
         made.map_err(|error| {
             let why = error.to_string();
             self.failed = Some(error);

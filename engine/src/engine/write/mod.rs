@@ -4,11 +4,12 @@
 //! the log's buffer and while batches are added to the head, and across an fsync only when a flush begins, just after
 //! another one.
 //!
-//! Next: `append.rs`, `lines.rs` and `remote.rs` (kinds of writes), `record_log.rs` (records), `pending.rs` (between
-//! the log and the head), `apply.rs` (the head), `deferred.rs` (appends that are waited for later), `epoch.rs`
-//! (flushes).
+//! Next: `append.rs`, `lines.rs` and `remote.rs` (kinds of writes; the last two through `appender.rs`),
+//! `record_log.rs` (records), `pending.rs` (between the log and the head), `apply.rs` (the head), `deferred.rs` (appends
+//! that are waited for later), `epoch.rs` (flushes).
 
 pub(in crate::engine) mod append;
+pub(in crate::engine) mod appender;
 mod apply;
 pub(in crate::engine) mod deferred;
 pub(in crate::engine) mod delete;

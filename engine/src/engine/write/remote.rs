@@ -6,25 +6,22 @@
 //! one, or one that exceeds the memory for batches, is stored in pieces, which may split a series; the pieces before an
 //! error are stored. Sending it again changes nothing.
 //!
-//! Next: `remote/` decodes the request, `remote_cache.rs` finds the series, `append.rs` stores.
+//! Next: `remote/` decodes the request, `remote_cache.rs` finds the series, `appender.rs` stores.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::engine::admit::batches::PIECE_SAMPLES;
+use crate::engine::Engine;
 use crate::engine::admit::label_bytes;
-use crate::engine::admit::newcomers::Newcomers;
-use crate::engine::admit::spread::Spread;
 use crate::engine::known::remote_cache::{Keys, RemoteCache};
-use crate::engine::{Engine, Shared};
-use crate::head::{HeadSeries, ResolvedBatch};
+use crate::engine::write::appender::Appender;
+use crate::head::HeadSeries;
 use crate::model::{Exemplar, METRIC_NAME, Metadata, MetricType, Tenant, Timestamp, Value};
 use crate::remote::{
     Item, LabelFault, Point, RemoteReason, RemoteVersion, Request, Series, WireError, WireHistogram,
 };
-use crate::wal::Ticket;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind};
 
 /// A refused series, or a refused part of one.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,30 +123,23 @@ impl Engine {
         version: RemoteVersion,
     ) -> std::result::Result<RemoteReport, RemoteError> {
         let shared = &self.shared;
-        shared.check_writable()?;
+        let to = Appender::new(shared)?;
         let request = Request::open(version, body)?;
         let mut writer = RemoteWriter {
-            shared,
+            to,
             known: shared.writer.known().remotes(),
             version,
             keys: Keys::of(version, tenant),
             tenant,
             tenant_key: tenant.map(Keys::prefix).unwrap_or_default(),
-            horizon: shared.retention.horizon(),
             future: shared.admission.now().saturating_add(FUTURE_MAX),
-            resolved: ResolvedBatch::default(),
-            spread: shared.spread(),
-            pending: RemoteReport::default(),
             scratch: Vec::new(),
             report: RemoteReport::default(),
-            weight: 0,
-            newcomers: Newcomers::default(),
             learned: Vec::new(),
-            ticket: None,
             failed: None,
         };
         let stored = writer.add_all(&request);
-        let safe = shared.writer.wait_durable(writer.ticket);
+        let safe = writer.to.wait();
         writer.take_back();
         stored?;
         safe?;
@@ -159,7 +149,7 @@ impl Engine {
 
 /// Converts a request to rows of a batch.
 struct RemoteWriter<'p> {
-    shared: &'p Shared,
+    to: Appender<'p>,
     /// Series by the bytes that name them.
     known: &'p RemoteCache,
     version: RemoteVersion,
@@ -168,21 +158,11 @@ struct RemoteWriter<'p> {
     tenant: Option<&'p Tenant>,
     /// The current key, after the name of the tenant.
     tenant_key: Vec<u8>,
-    horizon: Timestamp,
     future: Timestamp,
-    resolved: ResolvedBatch,
-    spread: Spread,
-    /// The contents of `resolved`, which are not in the report yet.
-    pending: RemoteReport,
     scratch: Vec<u8>,
     report: RemoteReport,
-    /// Size of `resolved` in samples.
-    weight: usize,
-    newcomers: Newcomers,
     /// Keys whose series were added to the cache by this request.
     learned: Vec<Box<[u8]>>,
-    /// The last ticket.
-    ticket: Option<Ticket>,
     /// Why a piece in the middle of a series could not be committed.
     failed: Option<Error>,
 }
@@ -207,58 +187,24 @@ impl RemoteWriter<'_> {
                 return Err(error.into());
             }
         }
-        if !self.resolved.is_empty() {
-            self.commit()?;
-        }
-        Ok(())
+        Ok(self.to.commit()?)
     }
 
     /// Takes more memory, and commits a piece when it is full.
     #[inline]
     fn make_room_if_full(&mut self) {
-        if (self.resolved.is_full() || self.weight >= PIECE_SAMPLES) && self.failed.is_none() {
-            self.failed = self.make_room().err();
+        if self.to.is_full() && self.failed.is_none() {
+            self.failed = self.to.make_room(0).err();
         }
-    }
-
-    #[cold]
-    fn make_room(&mut self) -> Result<()> {
-        let Shared { writer, options, admission, .. } = self.shared;
-        let batches = admission.batches();
-        if self.weight < PIECE_SAMPLES && batches.grow(&mut self.resolved, 0) {
-            return Ok(());
-        }
-        if !self.resolved.is_empty() {
-            self.commit()?;
-            if batches.grow(&mut self.resolved, 0) {
-                return Ok(());
-            }
-        }
-        // No memory is held while waiting for others.
-        writer.wait_durable(self.ticket.take())?;
-        batches.wait(&mut self.resolved, 0, options.write_wait, || writer.settle_deferred())
     }
 
     /// Removes series of which nothing was stored, and their cache entries.
     fn take_back(&mut self) {
-        if self.shared.writer.take_back(&mut self.newcomers, 0) {
+        if self.to.take_back(0) {
             for key in self.learned.drain(..) {
                 self.known.forget_dead(self.keys, &key);
             }
         }
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        // Waits for the previous piece: no more than two are in memory.
-        self.shared.writer.wait_durable(self.ticket.take())?;
-        self.spread.admit(&self.resolved)?;
-        self.ticket = self.shared.commit(&mut self.resolved)?;
-        let pending = std::mem::take(&mut self.pending);
-        self.report.samples += pending.samples;
-        self.report.histograms += pending.histograms;
-        self.report.exemplars += pending.exemplars;
-        self.weight = 0;
-        Ok(())
     }
 
     #[cold]
@@ -328,7 +274,7 @@ impl RemoteWriter<'_> {
     }
 
     fn locate(&mut self, series: &Series<'_, '_>) -> std::result::Result<Arc<HeadSeries>, RemoteReason> {
-        let mut key = series.key(&mut self.scratch, self.shared.options.label_bytes_per_series)?;
+        let mut key = series.key(&mut self.scratch, self.to.shared.options.label_bytes_per_series)?;
         if let Some(tenant) = self.tenant {
             self.tenant_key.truncate(Keys::prefix_len(tenant));
             self.tenant_key.extend_from_slice(key);
@@ -342,21 +288,20 @@ impl RemoteWriter<'_> {
             let claimed = tenant.claim(&labels).map(Cow::into_owned);
             labels = claimed.map_err(|foreign| RemoteReason::Refused { why: foreign.to_string() })?;
         }
-        let (found, limit) = (labels.len(), self.shared.options.labels_per_series);
+        let (found, limit) = (labels.len(), self.to.shared.options.labels_per_series);
         if found > limit {
             return Err(LabelFault::TooMany { found, limit }.into());
         }
-        let (bytes, limit) = (label_bytes(&labels), self.shared.options.label_bytes_per_series);
+        let (bytes, limit) = (label_bytes(&labels), self.to.shared.options.label_bytes_per_series);
         if bytes > limit {
             return Err(LabelFault::TooLong { bytes, limit }.into());
         }
-        let known = self.newcomers.len();
-        let found =
-            self.shared.admission.resolve(&labels, &mut self.newcomers).map_err(|e| match e.kind() {
-                ErrorKind::Busy => RemoteReason::Limited { why: e.to_string() },
-                _ => RemoteReason::Refused { why: e.to_string() },
-            })?;
-        if self.newcomers.len() > known {
+        let created = self.to.created();
+        let found = self.to.series(&labels).map_err(|e| match e.kind() {
+            ErrorKind::Busy => RemoteReason::Limited { why: e.to_string() },
+            _ => RemoteReason::Refused { why: e.to_string() },
+        })?;
+        if self.to.created() > created {
             self.learned.push(key.into());
         }
         self.known.insert(self.keys, key, &found);
@@ -378,7 +323,7 @@ impl RemoteWriter<'_> {
                     .and_then(|labels| self.exemplar(place, timestamp_ms, value, labels));
                 if let Err(reason) = stored {
                     let too_old = u64::from(matches!(reason, RemoteReason::TooOld { .. }));
-                    self.shared.admission.count_too_old(too_old);
+                    self.to.too_old(too_old);
                     self.report.exemplars_dropped += 1;
                     self.drop_note(place.number, || place.head.labels.to_string(), || reason);
                 }
@@ -392,7 +337,7 @@ impl RemoteWriter<'_> {
         };
         if let Err(reason) = refused {
             if matches!(reason, RemoteReason::TooOld { .. }) {
-                self.shared.admission.count_too_old(1);
+                self.to.too_old(1);
             }
             self.refuse(place.number, || place.head.labels.to_string(), reason, 1);
         }
@@ -403,8 +348,8 @@ impl RemoteWriter<'_> {
     fn time(&self, timestamp_ms: i64) -> std::result::Result<Timestamp, RemoteReason> {
         match timestamp_ms.checked_mul(1_000_000) {
             Some(timestamp) if timestamp > self.future => Err(RemoteReason::Future { timestamp_ms }),
-            Some(timestamp) if timestamp <= self.horizon => {
-                let limit_ms = self.horizon.div_euclid(1_000_000);
+            Some(timestamp) if timestamp <= self.to.horizon => {
+                let limit_ms = self.to.horizon.div_euclid(1_000_000);
                 Err(RemoteReason::TooOld { timestamp_ms, limit_ms })
             }
             Some(timestamp) => Ok(timestamp),
@@ -422,9 +367,9 @@ impl RemoteWriter<'_> {
         value: f64,
     ) -> std::result::Result<(), RemoteReason> {
         let timestamp = self.time(timestamp_ms)?;
-        self.resolved.push(place.head.clone(), timestamp, start(start_ms), Value::Float(value));
-        self.pending.samples += 1;
-        self.weight += 1;
+        self.to.rows.push(place.head.clone(), timestamp, start(start_ms), Value::Float(value));
+        self.report.samples += 1;
+        self.to.weight += 1;
         Ok(())
     }
 
@@ -436,9 +381,9 @@ impl RemoteWriter<'_> {
             wire.into_stored().map_err(|fault| RemoteReason::Histogram { timestamp_ms, fault })?;
         let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
         let value = Value::Histogram(Arc::new(histogram));
-        self.resolved.push(place.head.clone(), timestamp, start(start_ms), value);
-        self.pending.histograms += 1;
-        self.weight += HISTOGRAM_SAMPLES + buckets / HISTOGRAM_SAMPLES;
+        self.to.rows.push(place.head.clone(), timestamp, start(start_ms), value);
+        self.report.histograms += 1;
+        self.to.weight += HISTOGRAM_SAMPLES + buckets / HISTOGRAM_SAMPLES;
         Ok(())
     }
 
@@ -451,12 +396,13 @@ impl RemoteWriter<'_> {
     ) -> std::result::Result<(), RemoteReason> {
         let timestamp = self.time(timestamp_ms)?;
         let exemplar = Exemplar { labels, timestamp: crate::Timestamp::from_nanos(timestamp), value };
-        self.shared
+        self.to
+            .shared
             .admission
-            .note_exemplar(&mut self.resolved, &place.head.labels, exemplar, self.horizon)
+            .note_exemplar(&mut self.to.rows, &place.head.labels, exemplar, self.to.horizon)
             .map_err(|e| RemoteReason::Refused { why: e.to_string() })?;
-        self.pending.exemplars += 1;
-        self.weight += HISTOGRAM_SAMPLES;
+        self.report.exemplars += 1;
+        self.to.weight += HISTOGRAM_SAMPLES;
         Ok(())
     }
 
@@ -482,10 +428,10 @@ impl RemoteWriter<'_> {
             self.drop_note(number, || shown_name(family), why);
             return;
         }
-        let before = self.resolved.metadata.len();
-        match self.shared.admission.note_metadata(&mut self.resolved, self.tenant, family, metadata) {
-            Ok(()) if self.resolved.metadata.len() == before => {}
-            Ok(()) => self.weight += HISTOGRAM_SAMPLES,
+        let before = self.to.rows.metadata.len();
+        match self.to.shared.admission.note_metadata(&mut self.to.rows, self.tenant, family, metadata) {
+            Ok(()) if self.to.rows.metadata.len() == before => {}
+            Ok(()) => self.to.weight += HISTOGRAM_SAMPLES,
             Err(e) => {
                 self.report.metadata_dropped += 1;
                 let why = || RemoteReason::Refused { why: e.to_string() };
