@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use barograph::{
     Database, Durability, Labels, LineLimits, LineOptions, MatchOp, Matcher, Options, Precision,
-    SeriesHandle, Value,
+    RemoteVersion, SeriesHandle, Value,
 };
 use barograph_engine::chunk::{Chunk, ChunkValues, Scratch, encode};
 use barograph_engine::clock::SystemClock;
@@ -23,6 +23,7 @@ use barograph_engine::codec::timestamps::Frame;
 use barograph_engine::codec::{CompressionLevel, gorilla, timestamps};
 use barograph_engine::line::Lines;
 use barograph_engine::model::TimeRange;
+use barograph_engine::remote::wire::{put_any_double, put_bytes, put_integer, put_message};
 use barograph_engine::store::memory::MemoryKv;
 use barograph_engine::{Batch, Engine};
 
@@ -41,6 +42,7 @@ const PIECES: &[(&str, Piece)] = &[
     ("append_lines", append_lines),
     ("append_batch", append_batch),
     ("append_handles", append_handles),
+    ("append_remote", append_remote),
     ("append_new_series", append_new_series),
     ("append_churn", append_churn),
     ("flush", flush),
@@ -336,6 +338,37 @@ fn append_handles() -> (usize, &'static str) {
     let handle = |labels| engine.handle(labels).expect("a new series");
     let handles: Vec<SeriesHandle> = label_sets().iter().map(handle).collect();
     append(&engine, |batch, i, at, value| batch.push_to(&handles[i], at, value))
+}
+
+/// The same by remote write, version 1: one request a step, whose series are known by their bytes.
+fn append_remote() -> (usize, &'static str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (engine, labels) = (engine(&dir), label_sets());
+    let mut walks: Vec<_> = (0..labels.len()).map(|i| walk(i as u64 + 1)).collect();
+    let requests: Vec<Vec<u8>> = (0..21)
+        .map(|step| {
+            let mut request = Vec::new();
+            for (labels, walk) in labels.iter().zip(&mut walks) {
+                put_message(&mut request, 1, |series| {
+                    for (name, value) in labels.iter() {
+                        put_message(series, 1, |label| {
+                            put_bytes(label, 1, name.as_bytes());
+                            put_bytes(label, 2, value.as_bytes());
+                        });
+                    }
+                    put_message(series, 2, |sample| {
+                        put_any_double(sample, 1, walk.next().unwrap_or_default().trunc());
+                        put_integer(sample, 2, ((START + step * 10 * SECOND) / 1_000_000) as u64);
+                    });
+                });
+            }
+            request
+        })
+        .collect();
+    let write = |request: &Vec<u8>| engine.write_remote(request, RemoteVersion::One).expect("write");
+    write(&requests[0]);
+    counted(&mut || requests[1..].iter().for_each(|request| drop(write(request))));
+    (20 * labels.len(), "sample")
 }
 
 fn append_new_series() -> (usize, &'static str) {
