@@ -239,7 +239,7 @@ fn the_words_of_the_system_tell_lost_data_from_errors_that_pass() {
         let dir = TempDir::new().expect("a folder");
         let store = dir.path().join(words);
         std::fs::create_dir_all(&store).expect("a folder");
-        let error = DB::open(&RocksOptions::default(), &store).err().expect("there is no database");
+        let error = DB::open(&RocksOptions::default(), &store).expect_err("there is no database");
         let error = unreadable("read the store")(error);
         assert!(error.is_damage() == is_damage && error.to_string().contains(words), "{error}");
     }
