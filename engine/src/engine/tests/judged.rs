@@ -7,28 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::aside::{job, minutes, values};
 use super::unreadable::{Harness, harness};
 use super::{SECOND, YEAR_2024, float_batch, labels};
-use crate::model::{Matcher, SeriesId, TimeRange, Value};
-use crate::store::keys::{PREFIX_BYTES, Prefix};
-use crate::store::kv::{Family, Kv as _, Removal};
+use crate::model::{Matcher, TimeRange, Value};
+use crate::store::keys::Prefix;
+use crate::store::kv::Family;
 use crate::{Batch, Error, Result, View};
 
 const ALL: TimeRange = TimeRange::ALL;
-/// Flushes without a sample, after which a series leaves memory, and one more.
-const LATER: usize = 3;
 
 impl Harness {
     /// Makes keys with a prefix unreadable.
     fn break_keys(&self, family: Family, prefix: Vec<u8>) {
         *self.kv.broken.lock() = Some((family, prefix));
-    }
-
-    /// The labels of series are no longer in memory: they have no samples in [`LATER`] flushes.
-    fn retire_series(&self) {
-        for second in 0..LATER as i64 {
-            self.engine.append(&float_batch(7, &[600 + second])).unwrap();
-            self.engine.flush().unwrap();
-        }
-        assert_eq!(self.engine.stats().head_series, 1);
     }
 
     fn mend(&self) {
@@ -87,24 +76,15 @@ fn an_error_that_is_no_damage_sets_nothing_aside() {
 #[test]
 fn a_value_that_is_damaged_sets_its_generation_aside() {
     type Key = fn(Prefix) -> Vec<u8>;
-    // The key of the first series record, without the id.
-    let record: Key = |p| p.series(SeriesId(0))[..PREFIX_BYTES + 1].to_vec();
-    let values_of: [(&str, Family, Key, Read, usize); 9] = [
+    let values_of: [(&str, Family, Key, Read, usize); 5] = [
         ("chunk", Family::Chunks, |p| p.encode().to_vec(), |view| Ok(values(view, 0, ALL)?.len()), 4),
         ("chunk, exported", Family::Chunks, |p| p.encode().to_vec(), exported, 8),
         ("postings", Family::Index, |p| p.postings("job", "job1"), READS[0].1, 4),
         ("postings, listed", Family::Index, |p| p.postings_of_name("job"), READS[2].1, 2),
         ("event", Family::Events, |p| p.encode().to_vec(), READS[3].1, 8),
-        ("series record", Family::Index, record, |view| Ok(values(view, 0, ALL)?.len()), 4),
-        ("series record, exported", Family::Index, record, exported, 8 + LATER),
-        ("series record, counted", Family::Index, record, |view| counted(view), 8),
-        ("times", Family::Index, |p| p.times().to_vec(), |view| Ok(values(view, 0, ALL)?.len()), 4),
     ];
     for (what, family, key, read, rest) in values_of {
         let harness = harness(false);
-        if what.starts_with("series record") {
-            harness.retire_series();
-        }
         let prefix = harness.prefix(1);
         // Chunks have checksums; of the others the form is checked.
         match what.starts_with("chunk") {
@@ -115,26 +95,6 @@ fn a_value_that_is_damaged_sets_its_generation_aside() {
         assert_eq!(read(&view).unwrap_or_else(|error| panic!("{what}: {error}")), rest, "{what}");
         assert_eq!((harness.aside(), view.left_out().len()), (vec![1], 1), "{what}");
     }
-}
-
-/// Postings name a series whose record is gone.
-#[test]
-fn a_series_record_that_is_missing_sets_its_generation_aside() {
-    let harness = harness(false);
-    harness.retire_series();
-    let prefix = harness.prefix(1);
-    let first = harness.store.pairs(Family::Index, &prefix.range()).swap_remove(0).0;
-    let range = (first.clone(), [&first[..], &[0]].concat());
-    harness.store.remove_ranges(Family::Index, vec![range], Removal::All).unwrap();
-    let view = harness.engine.view().leaving_out_damage();
-    assert_eq!(values(&view, 0, minutes(0, 4)).unwrap().len(), 4);
-    assert_eq!((harness.aside(), view.left_out().len()), (vec![1], 1));
-}
-
-/// The series of each minute.
-fn counted(view: &View<'_>) -> Result<usize> {
-    let count = |minute| Ok(view.cardinality(Some(minutes(minute, minute)), 9)?.series as usize);
-    (0..5).map(count).sum()
 }
 
 fn exported(view: &View<'_>) -> Result<usize> {

@@ -26,7 +26,7 @@ impl Wal {
         let mut done = Ok(());
         loop {
             // Records appended between the two are written in the next iteration.
-            done = done.and_then(|()| self.rotate().and_then(|_| self.sync()));
+            done = done.and_then(|()| self.rotate().and_then(|_| self.settle()));
             let mut state = shared.idle(shared.state.lock());
             if done.is_err() || state.is_closed || !state.buffer.is_behind(&state.safe) {
                 state.is_closed = true;
