@@ -38,10 +38,10 @@ pub fn bytes(len: usize, options: &Options) -> usize {
 
 /// The steps of the outliers, ascending.
 ///
-/// The season of a robust decomposition is removed, and the median of what is left.
+/// The season of a robust decomposition is removed, and then the median of the rest.
 ///
 /// # Errors
-/// As [`decompose`].
+/// Same as [`decompose()`].
 pub fn seasonal(values: &[f64], options: &Options, check: Check<'_>) -> Result<Vec<usize>, Error> {
     let seasons = [options.period];
     let parts = decompose(
