@@ -24,6 +24,8 @@
 //! # Invariants
 //! K1. Within one generation, the chunks of a series do not overlap in time.
 //! K2. Of two generations of one partition, the one with the larger cut wins.
+//! K3. A key is longer than the prefix. A generation is removed up to the next prefix, and RocksDB includes the end of a
+//!     range when it removes whole tables: a key that is that prefix would be removed with the generation before it.
 
 use crate::model::{PartitionId, SeriesId, TierId, Timestamp};
 
