@@ -1,5 +1,6 @@
 //! The handle, through which a program uses the engine and the query language.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,12 @@ use crate::{Batch, Result, TimeRange, Timestamp};
 pub struct Database {
     pub(crate) engine: Arc<Engine>,
     pub(crate) tenant: Option<Arc<Tenant>>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
 }
 
 impl Database {
@@ -380,8 +387,8 @@ impl Database {
     /// # Errors
     /// The directory is in use, or its store cannot be opened; without the feature `rocksdb`, same as
     /// [`Database::open`].
-    pub fn verify(dir: &Path) -> Result<VerifyReport> {
-        Ok(Engine::verify_dir(dir, &Options::default())?)
+    pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
+        Ok(Engine::verify_dir(dir.as_ref(), &Options::default())?)
     }
 
     /// Finds damage that prevents the store in `dir` from being opened, and repairs it if `apply` is set; otherwise
@@ -390,8 +397,8 @@ impl Database {
     /// # Errors
     /// The directory is in use, or so damaged that only a snapshot helps; without the feature `rocksdb`, same as
     /// [`Database::open`].
-    pub fn repair(dir: &Path, apply: bool) -> Result<RepairReport> {
-        Ok(Engine::repair_dir(dir, apply)?)
+    pub fn repair(dir: impl AsRef<Path>, apply: bool) -> Result<RepairReport> {
+        Ok(Engine::repair_dir(dir.as_ref(), apply)?)
     }
 
     /// Reads everything in the open database's store and reports damage.

@@ -46,6 +46,7 @@ mod snapshot;
 mod subscribe;
 mod tenants;
 mod ticket;
+mod view;
 
 /// Limits of memory and time for a piece of work: shares of memory, allowances, cancellation, deadlines.
 pub mod budget {
@@ -95,3 +96,4 @@ pub use reader::Reader;
 pub use scan::Scan;
 pub use selector::{parse_selector, parse_selector_within};
 pub use ticket::AppendTicket;
+pub use view::View;

@@ -1,6 +1,7 @@
 //! Bounded reads: each checks a [`Work`] and takes its memory from it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use barograph_engine::budget::{Taken, Work};
@@ -81,6 +82,12 @@ fn each_selector<E>(
         }
     }
     Ok(())
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
 }
 
 impl<'d> Reader<'d> {

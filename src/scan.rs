@@ -1,6 +1,7 @@
 //! Reading with an iterator that owns its view.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use barograph_engine::Pieces;
 use barograph_engine::budget::{Taken, Work};
@@ -10,7 +11,6 @@ use barograph_engine::model::{Matcher, TimeRange as Range};
 
 use crate::columns::SeriesColumns;
 use crate::owned::OwnedView;
-use crate::reader::view_of;
 use crate::{Database, Result, TimeRange};
 
 /// The number of samples at which reading ahead stops.
@@ -18,7 +18,8 @@ const AHEAD_SAMPLES: usize = 1 << 16;
 /// The number of series at which it stops.
 const AHEAD_SERIES: usize = 1 << 10;
 
-/// The samples of selected series, in pieces that are read on demand; created by [`Database::scan`].
+/// The samples of selected series, in pieces that are read on demand; created by [`Database::scan`] and
+/// [`View::select`](crate::View::select).
 ///
 /// Series come in the order of labels, selector by selector, and the samples of each are ascending by time. A long
 /// series comes in several consecutive pieces; a piece has at most about 64 Ki samples. At most about two pieces are in
@@ -29,7 +30,7 @@ const AHEAD_SERIES: usize = 1 << 10;
 /// memory keeps the samples that were unflushed when it was created. After [`Database::close`] it returns an error of
 /// the kind [`Closed`](crate::ErrorKind::Closed). It ends after an error.
 pub struct Scan {
-    view: OwnedView,
+    view: Arc<OwnedView>,
     selectors: Vec<Vec<Matcher>>,
     /// The number of selectors begun.
     begun: usize,
@@ -76,22 +77,29 @@ impl Database {
         selectors: &[Vec<Matcher>],
         range: impl Into<TimeRange>,
     ) -> Result<Scan> {
-        self.engine.check_open()?;
-        let view = OwnedView::new(self.engine.clone(), |engine| view_of(engine, work, self.tenant()));
-        Ok(Scan {
-            view,
-            selectors: selectors.to_vec(),
-            begun: 0,
-            pieces: None,
-            range: range.into().0,
-            ahead: VecDeque::new(),
-            taken: Taken::of(work),
-            is_done: false,
-        })
+        Ok(self.view_within(work)?.select_any(selectors, range))
     }
 }
 
 impl Scan {
+    pub(crate) fn new(
+        view: Arc<OwnedView>,
+        work: &Work,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Scan {
+        Scan {
+            view,
+            selectors: selectors.to_vec(),
+            begun: 0,
+            pieces: None,
+            range: range.0,
+            ahead: VecDeque::new(),
+            taken: Taken::of(work),
+            is_done: false,
+        }
+    }
+
     /// Reads pieces until there are enough. Cursors of the store live only during one call, so closing the database
     /// waits for nothing else; short series share them.
     fn read_ahead(&mut self) -> Result<()> {

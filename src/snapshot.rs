@@ -12,8 +12,8 @@ impl Database {
     ///
     /// # Errors
     /// `dest` exists or cannot be written.
-    pub fn snapshot(&self, dest: &Path) -> Result<SnapshotReport> {
-        Ok(self.engine.snapshot(dest)?)
+    pub fn snapshot(&self, dest: impl AsRef<Path>) -> Result<SnapshotReport> {
+        Ok(self.engine.snapshot(dest.as_ref())?)
     }
 
     /// Like [`Database::snapshot`], until `work` is stopped. Calls `progress` after each part.
@@ -23,11 +23,11 @@ impl Database {
     /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if the work was stopped. A partial copy is then removed.
     pub fn snapshot_within(
         &self,
-        dest: &Path,
+        dest: impl AsRef<Path>,
         work: &Work,
         mut progress: impl FnMut(SnapshotProgress),
     ) -> Result<SnapshotReport> {
-        Ok(self.engine.snapshot_within(dest, work, &mut progress)?)
+        Ok(self.engine.snapshot_within(dest.as_ref(), work, &mut progress)?)
     }
 
     /// Writes the database in its current state to `target` as a tar archive. Unpacked, it is the directory that
@@ -65,7 +65,7 @@ impl Database {
     ///
     /// # Errors
     /// `snapshot` is not complete, or `dir` is not empty or cannot be written.
-    pub fn restore(snapshot: &Path, dir: &Path) -> Result<SnapshotReport> {
-        Ok(barograph_engine::restore(snapshot, dir)?)
+    pub fn restore(snapshot: impl AsRef<Path>, dir: impl AsRef<Path>) -> Result<SnapshotReport> {
+        Ok(barograph_engine::restore(snapshot.as_ref(), dir.as_ref())?)
     }
 }

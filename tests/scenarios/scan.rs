@@ -100,7 +100,26 @@ fn closing_ends_a_scan_and_does_not_wait_for_it() {
     assert!(matches!(db.scan(&[], TimeRange::ALL).map(drop), Err(Error::Storage(StorageError::Closed))));
 }
 
-/// The most that a scan of a long series in the store takes.
+#[test]
+fn reads_of_one_view_show_one_state() {
+    let db = database();
+    let view = db.view().expect("it is open");
+    let seen = |view: &barograph::View, range: TimeRange| -> Vec<Timestamp> {
+        view.select(&[], range).flat_map(|piece| piece.expect("it is read").timestamps).collect()
+    };
+    let before = seen(&view, TimeRange::ALL);
+    append(&db, "later", 0..10);
+    db.flush().expect("flush");
+    assert_eq!(seen(&view, TimeRange::ALL), before, "what is written and flushed later is not shown");
+    let half = before[before.len() / 2];
+    assert_eq!(seen(&view, (half..).into()).iter().min(), before.iter().filter(|at| **at >= half).min());
+    assert_eq!(seen(&db.view().expect("it is open"), TimeRange::ALL).len(), before.len() + 10);
+    db.close().expect("nothing reads");
+    let closed = view.select(&[], ..).next().and_then(Result::err).map(|error| error.kind());
+    assert_eq!(closed, Some(barograph::ErrorKind::Closed));
+}
+
+/// The most memory that a scan of a long series in the store takes.
 fn peak(samples: i64) -> u64 {
     let db = Database::in_memory(Options { background: false, ..Options::default() }).expect("good options");
     append(&db, "long", 0..samples);
