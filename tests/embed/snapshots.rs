@@ -44,12 +44,12 @@ fn check_modes(dir: &Path) -> Outcome {
 pub fn snapshot_keeps_permissions(dir: &Path) -> Outcome {
     let db = private(dir)?;
     let mut seen = Vec::new();
-    db.snapshot_within(&dir.join("copy"), &Work::unbounded(), |progress| seen.push(progress))?;
+    db.snapshot_within(dir.join("copy"), &Work::unbounded(), |progress| seen.push(progress))?;
     assert!(seen.len() >= 2 && seen.is_sorted_by_key(|progress| progress.bytes), "{seen:?}");
     assert!(seen.last().is_some_and(|last| last.bytes == last.bytes_total), "{seen:?}");
     check_modes(&dir.join("copy"))?;
     assert_eq!(mode(&dir.join("copy/SNAPSHOT"))?, 0o600, "as FORMAT");
-    Database::restore(&dir.join("copy"), &dir.join("restored"))?;
+    Database::restore(dir.join("copy"), dir.join("restored"))?;
     check_modes(&dir.join("restored"))?;
     assert_eq!(count(&Database::open_with(dir.join("restored"), options())?)?, 60);
     // While it is being made, nobody else can read what may not have its permissions yet.
@@ -103,7 +103,7 @@ pub fn snapshot_as_an_archive(dir: &Path) -> Outcome {
     };
     assert!(unpacked.status.success() && unpacked.stderr.is_empty(), "{unpacked:?}");
     check_modes(&dir.join("copy"))?;
-    Database::restore(&dir.join("copy"), &dir.join("restored"))?;
+    Database::restore(dir.join("copy"), dir.join("restored"))?;
     assert_eq!(count(&Database::open_with(dir.join("restored"), options())?)?, 60);
     Ok(())
 }
