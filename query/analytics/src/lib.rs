@@ -14,9 +14,10 @@
 //! [`gaps`] fills missing values. [`mod@decompose`] splits a series into trend, seasons and residual ([`season`] finds
 //! the lengths of the seasons). [`anomaly`], [`esd`], [`forest`] and [`outliers`] score what is unusual,
 //! [`changepoint`] finds shifts. [`mod@forecast`] continues a series. [`correlate`] compares series. [`slo`] computes
-//! burn rates. [`robust`] and [`order`] are the statistics below them.
+//! burn rates, [`cadence`] how often a series reports. [`robust`] and [`order`] are the statistics below them.
 
 pub mod anomaly;
+pub mod cadence;
 pub mod changepoint;
 pub mod correlate;
 pub mod decompose;

@@ -1,6 +1,7 @@
 //! Unusual values: scores, events, expected ranges, outliers and changes.
 
 use barograph_analytics::anomaly::{self, Method, Scores, onsets};
+use barograph_analytics::cadence::{self, Cadence};
 use barograph_analytics::{changepoint, esd};
 
 use super::grid::Grid;
@@ -93,6 +94,34 @@ pub(crate) fn changes(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Fail
         Part::called("direction", name, last_of(analyzed, &grid, &shifts))
     };
     Ok(vec![column("up", |shift| shift > 0.0), column("down", |shift| shift <= 0.0)])
+}
+
+/// `stalled`: series whose newest sample is older than their intervals explain.
+pub(crate) fn stalled(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
+    let tolerance = analyzed.options.number("tolerance", 3.0);
+    let windows = analyzed.windows();
+    analyzed.count(&windows);
+    let mut ages = Points::absent(analyzed.steps());
+    let mut intervals = Points::absent(analyzed.steps());
+    let mut learnt = false;
+    for &(step, lo, last) in &windows {
+        let now = analyzed.series.call.windows.bounds(step).1;
+        let times = &analyzed.series.columns.times[lo..=last];
+        analyzed.budget().check()?;
+        let cadence = analyzed.run(cadence::bytes(times.len()), |_| Ok(cadence::of_times(times, now)))?;
+        learnt |= cadence.is_some();
+        if let Some(Cadence { interval, age }) =
+            cadence.filter(|found| found.age > tolerance * found.interval)
+        {
+            ages.floats[step] = age / 1e9;
+            intervals.floats[step] = interval / 1e9;
+        }
+    }
+    if !learnt && !windows.is_empty() {
+        let least = cadence::LEAST;
+        return Err(Failure::Unfit(format!("it has fewer than {least} samples in the window")));
+    }
+    Ok(vec![Part::called("stalled", "age", ages), Part::called("stalled", "interval", intervals)])
 }
 
 /// A column of events: a step shows the last one since the previous step.

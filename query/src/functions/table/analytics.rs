@@ -41,6 +41,9 @@ const PEER_METHOD: Named =
 const TOLERANCE: Named =
     Named { name: "tolerance", kind: NamedKind::Number { min: 0.0, max: 1000.0 }, default: "3" };
 
+const STALL_TOLERANCE: Named =
+    Named { name: "tolerance", kind: NamedKind::Number { min: 1.0, max: 1000.0 }, default: "3" };
+
 pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         FAMILY,
@@ -242,6 +245,19 @@ pub(super) static FUNCTIONS: &[Function] = &[
     )
     .ours()
     .named(&[PERIOD, ROBUST, EXACT]),
+    entry(
+        FAMILY,
+        "stalled",
+        &[RANGE],
+        analytic(anomalies::stalled),
+        Help(
+            "v range-vector",
+            "Series that have stopped reporting: `stalled=\"age\"` is the time since the newest sample in seconds, `stalled=\"interval\"` the interval that 95 % of their intervals do not pass. A series is left out while its age is at most `tolerance` intervals, and if it has fewer than five samples in the window.",
+            "stalled((up and on () vector(time()) <= 3000)[1h:1m])",
+        ),
+    )
+    .ours()
+    .named(&[STALL_TOLERANCE]),
     entry(
         FAMILY,
         "trend_strength",
