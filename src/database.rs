@@ -198,7 +198,8 @@ impl Database {
         self.unbounded().read(&[matchers.to_vec()], range, series_max, visit)
     }
 
-    /// Evaluates a PromQL expression at `time`, rounded down to whole milliseconds, with default limits.
+    /// Evaluates a PromQL expression at `time`, rounded down to whole milliseconds, with default limits. A sample that
+    /// was appended within the same millisecond may be later than that.
     ///
     /// # Errors
     /// The text is not a query, or its evaluation failed.
