@@ -31,6 +31,13 @@ pub struct Batch(pub(crate) barograph_engine::Batch);
 
 impl Batch {
     /// An empty batch.
+    ///
+    /// ```
+    /// use barograph::Batch;
+    /// # fn main() -> barograph::Result<()> {
+    /// assert!(Batch::new().is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -146,21 +153,58 @@ impl Batch {
     }
 
     /// Whether [`Batch::set_stamped_by_clock`] was called.
+    ///
+    /// ```
+    /// use barograph::Batch;
+    /// # fn main() -> barograph::Result<()> {
+    /// let mut batch = Batch::new();
+    /// batch.set_stamped_by_clock();
+    /// assert!(batch.is_stamped_by_clock());
+    /// # Ok(()) }
+    /// ```
     pub fn is_stamped_by_clock(&self) -> bool {
         self.0.is_stamped_by_clock()
     }
 
     /// Number of samples, events, descriptions and exemplars.
+    ///
+    /// ```
+    /// use barograph::{Batch, Labels, Timestamp, Value};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let labels = Labels::from_pairs([("__name__", "load")])?;
+    /// let mut batch = Batch::new();
+    /// batch.push(&labels, Timestamp::now(), Value::Float(0.5));
+    /// assert_eq!(batch.len(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether the batch is empty.
+    ///
+    /// ```
+    /// use barograph::Batch;
+    /// # fn main() -> barograph::Result<()> {
+    /// assert!(Batch::new().is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Clears the batch, keeping its memory for reuse.
+    ///
+    /// ```
+    /// use barograph::{Batch, Labels, Timestamp, Value};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let labels = Labels::from_pairs([("__name__", "load")])?;
+    /// let mut batch = Batch::new();
+    /// batch.push(&labels, Timestamp::now(), Value::Float(0.5));
+    /// batch.clear();
+    /// assert!(batch.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn clear(&mut self) {
         self.0.clear();
     }

@@ -53,31 +53,117 @@ impl<'s> Samples<'s> {
     }
 
     /// Number of samples.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.read(&[], .., 10, |_, samples| {
+    ///     assert_eq!(samples.len(), 1);
+    ///     true
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn len(self) -> usize {
         self.0.len()
     }
 
     /// Whether there are no samples.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.read(&[], .., 10, |_, samples| {
+    ///     assert!(!samples.is_empty());
+    ///     true
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
     /// The times, ascending.
+    ///
+    /// ```
+    /// use barograph::{Database, Timestamp};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.read(&[], .., 10, |_, samples| {
+    ///     assert_eq!(samples.timestamps().next(), Some(Timestamp::from_secs(1_700_000_000)));
+    ///     true
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn timestamps(self) -> impl DoubleEndedIterator<Item = Timestamp> + ExactSizeIterator + 's {
         self.0.timestamps.iter().copied().map(Timestamp::from_nanos)
     }
 
     /// The values, one for each time; NaN for histograms.
+    ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.read(&[Matcher::equal("host", "a")], .., 10, |_, samples| {
+    ///     assert_eq!(samples.values(), [0.5]);
+    ///     true
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn values(self) -> &'s [f64] {
         &self.0.values
     }
 
     /// The native histograms, each with the index of its time.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.read(&[], .., 10, |_, samples| {
+    ///     assert!(samples.histograms().is_empty());
+    ///     true
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn histograms(self) -> &'s [(u32, Arc<Histogram>)] {
         &self.0.histograms
     }
 
     /// The samples: time and value, ascending.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.read(&[], .., 10, |_, samples| {
+    ///     for (timestamp, value) in samples.iter() {
+    ///         println!("{timestamp} {value:?}");
+    ///     }
+    ///     true
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     pub fn iter(self) -> impl Iterator<Item = (Timestamp, SampleValue)> + 's {
         let mut histograms = self.0.histograms.iter().peekable();
         self.timestamps().zip(self.values()).enumerate().map(move |(at, (time, value))| {

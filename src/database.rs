@@ -38,6 +38,16 @@ impl fmt::Debug for Database {
 impl Database {
     /// Opens the database in `dir` with default options, or creates it.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// # let directory = dir.path().join("data");
+    /// let db = Database::open(&directory)?;
+    /// db.close()?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The directory is in use, damaged, from a newer version, or cannot be written. A build without the feature
     /// `rocksdb` returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported); it has [`Database::in_memory`].
@@ -65,6 +75,17 @@ impl Database {
 
     /// Opens an existing database for reading; nothing in the directory changes.
     ///
+    /// ```
+    /// use barograph::{Database, Options, Timestamp};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// # let directory = dir.path().join("data");
+    /// # Database::open(&directory)?.close()?;
+    /// let db = Database::open_read_only(&directory, Options::default())?;
+    /// assert!(db.query("cpu_usage", Timestamp::now())?.value.into_vector().unwrap_or_default().is_empty());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// There is no database, or it is in use or damaged; without the feature `rocksdb`, same as [`Database::open`].
     pub fn open_read_only(dir: impl AsRef<Path>, options: Options) -> Result<Database> {
@@ -72,6 +93,14 @@ impl Database {
     }
 
     /// Creates a database in memory. Its data is lost when it is dropped.
+    ///
+    /// ```
+    /// use barograph::{Database, Options, Timestamp};
+    /// # fn main() -> barograph::Result<()> {
+    /// let db = Database::in_memory(Options { memory_bytes: 64 << 20, ..Options::default() })?;
+    /// assert_eq!(db.query("1 + 1", Timestamp::now())?.value.into_scalar(), Some(2.0));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// An option is out of range.
@@ -84,6 +113,17 @@ impl Database {
     }
 
     /// Appends a batch. Returns when it is durable.
+    ///
+    /// ```
+    /// use barograph::{Batch, Database, Labels, Timestamp, Value};
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// let mut batch = Batch::new();
+    /// batch.push(&Labels::from_pairs([("__name__", "temperature")])?, Timestamp::now(), Value::Float(19.25));
+    /// assert_eq!(db.append(&batch)?.samples, 1);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// A limit, invalid input (in both cases nothing of the batch is stored), or an I/O error.
@@ -120,6 +160,18 @@ impl Database {
     /// Appends InfluxDB line protocol. Returns when it is durable. Bad lines are listed in the report, and the others
     /// are stored.
     ///
+    /// ```
+    /// use barograph::{Database, LineOptions, Precision};
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// let options = LineOptions { precision: Precision::Second, ..LineOptions::default() };
+    /// let report = db.write_lines(b"cpu,host=a usage=0.5 1700000000\nnot a line\n", &options)?;
+    /// assert_eq!((report.samples, report.lines_bad), (1, 1));
+    /// assert_eq!(report.errors[0].line, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// An I/O error, or memory that stays full.
     pub fn write_lines(&self, lines: &[u8], options: &LineOptions) -> Result<LineReport> {
@@ -128,6 +180,17 @@ impl Database {
 
     /// Like [`Database::write_lines`], for several bodies, which become durable with one sync. Each body is parsed
     /// separately, so an incomplete line at its end does not affect the next one.
+    ///
+    /// ```
+    /// use barograph::{Database, LineBody, LineOptions};
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// let bodies = ["up,host=a v=1", "up,host=b v=1"];
+    /// let bodies = bodies.map(|text| LineBody { bytes: text.as_bytes(), default_timestamp: None });
+    /// assert_eq!(db.write_line_bodies(bodies, &LineOptions::default())?.samples, 2);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Same as [`Database::write_lines`].
@@ -142,6 +205,17 @@ impl Database {
     /// Appends a decompressed Prometheus remote-write request. Returns when it is durable. Invalid samples are listed
     /// in the report, and the rest is stored.
     ///
+    /// ```
+    /// use barograph::{Database, ErrorKind, RemoteVersion};
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// // A client sends the request compressed with snappy.
+    /// assert_eq!(db.write_remote(&[], RemoteVersion::One)?.samples, 0);
+    /// assert_eq!(db.write_remote(b"no request", RemoteVersion::One).unwrap_err().kind(), ErrorKind::Invalid);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The bytes are not a request, an I/O error, or memory that stays full.
     pub fn write_remote(&self, request: &[u8], version: RemoteVersion) -> Result<RemoteReport> {
@@ -150,6 +224,18 @@ impl Database {
 
     /// Creates a reader whose calls end when `work` is stopped and take their memory from it. The methods with the same
     /// names on `Database` have no limits.
+    ///
+    /// ```
+    /// use barograph::{Database, budget::{Share, Work}};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let work = Work::unbounded().of(Share::new("reads", 1 << 20));
+    /// assert_eq!(db.reader(&work).label_names(&[vec![]], .., 10)?, ["__name__", "host"]);
+    /// # Ok(()) }
+    /// ```
     pub fn reader(&self, work: &Work) -> Reader<'_> {
         Reader::new(&self.engine, work, self.tenant())
     }
@@ -160,6 +246,22 @@ impl Database {
 
     /// The metadata of one metric family or of all, ascending by name; within a family, the oldest description first.
     ///
+    /// ```
+    /// use barograph::{Batch, Database, Metadata, MetricType};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let mut batch = Batch::new();
+    /// let help = "CPU in use".to_owned();
+    /// batch.push_metadata("cpu_usage", Metadata { kind: MetricType::Gauge, help, unit: String::new() });
+    /// db.append(&batch)?;
+    /// let (family, descriptions) = &db.metadata(None)?[0];
+    /// assert_eq!((&**family, &*descriptions[0].help), ("cpu_usage", "CPU in use"));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// With the handle of a tenant: the store could not be read.
     pub fn metadata(&self, family: Option<&str>) -> Result<Vec<(String, Vec<Metadata>)>> {
@@ -168,6 +270,18 @@ impl Database {
 
     /// The exemplars in `range` of the series that match any of `selectors` (each a list of matchers, all of which must
     /// match), ascending by labels, then by time.
+    ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let selector = vec![Matcher::equal("__name__", "cpu_usage")];
+    /// assert!(db.exemplars(&[selector], ..)?.is_empty());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The database is closed.
@@ -186,6 +300,22 @@ impl Database {
     /// until it returns false. Samples are passed as queries see them, including histograms and stale markers. Series
     /// without samples in the range are omitted.
     ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let mut sum = 0.0;
+    /// db.read(&[Matcher::equal("__name__", "cpu_usage")], .., 1000, |_, samples| {
+    ///     sum += samples.values().iter().sum::<f64>();
+    ///     true
+    /// })?;
+    /// assert_eq!(sum, 1.2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// More than `series_max` series match, or the store could not be read.
     pub fn read(
@@ -201,6 +331,19 @@ impl Database {
     /// Evaluates a PromQL expression at `time`, rounded down to whole milliseconds, with default limits. A sample that
     /// was appended within the same millisecond may be later than that.
     ///
+    /// ```
+    /// use barograph::{Database, Timestamp};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let answer = db.query("max(cpu_usage)", Timestamp::from_secs(1_700_000_060))?;
+    /// let samples = answer.value.into_vector().unwrap_or_default();
+    /// assert_eq!(samples[0].value.as_f64(), Some(0.7));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The text is not a query, or its evaluation failed.
     pub fn query(&self, query: &str, time: impl Into<Timestamp>) -> Result<Response> {
@@ -208,6 +351,21 @@ impl Database {
     }
 
     /// Evaluates a PromQL expression at `start`, `start + step`, … up to `end`, all rounded down to whole milliseconds.
+    ///
+    /// ```
+    /// use barograph::{Database, Timestamp};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use std::time::Duration;
+    /// let (start, minute) = (Timestamp::from_secs(1_700_000_000), Duration::from_secs(60));
+    /// let answer = db.query_range("sum(cpu_usage)", start, start + minute * 3, minute)?;
+    /// let series = &answer.value.into_matrix().unwrap_or_default()[0];
+    /// assert_eq!(series.floats().map(|(_, value)| value).collect::<Vec<_>>(), [1.2; 4]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The times are invalid, the text is not a query, or its evaluation failed.
@@ -223,6 +381,20 @@ impl Database {
 
     /// Evaluates a request with the caller's times, limits and cancellation.
     ///
+    /// ```
+    /// use barograph::{Cancel, Database, ErrorKind, Request, Timestamp};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let mut request = Request::instant("sum(cpu_usage)", Timestamp::from_secs(1_700_000_060));
+    /// request.cancel = Cancel::new();
+    /// request.cancel.cancel();
+    /// assert_eq!(db.execute(&request).unwrap_err().kind(), ErrorKind::Canceled);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Same as [`Database::query_range`], and if a limit is reached or the request is canceled. If other queries have
     /// used up the memory that all queries share, the request waits for its turn and is evaluated again.
@@ -234,6 +406,19 @@ impl Database {
     /// callers that need more of that memory than the response holds, and that call
     /// [`Work::attempted`](crate::budget::Work::attempted) around all of their work.
     ///
+    /// ```
+    /// use barograph::{Database, Request, Timestamp};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let request = Request::instant("count(cpu_usage)", Timestamp::from_secs(1_700_000_060));
+    /// let answer = db.execute_at_once(&request)?;
+    /// assert_eq!(answer.value.into_vector().unwrap_or_default()[0].value.as_f64(), Some(2.0));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Same as [`Database::execute`], and [`QueryError::MemoryPool`](crate::QueryError::MemoryPool).
     pub fn execute_at_once(&self, request: &Request) -> Result<Response> {
@@ -242,6 +427,19 @@ impl Database {
 
     /// The expected cost of a request, part by part, estimated from the index and the catalogue alone. With
     /// [`Request::explain`], [`Database::execute`] reports the actual cost.
+    ///
+    /// ```
+    /// use barograph::{Database, Request, Timestamp};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let request = Request::instant("sum(cpu_usage)", Timestamp::from_secs(1_700_000_060));
+    /// let explained = db.explain(&request)?;
+    /// assert_eq!(explained.text, "sum(cpu_usage)");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Same as [`Database::query_range`], except for limits.
@@ -257,6 +455,18 @@ impl Database {
     /// The label sets of the series that match any of `selectors` (each a list of matchers, all of which must match)
     /// and may have samples in `range`, sorted, at most `limit`.
     ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let found = db.series(&[vec![Matcher::equal("host", "a")]], .., 10)?;
+    /// assert_eq!(found[0].get("host"), Some("a"));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read.
     pub fn series(
@@ -270,6 +480,17 @@ impl Database {
 
     /// The label names of the series that match all matchers and may have samples in `range`, sorted.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert_eq!(db.label_names(&[], ..)?, ["__name__", "host"]);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read.
     pub fn label_names(&self, matchers: &[Matcher], range: impl Into<TimeRange>) -> Result<Vec<String>> {
@@ -277,6 +498,17 @@ impl Database {
     }
 
     /// The values of the label `name` among the same series, sorted, each with the number of its series.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert_eq!(db.label_values("host", &[], ..)?, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store could not be read.
@@ -314,6 +546,19 @@ impl Database {
     /// returns. No sample is deleted: while series have the name as their label `db`, it stays in
     /// [`Database::databases`].
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.create_database("telegraf")?;
+    /// assert!(db.drop_database("telegraf")?);
+    /// assert!(!db.drop_database("telegraf")?);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// An I/O error. With the handle of a tenant, any name but its own.
     pub fn drop_database(&self, name: &str) -> Result<bool> {
@@ -324,12 +569,35 @@ impl Database {
     /// The damaged generations set aside in the partitions of `range`, ascending by time. Queries leave them out, with
     /// a warning in the response; other reads of such a time are refused, unless [`Reader::leaving_out_damage`] allows
     /// them.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert!(db.damage(..).is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn damage(&self, range: impl Into<TimeRange>) -> Vec<Damage> {
         self.engine.damage(range.into().0)
     }
 
     /// The databases, ascending: those that were created by name, and the values of the label `db`. For a tenant, the
     /// values in its series, and its own name if that was created.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.write_lines(b"up,db=telegraf v=1", &LineOptions::default())?;
+    /// assert_eq!(db.databases()?, ["telegraf"]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store could not be read.
@@ -341,6 +609,19 @@ impl Database {
     /// unflushed or recent samples); with a range, also those in every partition that overlaps it. Lists have at most
     /// `top` entries. Memory does not grow with the number of series.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let cardinality = db.cardinality(None, 10)?;
+    /// assert_eq!(cardinality.series, 2);
+    /// assert_eq!(cardinality.values_by_label[0], ("host".to_owned(), 2));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
@@ -350,6 +631,20 @@ impl Database {
     /// Calls `visit` with the samples in `range` of each series that matches all matchers, in the order of labels,
     /// until it returns false. A series with more than 64 Ki samples is passed in several pieces, one after the other
     /// and ascending by time.
+    ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.export(&[Matcher::equal("host", "a")], .., |series| {
+    ///     println!("{} {:?} {:?}", series.labels, series.timestamps, series.values);
+    ///     true
+    /// })?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store could not be read.
@@ -364,6 +659,18 @@ impl Database {
 
     /// The string fields in `range` whose labels match all matchers, ascending by time.
     ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let events = db.events(&[Matcher::equal("host", "a")], .., 10)?;
+    /// assert_eq!(events[0].text, "up");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read.
     pub fn events(
@@ -377,6 +684,18 @@ impl Database {
 
     /// Deletes the samples in `range` of the series that match all matchers.
     ///
+    /// ```
+    /// use barograph::{Database, Matcher, Timestamp};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.delete(&[Matcher::equal("host", "a")], ..Timestamp::from_secs(1_800_000_000))?;
+    /// assert_eq!(db.series(&[vec![]], .., 10)?.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// No matcher was given, or the WAL could not be written.
     pub fn delete(&self, matchers: &[Matcher], range: impl Into<TimeRange>) -> Result<()> {
@@ -384,6 +703,17 @@ impl Database {
     }
 
     /// Reads everything in a directory that is not open and reports damage.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// # let directory = dir.path().join("data");
+    /// # Database::open(&directory)?.close()?;
+    /// let report = Database::verify(&directory)?;
+    /// assert!(report.problems.is_empty());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The directory is in use, or its store cannot be opened; without the feature `rocksdb`, same as
@@ -395,6 +725,17 @@ impl Database {
     /// Finds damage that prevents the store in `dir` from being opened, and repairs it if `apply` is set; otherwise
     /// nothing changes. [`Database::open`] makes the same repairs.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// # let directory = dir.path().join("data");
+    /// # Database::open(&directory)?.close()?;
+    /// // What a repair would do.
+    /// assert!(Database::repair(&directory, false)?.faults.is_empty());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The directory is in use, or so damaged that only a snapshot helps; without the feature `rocksdb`, same as
     /// [`Database::open`].
@@ -404,6 +745,17 @@ impl Database {
 
     /// Reads everything in the open database's store and reports damage.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert!(db.verify_open()?.problems.is_empty());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read at all.
     pub fn verify_open(&self) -> Result<VerifyReport> {
@@ -411,6 +763,17 @@ impl Database {
     }
 
     /// Writes everything in memory to the store and truncates the WAL.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert_eq!(db.flush()?.samples, 2);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store refused; nothing is lost.
@@ -420,6 +783,18 @@ impl Database {
 
     /// Applies retention and performs all merges that are due.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.flush()?;
+    /// db.compact()?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store refused; nothing is lost.
     pub fn compact(&self) -> Result<()> {
@@ -428,6 +803,18 @@ impl Database {
 
     /// Removes everything that was deleted before the call from the disk, including from partitions that are still
     /// written to.
+    ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.delete(&[Matcher::equal("host", "a")], ..)?;
+    /// assert_eq!(db.clean()?.held, 0);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store failed; nothing is lost. [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a damaged generation
@@ -439,6 +826,19 @@ impl Database {
     /// Like [`Database::clean`], but waits for reads that began earlier, at most for `patience`, so that the data they
     /// use is removed too.
     ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use std::time::Duration;
+    /// db.delete(&[Matcher::equal("host", "a")], ..)?;
+    /// assert_eq!(db.clean_within(Duration::from_secs(5))?.held, 0, "no read is in progress");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Same as [`Database::clean`].
     pub fn clean_within(&self, patience: Duration) -> Result<CleanReport> {
@@ -447,6 +847,19 @@ impl Database {
 
     /// Changes the retention of the running database; zero keeps everything.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use std::time::Duration;
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    /// db.set_retention(DAY * 90)?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// It is shorter than one partition.
     pub fn set_retention(&self, retention: Duration) -> Result<()> {
@@ -454,23 +867,67 @@ impl Database {
     }
 
     /// Changes the limit of new series per second; zero is no limit.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.set_new_series_per_second(10_000);
+    /// # Ok(()) }
+    /// ```
     pub fn set_new_series_per_second(&self, limit: u64) {
         self.engine.set_new_series_per_second(limit);
     }
 
     /// Changes the limits [`Options::max_series_per_metric`] and
     /// [`Options::max_values_per_label`] of the running database; zero is no limit.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.set_cardinality_limits(100_000, 0);
+    /// # Ok(()) }
+    /// ```
     pub fn set_cardinality_limits(&self, series_per_metric: u64, values_per_label: u64) {
         self.engine.set_cardinality_limits(series_per_metric, values_per_label);
     }
 
     /// Changes the limits [`Options::max_series_per_tenant`] and [`Options::max_new_series_per_tenant`] of the running
     /// database; zero is no limit.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// db.set_tenant_limits(1_000_000, 0);
+    /// # Ok(()) }
+    /// ```
     pub fn set_tenant_limits(&self, series: u64, new_series_per_second: u64) {
         self.engine.set_tenant_limits(series, new_series_per_second);
     }
 
     /// Figures about the open database.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert_eq!(db.stats().samples, 2);
+    /// # Ok(()) }
+    /// ```
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
@@ -494,17 +951,52 @@ impl Database {
     }
 
     /// The parts of [`Options::memory_bytes`] and their use.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// for part in db.memory() {
+    ///     println!("{:?}: {:?} of {} bytes", part.part, part.used, part.limit);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn memory(&self) -> Vec<PartUse> {
         self.engine.memory()
     }
 
     /// The state of the open database: whether it accepts writes and can move them into the store. Cheap enough to call
     /// often.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert!(db.health().refuses_writes.is_none());
+    /// # Ok(()) }
+    /// ```
     pub fn health(&self) -> Health {
         self.engine.health()
     }
 
     /// The findings of opening.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert_eq!(db.open_report().samples_replayed, 0);
+    /// # Ok(()) }
+    /// ```
     pub fn open_report(&self) -> &OpenReport {
         self.engine.open_report()
     }

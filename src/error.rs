@@ -97,6 +97,14 @@ pub enum ErrorKind {
 
 impl Error {
     /// What the caller can do about it.
+    ///
+    /// ```
+    /// use barograph::{Database, ErrorKind, Options, Timestamp};
+    /// # fn main() -> barograph::Result<()> {
+    /// let db = Database::in_memory(Options::default())?;
+    /// assert_eq!(db.query("sum(", Timestamp::now()).unwrap_err().kind(), ErrorKind::Parse);
+    /// # Ok(()) }
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Storage(error) => of_storage(error),

@@ -98,6 +98,20 @@ impl<'d> Reader<'d> {
 
     /// Makes the reader leave out damaged generations (see [`Database::damage`](crate::Database::damage)). Otherwise,
     /// reads of their time ranges are refused.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// let reader = db.reader(&Work::unbounded()).leaving_out_damage();
+    /// assert_eq!(reader.series(&all, .., 10)?.len(), 2);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn leaving_out_damage(self) -> Self {
         let Reader { engine, view, work, tenant } = self;
@@ -114,6 +128,19 @@ impl<'d> Reader<'d> {
     /// The label sets of the selected series that may have samples in `range`, sorted, at most `limit`. If there are
     /// more, it is unspecified which of them are returned.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// assert_eq!(db.reader(&Work::unbounded()).series(&all, .., 1)?.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read.
     pub fn series(
@@ -126,6 +153,19 @@ impl<'d> Reader<'d> {
     }
 
     /// The first `limit` label names of the selected series that may have samples in `range`, sorted.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// assert_eq!(db.reader(&Work::unbounded()).label_names(&all, .., 10)?, ["__name__", "host"]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store could not be read.
@@ -142,6 +182,20 @@ impl<'d> Reader<'d> {
     /// have it. If all series are selected, this is the largest count in any partition. A series that got another id
     /// after a restart is counted again.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// let values = db.reader(&Work::unbounded()).label_values("host", &all, .., 1)?;
+    /// assert_eq!(values, [("a".to_owned(), 1)]);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read.
     pub fn label_values(
@@ -156,6 +210,19 @@ impl<'d> Reader<'d> {
 
     /// The databases, ascending: those that were created by name, and the values of the label `db`. For a tenant, the
     /// values in its series, and its own name if that was created.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// assert!(db.reader(&Work::unbounded()).databases()?.is_empty());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store could not be read.
@@ -176,6 +243,19 @@ impl<'d> Reader<'d> {
     /// unflushed or recent samples); with a range, also those in every partition that overlaps it. Lists have at most
     /// `top` entries.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// assert_eq!(db.reader(&Work::unbounded()).cardinality(None, 10)?.series, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read.
     pub fn cardinality(&self, range: Option<TimeRange>, top: usize) -> Result<Cardinality> {
@@ -187,6 +267,24 @@ impl<'d> Reader<'d> {
     /// pieces, one after the other and ascending by time.
     ///
     /// The work holds the labels of all series and the samples of one piece.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// let mut hosts = Vec::new();
+    /// db.reader(&Work::unbounded()).export(&all, .., |series| {
+    ///     hosts.extend(series.labels.get("host").map(str::to_owned));
+    ///     true
+    /// })?;
+    /// assert_eq!(hosts, ["a", "b"]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store could not be read.
@@ -207,6 +305,24 @@ impl<'d> Reader<'d> {
     /// Calls `visit` once with each selected series and its samples in `range`, in the order of [`Reader::export`].
     /// Samples are passed as queries see them: histograms with their reset hints, and stale markers.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// let mut samples = 0;
+    /// db.reader(&Work::unbounded()).read(&all, .., 1000, |_, columns| {
+    ///     samples += columns.len();
+    ///     true
+    /// })?;
+    /// assert_eq!(samples, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// More than `series_max` series match a selector, or the store could not be read.
     pub fn read(
@@ -226,6 +342,24 @@ impl<'d> Reader<'d> {
     }
 
     /// Like [`Reader::read`], but in pieces like [`Reader::export`].
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// let mut samples = 0;
+    /// db.reader(&Work::unbounded()).read_pieces(&all, .., 1000, |_, columns| {
+    ///     samples += columns.len();
+    ///     true
+    /// })?;
+    /// assert_eq!(samples, 2);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Same as [`Reader::read`].
@@ -248,6 +382,19 @@ impl<'d> Reader<'d> {
     /// The first `limit` string fields in `range` of the selected label sets, ascending by time, then by labels. Of two
     /// with the same labels and time, the one written later is returned.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// assert_eq!(db.reader(&Work::unbounded()).events(&all, .., 10)?[0].text, "up");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The store could not be read.
     pub fn events(
@@ -261,6 +408,24 @@ impl<'d> Reader<'d> {
 
     /// Calls `visit` with the same string fields, in the same order, until it returns false. Only the current one is
     /// held in memory.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// let mut texts = Vec::new();
+    /// db.reader(&Work::unbounded()).each_event(&all, .., |event| {
+    ///     texts.push(event.text);
+    ///     true
+    /// })?;
+    /// assert_eq!(texts, ["up"]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The store could not be read.
@@ -276,6 +441,19 @@ impl<'d> Reader<'d> {
     /// The metadata of one metric family, or of the first `limit` of all, ascending by name; within a family, the
     /// oldest description first. A tenant sees the descriptions of its own metrics that it wrote, or that were written
     /// without a tenant.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// assert!(db.reader(&Work::unbounded()).metadata(None, 10)?.is_empty());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Those of the work; for a tenant, the store could not be read.
@@ -316,6 +494,19 @@ impl<'d> Reader<'d> {
     }
 
     /// The exemplars in `range` of the selected series, ascending by labels, then by time.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// assert!(db.reader(&Work::unbounded()).exemplars(&all, ..)?.is_empty());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Only those of the work.

@@ -67,6 +67,22 @@ impl Database {
     /// Like [`Database::scan`], for series that match all matchers of any of `selectors`, until `work` is stopped. Its
     /// memory is taken from the work, that of pieces until they are returned.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options, Matcher};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// # use barograph::budget::Work;
+    /// # let all: [Vec<Matcher>; 1] = [vec![]];
+    /// for piece in db.scan_within(&Work::unbounded(), &all, ..)? {
+    ///     let piece = piece?;
+    ///     println!("{} {:?}", piece.labels, piece.values);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Same as [`Database::scan`]. The iterator also fails if the work was stopped
     /// ([`ErrorKind::Canceled`](crate::ErrorKind::Canceled), [`ErrorKind::Timeout`](crate::ErrorKind::Timeout)) or has

@@ -10,6 +10,16 @@ use crate::{Database, Result};
 impl Database {
     /// Copies the database in its current state into `dest`, which must not exist.
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// # let directory = dir.path().join("data");
+    /// let db = Database::open(&directory)?;
+    /// db.snapshot(dir.path().join("copy"))?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `dest` exists or cannot be written.
     pub fn snapshot(&self, dest: impl AsRef<Path>) -> Result<SnapshotReport> {
@@ -17,6 +27,17 @@ impl Database {
     }
 
     /// Like [`Database::snapshot`], until `work` is stopped. Calls `progress` after each part.
+    ///
+    /// ```
+    /// use barograph::{Database, budget::Work};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// # let directory = dir.path().join("data");
+    /// let db = Database::open(&directory)?;
+    /// let copy = dir.path().join("copy");
+    /// db.snapshot_within(copy, &Work::unbounded(), |progress| println!("{} bytes", progress.bytes))?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Same as [`Database::snapshot`]; [`ErrorKind::Canceled`](crate::ErrorKind::Canceled) and
@@ -62,6 +83,18 @@ impl Database {
     }
 
     /// Creates a data directory from a snapshot.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// # let directory = dir.path().join("data");
+    /// let db = Database::open(&directory)?;
+    /// db.snapshot(dir.path().join("copy"))?;
+    /// Database::restore(dir.path().join("copy"), dir.path().join("restored"))?;
+    /// Database::open(dir.path().join("restored"))?.close()?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `snapshot` is not complete, or `dir` is not empty or cannot be written.

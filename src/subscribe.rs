@@ -46,6 +46,19 @@ impl Database {
     /// the series that it has seen is at most a quarter of that. Neither is part of
     /// [`Options::memory_bytes`](crate::Options::memory_bytes).
     ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let mut subscription = db.subscribe_buffered(&[], 64 << 10)?;
+    /// db.close()?;
+    /// assert!(subscription.next().is_none(), "closing ends it");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Same as [`Database::subscribe`].
     pub fn subscribe_buffered(&self, matchers: &[Matcher], buffer_bytes: usize) -> Result<Subscription> {

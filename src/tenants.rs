@@ -50,6 +50,18 @@ impl Database {
     }
 
     /// The tenant of this handle.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// assert_eq!(db.for_tenant("a")?.tenant().map(|tenant| tenant.name()), Some("a"));
+    /// assert_eq!(db.tenant(), None);
+    /// # Ok(()) }
+    /// ```
     pub fn tenant(&self) -> Option<&Tenant> {
         self.tenant.as_deref()
     }

@@ -58,6 +58,18 @@ impl AppendTicket {
     /// Returns when the append is durable and visible. If no other thread has synced yet, this call does so, for all
     /// appends begun so far.
     ///
+    /// ```
+    /// use barograph::{Batch, Database, Labels, Timestamp, Value};
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// let mut batch = Batch::new();
+    /// batch.push(&Labels::from_pairs([("__name__", "load")])?, Timestamp::now(), Value::Float(0.5));
+    /// let ticket = db.begin_append(&batch)?;
+    /// assert_eq!(ticket.wait()?.samples, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// Same as [`Database::append`]: nothing of the batch is stored, with the exception above. The error is that of the
     /// sync or write that failed for this append, regardless of later failures.
@@ -67,6 +79,19 @@ impl AppendTicket {
 
     /// Whether the append is durable and visible. Does no I/O, so without background threads something else has to
     /// sync. It may add waiting batches that are durable to memory.
+    ///
+    /// ```
+    /// use barograph::{Batch, Database, Labels, Timestamp, Value};
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// let mut batch = Batch::new();
+    /// batch.push(&Labels::from_pairs([("__name__", "load")])?, Timestamp::now(), Value::Float(0.5));
+    /// let ticket = db.begin_append(&batch)?;
+    /// ticket.wait()?;
+    /// assert!(ticket.is_durable()?);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Same as [`AppendTicket::wait`], once it is known that the append will not become durable.
@@ -81,6 +106,20 @@ impl Database {
     ///
     /// The memory for batches limits how much is begun and not durable: if it is used up, a call first makes earlier
     /// appends durable.
+    ///
+    /// ```
+    /// use barograph::{Batch, Database, Labels, Timestamp, Value};
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// let mut batch = Batch::new();
+    /// batch.push(&Labels::from_pairs([("__name__", "load")])?, Timestamp::now(), Value::Float(0.5));
+    /// let first = db.begin_append(&batch)?;
+    /// let second = db.begin_append(&batch)?;
+    /// second.wait()?;
+    /// assert!(first.is_durable()?, "one sync covers both");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Same as [`Database::append`]; in this case nothing of the batch is stored. The call syncs only to free memory

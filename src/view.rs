@@ -47,6 +47,19 @@ pub struct View {
 impl Database {
     /// A view of the current state: every batch and every delete is included completely or not at all.
     ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let view = db.view()?;
+    /// db.delete(&[Matcher::equal("host", "a")], ..)?;
+    /// assert_eq!(view.select(&[], ..).count(), 2, "it shows the state before");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The database is closed.
     pub fn view(&self) -> Result<View> {
@@ -79,6 +92,20 @@ impl Database {
 impl View {
     /// The samples in `range` of the series that match all matchers, series by series; without matchers, of all series.
     /// A long series comes in several consecutive pieces. Errors come from the iterator.
+    ///
+    /// ```
+    /// use barograph::{Database, Matcher};
+    /// # use barograph::{LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
+    /// let view = db.view()?;
+    /// for series in view.select(&[Matcher::equal("host", "a")], ..) {
+    ///     assert_eq!(series?.values, [0.5]);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn select(&self, matchers: &[Matcher], range: impl Into<TimeRange>) -> Scan {
         self.select_any(&[matchers.to_vec()], range)
     }
