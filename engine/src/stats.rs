@@ -28,6 +28,7 @@ impl Counter {
 
 /// Figures about an open database at one moment. Counts begin when it is opened.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Number of samples appended.
     pub samples: u64,

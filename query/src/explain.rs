@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What a part of a query costs. Times and what is read include the parts below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Cost {
     /// Series in its value; for a range selector, the selected series.
     pub series: u64,
@@ -20,6 +21,7 @@ pub struct Cost {
 
 /// One part of a query: a node of its plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Explained {
     /// The operation: a function, an operator, or the kind of selector.
     pub operation: String,

@@ -143,6 +143,7 @@ impl QueryValue {
 
 /// What a query cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct QueryStats {
     /// Samples read by selectors, counted once for each evaluation that used them.
     pub samples_total: u64,

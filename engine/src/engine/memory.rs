@@ -7,6 +7,7 @@ use crate::wal::Wal;
 
 /// A part of the engine's memory at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PartUse {
     /// The part.
     pub part: &'static Part,

@@ -27,6 +27,7 @@ const PAIRS_PER_LOOK: u64 = 1024;
 
 /// The number of series, and the names and labels with the most series.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cardinality {
     /// The number of series.
     pub series: u64,

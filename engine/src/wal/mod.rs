@@ -257,6 +257,7 @@ pub struct Record<'a> {
 
 /// What opening or checking a log found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReplayReport {
     /// The number of records passed to the caller.
     pub records: u64,

@@ -49,6 +49,7 @@ use crate::{Error, Result};
 const NUMBERS_PASSED: u64 = 1 << 32;
 /// The findings of opening.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct OpenReport {
     /// Number of samples replayed from the WAL.
     pub samples_replayed: u64,

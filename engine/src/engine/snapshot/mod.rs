@@ -32,6 +32,7 @@ const MANIFEST_START: &str = "barograph snapshot 1 seq ";
 
 /// The result of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SnapshotReport {
     /// Its directory.
     pub path: PathBuf,
@@ -43,6 +44,7 @@ pub struct SnapshotReport {
 
 /// The progress of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SnapshotProgress {
     /// The number of bytes copied.
     pub bytes: u64,

@@ -15,6 +15,7 @@ use crate::{Error, Result};
 
 /// The result of [`Engine::clean`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CleanReport {
     /// Partitions that were rewritten without the deleted data.
     pub partitions: u64,

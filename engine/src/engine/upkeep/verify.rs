@@ -19,6 +19,7 @@ use crate::{Error, Result};
 
 /// The findings of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// Number of generations read.
     pub generations: u64,

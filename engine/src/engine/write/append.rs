@@ -14,6 +14,7 @@ use crate::{Error, Result};
 
 /// The result of an append.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AppendReport {
     /// Number of samples stored.
     pub samples: u64,

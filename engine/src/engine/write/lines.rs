@@ -77,6 +77,7 @@ pub struct LineBody<'b> {
 
 /// The result of a write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LineReport {
     /// Number of lines other than blank lines and comments.
     pub lines_total: u64,
@@ -102,6 +103,7 @@ pub struct LineReport {
 
 /// A line whose time is far from the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FarLine {
     /// The index of its body.
     pub body: usize,

@@ -25,6 +25,7 @@ use crate::{Error, ErrorKind};
 
 /// A refused series, or a refused part of one.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct RemoteRefusal {
     /// The number of the series or description in the request, from 1.
     pub number: u64,
@@ -42,6 +43,7 @@ impl fmt::Display for RemoteRefusal {
 
 /// The result of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct RemoteReport {
     /// Number of floats stored.
     pub samples: u64,

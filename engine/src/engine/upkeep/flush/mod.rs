@@ -44,6 +44,7 @@ use crate::sync::Mutex;
 
 /// The output of a flush.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FlushReport {
     /// Number of samples written.
     pub samples: u64,
