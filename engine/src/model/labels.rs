@@ -318,6 +318,7 @@ fn read_long_part(bytes: &[u8], mut offset: usize) -> Option<(&[u8], usize)> {
 }
 
 /// Iterates over the pairs of a [`Labels`] as bytes.
+#[derive(Debug)]
 struct Parts<'a> {
     bytes: &'a [u8],
     offset: usize,
@@ -336,6 +337,7 @@ impl<'a> Iterator for Parts<'a> {
 }
 
 /// Iterates over the pairs of a [`Labels`].
+#[derive(Debug)]
 pub struct LabelsIter<'a> {
     parts: Parts<'a>,
 }
