@@ -93,7 +93,7 @@ impl Hosts {
 }
 
 fn open(dir: &Path, durability: Durability) -> Database {
-    let options = Options { durability, ..Options::default() };
+    let options = Options::default().with_durability(durability);
     Database::open_with(dir, options).expect("open a fresh directory")
 }
 

@@ -275,7 +275,7 @@ fn parse_lines() -> (usize, &'static str) {
 
 /// A log in a folder, a store in memory, no fsync: the work of the processor alone.
 fn engine(dir: &tempfile::TempDir) -> Engine {
-    let options = Options { durability: Durability::Off, background: false, ..Options::default() };
+    let options = Options::default().with_durability(Durability::Off).with_background(false);
     Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options, Arc::new(SystemClock))
         .expect("a fresh folder")
 }
@@ -460,7 +460,7 @@ fn flush_churn() -> (usize, &'static str) {
 fn select_churned() -> (usize, &'static str) {
     const SERIES: usize = 10_000;
     let dir = tempfile::tempdir().expect("a folder");
-    let options = Options { durability: Durability::Off, background: false, ..Options::default() };
+    let options = Options::default().with_durability(Durability::Off).with_background(false);
     let kv = Arc::new(MemoryKv::default());
     let open = || {
         Engine::open_over(dir.path(), kv.clone(), options.clone(), Arc::new(SystemClock))
@@ -495,7 +495,7 @@ fn select_churned() -> (usize, &'static str) {
 /// Thirty series for four hours, flushed; a dashboard's 240 steps.
 fn query(text: &str) -> (usize, &'static str) {
     const STEPS: i64 = 1440;
-    let options = Options { background: false, ..Options::default() };
+    let options = Options::default().with_background(false);
     let database = Database::in_memory(options).expect("the options are good");
     for body in bodies(30, STEPS) {
         database.write_lines(body.as_bytes(), &LineOptions::default()).expect("write");

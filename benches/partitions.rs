@@ -18,7 +18,7 @@ const DAYS_PER_BATCH: i64 = 5_000;
 const ROUNDS: usize = 5;
 
 fn open(dir: &Path) -> Database {
-    let options = Options { durability: Durability::Always, background: false, ..Options::default() };
+    let options = Options::default().with_durability(Durability::Always).with_background(false);
     Database::open_with(dir, options).expect("the directory is ours")
 }
 

@@ -131,7 +131,7 @@ fn range(query: impl Into<String>, start: i64, end: i64, step: i64) -> Request {
 /// What a query costs here and not there is the cost of storage.
 fn engine(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let options = Options { durability: Durability::Off, ..Options::default() };
+    let options = Options::default().with_durability(Durability::Off);
     let database = Database::open_with(dir.path(), options).expect("the directory is fresh");
     let half = HOURS * 3600 / 2 * NS_PER_S;
     for part in [0..half, half..2 * half] {
@@ -172,7 +172,7 @@ fn churned(c: &mut Criterion) {
     const GENERATIONS: i64 = 30;
     const ALIVE: usize = 1000;
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let options = Options { durability: Durability::Off, ..Options::default() };
+    let options = Options::default().with_durability(Durability::Off);
     let database = Database::open_with(dir.path(), options).expect("the directory is fresh");
     for generation in 0..GENERATIONS {
         let mut batch = Batch::new();

@@ -22,7 +22,7 @@ fn labels(i: usize) -> Labels {
 
 /// Every series has a sample in the head; every second one also in the store.
 fn database(dir: &std::path::Path) -> Database {
-    let options = Options { durability: Durability::Off, ..Options::default() };
+    let options = Options::default().with_durability(Durability::Off);
     let database = Database::open_with(dir, options).expect("the directory is fresh");
     for (step, at) in [(2, 0), (1, 60)] {
         let mut batch = Batch::new();

@@ -61,7 +61,7 @@ impl Database {
     /// # fn main() -> barograph::Result<()> {
     /// use barograph::{Database, Durability, Options};
     /// # let dir = tempfile::tempdir().expect("a directory");
-    /// let options = Options { durability: Durability::Off, memory_bytes: 64 << 20, ..Options::default() };
+    /// let options = Options::default().with_durability(Durability::Off).with_memory_bytes(64 << 20);
     /// let db = Database::open_with(dir.path(), options)?;
     /// # Ok(())
     /// # }
@@ -97,7 +97,7 @@ impl Database {
     /// ```
     /// use barograph::{Database, Options, Timestamp};
     /// # fn main() -> barograph::Result<()> {
-    /// let db = Database::in_memory(Options { memory_bytes: 64 << 20, ..Options::default() })?;
+    /// let db = Database::in_memory(Options::default().with_memory_bytes(64 << 20))?;
     /// assert_eq!(db.query("1 + 1", Timestamp::now())?.value.into_scalar(), Some(2.0));
     /// # Ok(()) }
     /// ```
@@ -165,7 +165,7 @@ impl Database {
     /// # use barograph::Options;
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// let options = LineOptions { precision: Precision::Second, ..LineOptions::default() };
+    /// let options = LineOptions::default().with_precision(Precision::Second);
     /// let report = db.write_lines(b"cpu,host=a usage=0.5 1700000000\nnot a line\n", &options)?;
     /// assert_eq!((report.samples, report.lines_bad), (1, 1));
     /// assert_eq!(report.errors[0].line, 2);
@@ -938,7 +938,7 @@ impl Database {
     /// ```
     /// use barograph::{Database, LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
-    /// let db = Database::in_memory(Options { max_series_per_tenant: 2, ..Options::default() })?;
+    /// let db = Database::in_memory(Options::default().with_max_series_per_tenant(2))?;
     /// let report = db.write_lines(b"up,db=a,n=1 v=1\nup,db=a,n=2 v=1\nup,db=a,n=3 v=1\nup,db=b v=1", &LineOptions::default())?;
     /// assert_eq!((report.samples, report.lines_bad), (3, 1));
     /// let tenants = db.tenants(1);

@@ -80,7 +80,7 @@ impl Database {
     /// The line options of the tenant.
     pub(crate) fn own_lines<'o>(&self, options: &'o LineOptions) -> Cow<'o, LineOptions> {
         match self.tenant() {
-            Some(tenant) => Cow::Owned(LineOptions { tenant: Some(tenant.clone()), ..options.clone() }),
+            Some(tenant) => Cow::Owned(options.clone().with_tenant(tenant.clone())),
             None => Cow::Borrowed(options),
         }
     }

@@ -82,8 +82,7 @@ mod tests {
     fn figures_about_a_tenant_are_no_series_of_it() {
         let mut metric = Metric::new(Kind::Gauge, "series", "Series.");
         metric.push(&[("tenant", "a")], 1.0);
-        let database =
-            Database::in_memory(Options { tenant_label: "tenant".to_owned(), ..Options::default() });
+        let database = Database::in_memory(Options::default().with_tenant_label("tenant".to_owned()));
         let database = database.unwrap();
         database.append(&batch(&[metric], "localhost", "tenant", Timestamp::now())).unwrap();
         let tenants = database.tenants(9);

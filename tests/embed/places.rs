@@ -110,7 +110,7 @@ pub fn relative_path_and_chdir(dir: &Path) -> Outcome {
     std::fs::create_dir(dir.join("a"))?;
     std::fs::create_dir(dir.join("b"))?;
     std::env::set_current_dir(dir.join("a"))?;
-    let small_segments = barograph::Options { wal_segment_bytes: 1 << 20, ..options() };
+    let small_segments = options().with_wal_segment_bytes(1 << 20);
     let db = Database::open_with("db", small_segments)?;
     write(&db, 0..10)?;
     std::env::set_current_dir(dir.join("b"))?;

@@ -48,7 +48,7 @@ pub fn threads() -> std::io::Result<Vec<String>> {
 pub const START: i64 = 1_700_000_000;
 
 pub fn options() -> Options {
-    Options { memory_bytes: 64 << 20, ..Options::default() }
+    Options::default().with_memory_bytes(64 << 20)
 }
 
 /// Writes samples `range` of one series, each a second later and acknowledged by itself.

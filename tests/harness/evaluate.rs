@@ -41,12 +41,10 @@ struct Both {
 impl Both {
     fn new(choices: &mut Choices<'_>) -> Both {
         let is_whole = choices.next().is_multiple_of(2);
-        let options = Options {
-            background: false,
-            partition_width: Duration::from_secs(if is_whole { 86_400 } else { 60 }),
-            chunk_samples: 16,
-            ..Options::default()
-        };
+        let options = Options::default()
+            .with_background(false)
+            .with_partition_width(Duration::from_secs(if is_whole { 86_400 } else { 60 }))
+            .with_chunk_samples(16);
         let engine = Engine::in_memory(options).expect("an engine in memory");
         let mut both = Both { memory: MemorySource::new(), engine, is_whole };
         for _ in 0..choices.next() % 64 {

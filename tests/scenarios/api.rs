@@ -8,7 +8,7 @@ use barograph::{
 };
 
 fn database() -> Database {
-    Database::in_memory(Options { background: false, ..Options::default() }).expect("the options are good")
+    Database::in_memory(Options::default().with_background(false)).expect("the options are good")
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_text_that_is_no_selector_is_refused_with_its_place() {
 #[test]
 fn a_ticket_keeps_the_database_open_and_answers_after_it_is_closed() {
     let dir = tempfile::tempdir().expect("a directory");
-    let options = || Options { background: false, memory_bytes: 64 << 20, ..Options::default() };
+    let options = || Options::default().with_background(false).with_memory_bytes(64 << 20);
     let labels = Labels::from_pairs([("__name__", "up"), ("db", "a")]).expect("names differ");
     let batch = |second: i64| {
         let mut batch = Batch::new();

@@ -20,15 +20,13 @@ const START: i64 = 1_704_067_200 * SECOND;
 type Model = BTreeMap<String, BTreeMap<i64, String>>;
 
 fn options() -> Options {
-    Options {
-        background: false,
-        durability: Durability::Off,
-        partition_width: Duration::from_secs(60),
-        wal_reserve_bytes: 0,
-        wal_segment_bytes: 1 << 20,
-        memory_bytes: 64 << 20,
-        ..Options::default()
-    }
+    Options::default()
+        .with_background(false)
+        .with_durability(Durability::Off)
+        .with_partition_width(Duration::from_secs(60))
+        .with_wal_reserve_bytes(0)
+        .with_wal_segment_bytes(1 << 20)
+        .with_memory_bytes(64 << 20)
 }
 
 fn labels(series: u8) -> Labels {

@@ -31,7 +31,7 @@ fn append(db: &Database, job: &str, seconds: std::ops::Range<i64>) {
 
 /// One long series, in the store and in memory, and some short ones.
 fn database() -> Database {
-    let options = Options { background: false, ..Options::default() };
+    let options = Options::default().with_background(false);
     let db = Database::in_memory(options).expect("the options are good");
     append(&db, "long", 0..LONG / 2);
     db.flush().expect("flush");
@@ -121,7 +121,7 @@ fn reads_of_one_view_show_one_state() {
 
 /// The most memory that a scan of a long series in the store takes.
 fn peak(samples: i64) -> u64 {
-    let db = Database::in_memory(Options { background: false, ..Options::default() }).expect("good options");
+    let db = Database::in_memory(Options::default().with_background(false)).expect("good options");
     append(&db, "long", 0..samples);
     db.flush().expect("flush");
     let work = Work::unbounded();

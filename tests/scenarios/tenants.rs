@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn database() -> Database {
-    Database::in_memory(Options { background: false, ..Options::default() }).unwrap()
+    Database::in_memory(Options::default().with_background(false)).unwrap()
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -193,8 +193,7 @@ fn no_cache_leads_to_the_series_of_another_tenant() {
         remote(writer, &named).unwrap();
         append(writer, &named).unwrap();
     }
-    let extra =
-        LineOptions { extra_labels: vec![("db".to_owned(), "aaaa".to_owned())], ..LineOptions::default() };
+    let extra = LineOptions::default().with_extra_labels(vec![("db".to_owned(), "aaaa".to_owned())]);
     db.write_lines(b"x,db=bbbb v=1 1", &extra).unwrap();
     for refused in [
         write(&a, "m,db=bbbb v=2 2"),
@@ -210,7 +209,7 @@ fn no_cache_leads_to_the_series_of_another_tenant() {
     }
     let bad = a.write_lines(
         b"x,host=h v=1 1",
-        &LineOptions { extra_labels: vec![("db".to_owned(), "bbbb".to_owned())], ..LineOptions::default() },
+        &LineOptions::default().with_extra_labels(vec![("db".to_owned(), "bbbb".to_owned())]),
     );
     assert_eq!(bad.unwrap().lines_bad, 1, "an extra label does not bypass the check");
 
@@ -243,7 +242,7 @@ fn no_cache_leads_to_the_series_of_another_tenant() {
 fn descriptions_belong_to_the_tenant_that_wrote_them() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
-        let options = Options { background: false, ..Options::default() };
+        let options = Options::default().with_background(false);
         Database::open_with(dir.path(), options).unwrap()
     };
     let described = |help: &str| Metadata { help: help.to_owned(), ..Metadata::default() };
@@ -307,6 +306,6 @@ fn a_tenant_deletes_and_creates_its_own() {
     for bad in ["", "a\0b"] {
         assert!(db.for_tenant(bad).is_err());
     }
-    let without = Database::in_memory(Options { tenant_label: String::new(), ..Options::default() }).unwrap();
+    let without = Database::in_memory(Options::default().with_tenant_label(String::new())).unwrap();
     assert!(without.for_tenant("a").err().unwrap().to_string().contains("tenant_label"));
 }

@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn the_list_of_a_selection_is_taken_before_it_is_made() {
         const SERIES: usize = 10_000;
-        let engine = Engine::in_memory(Options { background: false, ..Options::default() }).unwrap();
+        let engine = Engine::in_memory(Options::default().with_background(false)).unwrap();
         let mut batch = Batch::new();
         for series in 0..SERIES {
             let number = series.to_string();

@@ -7,32 +7,30 @@ use crate::memory;
 
 /// The engine's options from the settings.
 pub fn options(config: &Config) -> Options {
-    Options {
-        durability: match config.durability {
+    Options::default()
+        .with_durability(match config.durability {
             config::Durability::Always => Durability::Always,
             config::Durability::Interval => Durability::Interval(config.sync_interval),
             config::Durability::Off => Durability::Off,
-        },
-        memory_bytes: memory::engine_bytes(config),
-        retention: config.retention,
-        partition_width: config.partition_width,
-        flush_interval: config.flush_interval,
-        wal_bytes: config.wal_size,
-        new_series_per_second: config.max_new_series,
-        active_series: config.max_series,
-        max_series_per_metric: config.max_series_per_metric,
-        max_values_per_label: config.max_values_per_label,
-        tenant_label: config.tenant_label.clone(),
-        max_series_per_tenant: config.max_series_per_tenant,
-        max_new_series_per_tenant: config.max_new_series_per_tenant,
-        labels_per_series: config.max_labels,
-        label_bytes_per_series: config.max_label_bytes,
-        label_bytes_per_line: config.max_line_label_bytes,
-        partitions_per_request: config.max_partitions_per_request,
-        write_wait: config.write_wait,
-        scrub_interval: config.scrub_interval,
-        recover_damaged_wal: config.on_damage.recover_wal,
-        refuse_damaged_store: config.on_damage.refuse_store,
-        ..Options::default()
-    }
+        })
+        .with_memory_bytes(memory::engine_bytes(config))
+        .with_retention(config.retention)
+        .with_partition_width(config.partition_width)
+        .with_flush_interval(config.flush_interval)
+        .with_wal_bytes(config.wal_size)
+        .with_new_series_per_second(config.max_new_series)
+        .with_active_series(config.max_series)
+        .with_max_series_per_metric(config.max_series_per_metric)
+        .with_max_values_per_label(config.max_values_per_label)
+        .with_tenant_label(config.tenant_label.clone())
+        .with_max_series_per_tenant(config.max_series_per_tenant)
+        .with_max_new_series_per_tenant(config.max_new_series_per_tenant)
+        .with_labels_per_series(config.max_labels)
+        .with_label_bytes_per_series(config.max_label_bytes)
+        .with_label_bytes_per_line(config.max_line_label_bytes)
+        .with_partitions_per_request(config.max_partitions_per_request)
+        .with_write_wait(config.write_wait)
+        .with_scrub_interval(config.scrub_interval)
+        .with_recover_damaged_wal(config.on_damage.recover_wal)
+        .with_refuse_damaged_store(config.on_damage.refuse_store)
 }

@@ -19,7 +19,12 @@ pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
 /// Same as `barograph::Database::open_read_only`; a damaged log or store is refused, unless damage is allowed.
 pub fn open_read_only(dir: &Path, allow_damage: bool) -> barograph::Result<Database> {
     let (recover_damaged_wal, refuse_damaged_store) = (allow_damage, !allow_damage);
-    Database::open_read_only(dir, Options { recover_damaged_wal, refuse_damaged_store, ..Options::default() })
+    Database::open_read_only(
+        dir,
+        Options::default()
+            .with_recover_damaged_wal(recover_damaged_wal)
+            .with_refuse_damaged_store(refuse_damaged_store),
+    )
 }
 
 /// Reads everything in a directory and verifies every checksum.

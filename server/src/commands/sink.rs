@@ -85,8 +85,10 @@ impl Sink {
         match self {
             Sink::Directory(database, precision) => {
                 let extra_labels = db.iter().map(|&db| ("db".to_owned(), db.to_owned())).collect();
-                let options =
-                    LineOptions { precision: *precision, extra_labels, errors_max, ..LineOptions::default() };
+                let options = LineOptions::default()
+                    .with_precision(*precision)
+                    .with_extra_labels(extra_labels)
+                    .with_errors_max(errors_max);
                 let report = database.write_lines(batch, &options)?;
                 let errors = report.errors.iter().map(|error| BadLine {
                     line: error.line as u64,

@@ -115,7 +115,7 @@ pub fn store_sections(
         let label = db.or(section.database.as_deref()).map(|name| ("db".to_owned(), name.to_owned()));
         let errors_max = options.errors_max.saturating_sub(total.errors.len());
         let options =
-            LineOptions { extra_labels: label.into_iter().collect(), errors_max, ..options.clone() };
+            options.clone().with_extra_labels(label.into_iter().collect()).with_errors_max(errors_max);
         let report = store_lines(database, telemetry, Origin::Http, sender, section.bytes, &options)?;
         absorb(&mut total, report, section.line);
     }

@@ -15,5 +15,9 @@ pub fn line_options(config: &Config, precision: Precision, db: Option<&str>) -> 
         fields: config.max_fields,
         event_bytes: config.max_string,
     };
-    LineOptions { precision, extra_labels, naming: config.naming, limits, ..LineOptions::default() }
+    LineOptions::default()
+        .with_precision(precision)
+        .with_extra_labels(extra_labels)
+        .with_naming(config.naming)
+        .with_limits(limits)
 }

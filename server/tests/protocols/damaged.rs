@@ -44,7 +44,7 @@ struct Done {
 impl Data {
     fn damaged(place: Place) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let options = Options { background: false, ..Options::default() };
+        let options = Options::default().with_background(false);
         let database = Database::open_with(dir.path(), options).expect("a new database");
         let write = |lines: &str| {
             let report =

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use barograph::internals::remote::wire::{put_bytes, put_integer, put_message};
-use barograph::{Database, Options};
+use barograph::Database;
 use barograph_server::api::endpoint::Tenancy;
 use barograph_server::api::routes::ROUTES;
 use barograph_server::app;
@@ -54,7 +54,7 @@ impl Shared {
         let path = file.path().to_str().unwrap().to_owned();
         let all = [&[("token_file", &*path), ("enable_admin", "true")], settings].concat();
         let server = server_without_database(&all);
-        let options = Options { background, ..app::options(&server.state.config.load()) };
+        let options = app::options(&server.state.config.load()).with_background(background);
         server.state.set_database(Database::in_memory(options).unwrap());
         Shared { server, tokens, file }
     }

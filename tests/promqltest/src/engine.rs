@@ -106,14 +106,12 @@ impl EngineStorage {
     }
 
     fn open(&mut self) -> Result<(), String> {
-        let options = Options {
-            background: false,
-            durability: Durability::Off,
-            memory_bytes: 64 << 20,
-            wal_segment_bytes: 1 << 20,
-            wal_reserve_bytes: 0,
-            ..Options::default()
-        };
+        let options = Options::default()
+            .with_background(false)
+            .with_durability(Durability::Off)
+            .with_memory_bytes(64 << 20)
+            .with_wal_segment_bytes(1 << 20)
+            .with_wal_reserve_bytes(0);
         let dir = self.dir();
         let opened = match &self.store {
             Some(store) => Engine::open_over(&dir, store.clone(), options, Arc::new(SystemClock)),

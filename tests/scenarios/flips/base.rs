@@ -13,14 +13,12 @@ pub const DAY: i64 = 86_400 * SECOND;
 
 /// Every test opens with these options, with changes.
 pub fn options() -> Options {
-    Options {
-        background: false,
-        durability: Durability::Always,
-        wal_reserve_bytes: 0,
-        wal_segment_bytes: 1 << 20,
-        memory_bytes: 64 << 20,
-        ..Options::default()
-    }
+    Options::default()
+        .with_background(false)
+        .with_durability(Durability::Always)
+        .with_wal_reserve_bytes(0)
+        .with_wal_segment_bytes(1 << 20)
+        .with_memory_bytes(64 << 20)
 }
 
 pub fn open(dir: &Path) -> Database {

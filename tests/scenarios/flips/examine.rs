@@ -30,13 +30,13 @@ pub enum Outcome {
 pub fn examine(dir: &Path, base: &Base) -> Result<Outcome, String> {
     let problems = Database::verify(dir).map(|report| report.problems);
     let is_clean = problems.as_ref().is_ok_and(|problems| problems.is_empty());
-    let strict = Options { refuse_damaged_store: true, ..options() };
+    let strict = options().with_refuse_damaged_store(true);
     let read = opened(Database::open_read_only(dir, strict), base, false, "open for reading")?;
     if is_clean && read != Outcome::Right {
         return Err(format!("verify finds nothing, and opening for reading: {read:?}"));
     }
     if read == Outcome::Refused {
-        let lenient = Options { recover_damaged_wal: true, ..options() };
+        let lenient = options().with_recover_damaged_wal(true);
         opened(Database::open_read_only(dir, lenient), base, true, "open for reading with allow_damage")?;
     }
     let served = serve(dir, base, options())?;
@@ -44,7 +44,7 @@ pub fn examine(dir: &Path, base: &Base) -> Result<Outcome, String> {
         return Err(format!("verify finds nothing, and opening for writing: {served:?}"));
     }
     if served == Outcome::Refused {
-        serve(dir, base, Options { recover_damaged_wal: true, ..options() })?;
+        serve(dir, base, options().with_recover_damaged_wal(true))?;
     }
     Ok(if served == Outcome::Right && !is_clean { Outcome::Noticed } else { served })
 }
@@ -65,7 +65,7 @@ fn serve(dir: &Path, base: &Base, options: Options) -> Result<Outcome, String> {
     }
     judge(&db, base, said, "after a merge")?;
     drop(db);
-    let again = Options { refuse_damaged_store: false, recover_damaged_wal: false, ..super::base::options() };
+    let again = super::base::options().with_refuse_damaged_store(false).with_recover_damaged_wal(false);
     if let Ok(db) = Database::open_with(dir, again) {
         let said = said || says(&db);
         judge(&db, base, said, "opened again")?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use barograph::{Batch, Database, Options, Timestamp};
+use barograph::{Batch, Database, Timestamp};
 use barograph::{Labels, Matcher, TimeRange, Value};
 
 use super::base::{directory, noise, options};
@@ -13,7 +13,7 @@ const MINUTES: i64 = 5;
 const SAMPLES: i64 = 12_000;
 
 fn open(dir: &Path) -> Database {
-    let options = Options { partition_width: Duration::from_secs(60), ..options() };
+    let options = options().with_partition_width(Duration::from_secs(60));
     Database::open_with(dir, options).expect("a whole database, or one that sets a generation aside")
 }
 

@@ -21,6 +21,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// How to parse lines.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct LineOptions {
     /// Unit of the timestamps. Default: nanoseconds.
     pub precision: Precision,
@@ -37,6 +38,57 @@ pub struct LineOptions {
     pub limits: LineLimits,
     /// Maximum number of refused lines that the report lists. Default: [`LineReport::ERRORS_MAX`].
     pub errors_max: usize,
+}
+
+impl LineOptions {
+    /// Sets [`LineOptions::precision`].
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets [`LineOptions::default_timestamp`].
+    #[must_use]
+    pub fn with_default_timestamp(mut self, timestamp: impl Into<crate::Timestamp>) -> Self {
+        self.default_timestamp = Some(timestamp.into());
+        self
+    }
+
+    /// Sets [`LineOptions::extra_labels`].
+    #[must_use]
+    pub fn with_extra_labels(mut self, labels: Vec<(String, String)>) -> Self {
+        self.extra_labels = labels;
+        self
+    }
+
+    /// Sets [`LineOptions::tenant`].
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: Tenant) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Sets [`LineOptions::naming`].
+    #[must_use]
+    pub fn with_naming(mut self, naming: Naming) -> Self {
+        self.naming = naming;
+        self
+    }
+
+    /// Sets [`LineOptions::limits`].
+    #[must_use]
+    pub fn with_limits(mut self, limits: LineLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets [`LineOptions::errors_max`].
+    #[must_use]
+    pub fn with_errors_max(mut self, errors_max: usize) -> Self {
+        self.errors_max = errors_max;
+        self
+    }
 }
 
 impl Default for LineOptions {

@@ -142,7 +142,7 @@ impl Work {
 
     fn options(&self) -> LineOptions {
         let options = ingest::options::line_options(&self.config, self.precision, None);
-        LineOptions { errors_max: self.errors_max, ..options }
+        options.with_errors_max(self.errors_max)
     }
 
     fn store(&self) -> Result<LineReport, ApiError> {

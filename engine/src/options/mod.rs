@@ -1,5 +1,7 @@
 //! Options of a database: each with its default, unit and limits.
 
+mod setters;
+
 use std::time::Duration;
 
 use crate::budget::Part;
@@ -91,6 +93,7 @@ pub enum Durability {
 /// assert!(options.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// When an append returns. Default [`Durability::Always`].
     pub durability: Durability,
