@@ -52,7 +52,8 @@ pub use upkeep::flush::FlushReport;
 pub use upkeep::verify::VerifyReport;
 pub use write::append::AppendReport;
 pub use write::deferred::PendingAppend;
-pub use write::lines::{FarLine, LineBody, LineOptions, LineReport};
+pub use write::line_options::LineOptions;
+pub use write::lines::{FarLine, LineBody, LineReport};
 pub use write::remote::{RemoteError, RemoteRefusal, RemoteReport};
 
 use crate::engine::admit::Admission;

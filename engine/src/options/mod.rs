@@ -89,7 +89,7 @@ pub enum Durability {
 ///
 /// ```
 /// use barograph_engine::Options;
-/// let options = Options { memory_bytes: 256 << 20, ..Options::default() };
+/// let options = Options::default().with_memory_bytes(256 << 20);
 /// assert!(options.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl Options {
     ///
     /// ```
     /// use barograph_engine::Options;
-    /// let options = Options { background: false, ..Options::small() };
+    /// let options = Options::small().with_background(false);
     /// assert!(options.validate().is_ok());
     /// ```
     pub fn small() -> Options {

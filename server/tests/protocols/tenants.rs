@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use barograph::internals::remote::wire::{put_bytes, put_integer, put_message};
 use barograph::Database;
+use barograph::internals::remote::wire::{put_bytes, put_integer, put_message};
 use barograph_server::api::endpoint::Tenancy;
 use barograph_server::api::routes::ROUTES;
 use barograph_server::app;

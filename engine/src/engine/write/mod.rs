@@ -15,6 +15,7 @@ pub(in crate::engine) mod deferred;
 pub(in crate::engine) mod delete;
 mod epoch;
 pub(in crate::engine) mod handle;
+pub(in crate::engine) mod line_options;
 pub(in crate::engine) mod lines;
 pub(in crate::engine) mod pending;
 mod record_log;
