@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::engine::write::lines::LineReport;
 use crate::line::{LineLimits, Naming, Precision};
 use crate::model::Tenant;
+
+/// Default for [`LineOptions::errors_max`].
+pub(super) const ERRORS_MAX: usize = 10;
 
 /// How to parse lines.
 #[derive(Debug, Clone)]
@@ -23,7 +25,8 @@ pub struct LineOptions {
     pub naming: Naming,
     /// The limits of one line.
     pub limits: LineLimits,
-    /// Maximum number of refused lines that the report lists. Default: [`LineReport::ERRORS_MAX`].
+    /// Maximum number of refused lines that the report lists. Default:
+    /// [`LineReport::ERRORS_MAX`](crate::LineReport::ERRORS_MAX).
     pub errors_max: usize,
 }
 
@@ -87,7 +90,7 @@ impl Default for LineOptions {
             tenant: None,
             naming: Naming::MeasurementField,
             limits: LineLimits::default(),
-            errors_max: LineReport::ERRORS_MAX,
+            errors_max: ERRORS_MAX,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::engine::known::fields::{FIELDS_FEW, by_name, new_among};
 use crate::engine::known::line_cache::{FieldNames, Known, LineContext, LineKey, LineSeries};
 use crate::engine::write::appender::Appender;
-use crate::engine::write::line_options::LineOptions;
+use crate::engine::write::line_options::{ERRORS_MAX, LineOptions};
 use crate::head::batch::{RowTarget, Stamp};
 use crate::head::{Event, HeadSeries};
 use crate::line::{self, FieldValue, Line, LineError, LineErrorKind, Lines};
@@ -66,7 +66,7 @@ pub struct FarLine {
 
 impl LineReport {
     /// Default of [`LineOptions::errors_max`].
-    pub const ERRORS_MAX: usize = 10;
+    pub const ERRORS_MAX: usize = ERRORS_MAX;
     /// A time that differs from the clock by more than ten years is far from it. With a unit that is wrong by a factor
     /// of a thousand, the present becomes January 1970; a clock that was never set is also decades behind.
     pub const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
