@@ -51,32 +51,33 @@ impl Sorted {
     /// The mean of what is left when the share `cut` of the values (at most a half) is removed at either end, as
     /// SciPy's `trim_mean`; NaN of no values or of a share outside of 0 to 0.5.
     pub fn trimmed_mean(&self, cut: f64) -> f64 {
-        let count = self.0.len();
-        if count == 0 || !(0.0..=0.5).contains(&cut) {
-            return f64::NAN;
+        match self.cut(cut) {
+            Ok((_, kept)) => kept.iter().sum::<f64>() / kept.len() as f64,
+            Err(mean) => mean,
         }
-        let each = (cut * count as f64) as usize;
-        if 2 * each >= count {
-            return self.median();
-        }
-        let kept = &self.0[each..count - each];
-        kept.iter().sum::<f64>() / kept.len() as f64
     }
 
     /// The mean after the share `cut` at either end is replaced by the nearest value that stays; NaN as
     /// [`Self::trimmed_mean`].
     pub fn winsorized_mean(&self, cut: f64) -> f64 {
+        match self.cut(cut) {
+            Ok((each, kept)) => {
+                let ends = each as f64 * (kept[0] + kept[kept.len() - 1]);
+                (kept.iter().sum::<f64>() + ends) / self.0.len() as f64
+            }
+            Err(mean) => mean,
+        }
+    }
+
+    /// The number of values that the share `cut` is at either end, and the values between. If there are none, the error
+    /// is the mean instead: the median, or NaN as for [`Self::trimmed_mean`].
+    fn cut(&self, cut: f64) -> Result<(usize, &[f64]), f64> {
         let count = self.0.len();
         if count == 0 || !(0.0..=0.5).contains(&cut) {
-            return f64::NAN;
+            return Err(f64::NAN);
         }
         let each = (cut * count as f64) as usize;
-        if 2 * each >= count {
-            return self.median();
-        }
-        let kept = &self.0[each..count - each];
-        let ends = each as f64 * (kept[0] + kept[kept.len() - 1]);
-        (kept.iter().sum::<f64>() + ends) / count as f64
+        if 2 * each >= count { Err(self.median()) } else { Ok((each, &self.0[each..count - each])) }
     }
 }
 

@@ -89,7 +89,7 @@ fn what_could_not_be_removed_is_removed_later() {
     }
 }
 
-/// Label sets of a partition are told apart by hashes, of which a pass holds a bounded number.
+/// A merge compares the label sets of a partition by their hashes; each pass holds a bounded number of them.
 #[test]
 fn a_merge_reads_the_label_sets_in_as_many_passes_as_memory_needs() {
     let walks_over_the_index = |series: usize| {

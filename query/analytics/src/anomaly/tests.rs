@@ -1,3 +1,5 @@
+//! Tests of the scores: spikes, unusual values for their time, gaps, short series and stops.
+
 use super::*;
 use crate::Stop;
 

@@ -1,3 +1,5 @@
+//! Tests of the decomposition: parts that add up to the series, gaps, extreme values, refusals, stops and memory.
+
 use super::*;
 use crate::Stop;
 

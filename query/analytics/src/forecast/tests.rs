@@ -1,3 +1,5 @@
+//! Tests of the forecasts: trends, seasons, gaps, constants and refusals.
+
 use super::*;
 use crate::Stop;
 

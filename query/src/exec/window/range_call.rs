@@ -321,7 +321,7 @@ fn labelled(
     Ok(labels.to_builder().set(label, value).build())
 }
 
-/// The most series of a call whose reasons are told one by one.
+/// Maximum number of series per call whose reasons are listed individually.
 const NOTED_MAX: usize = 10;
 
 /// Says why a series, or a part of it, has no result.
