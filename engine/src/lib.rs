@@ -17,6 +17,7 @@ pub mod model;
 pub mod options;
 mod process;
 pub mod remote;
+pub mod rollup;
 pub mod stats;
 pub mod store;
 mod sync;

@@ -54,6 +54,7 @@ const LEVELS: &[Levels] = &[
             ("codec", 1),
             ("line", 1),
             ("remote", 2),
+            ("rollup", 2),
             ("chunk", 2),
             ("index", 2),
             ("wal", 2),
