@@ -1,3 +1,27 @@
 //! Rollups: what the samples of one series in a span of time add up to.
+//!
+//! A [`Bucket`] has what the functions of the query language need to answer for whole buckets as they would from the
+//! samples: exactly, except for rounding where a column says so. A [`Builder`] folds samples into buckets, and a
+//! [`Fold`] folds fine buckets into coarse ones. All columns of a coarse bucket have the same bits whether it was built
+//! from samples or from finer buckets, except for `m2`, which is within 2^-50.
+//!
+//! # Invariants
+//! - I1. A bucket depends only on the entries in `(end - width, end]`. Pairs across a border are derived by
+//!   [`Bucket::merge`].
+//! - I2. Sums do not depend on how samples are grouped ([`ExactSum`]).
+//! - I3. Columns that serve bounds are rounded outward, never to nearest.
 
+pub mod bucket;
+pub mod builder;
+pub mod counter;
+pub mod exact_sum;
+mod piece;
 pub mod sketch;
+mod spread;
+#[cfg(test)]
+mod test_data;
+
+pub use bucket::{Bucket, Edge, Gaps};
+pub use builder::{Builder, Extras, Fold};
+pub use exact_sum::ExactSum;
+pub use sketch::Sketch;

@@ -1,0 +1,245 @@
+//! The bucket: what the samples of one series in `(end - width, end]` add up to.
+//!
+//! A bucket depends on the samples in its own span and on nothing else. What concerns the pair of the last sample of one
+//! bucket and the first of the next (reset, change, distance, step) is derived when buckets are joined
+//! ([`Bucket::merge`]). So a late sample changes one bucket and never a neighbour.
+
+use super::counter;
+use super::exact_sum::ExactSum;
+use super::sketch::Sketch;
+use super::spread;
+use crate::model::Timestamp;
+
+/// The first or the last sample of a bucket.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Edge {
+    /// When it was taken, nanoseconds.
+    pub time: Timestamp,
+    /// Its value; every bit pattern is preserved.
+    pub value: f64,
+    /// Its start timestamp, 0 if it is unknown.
+    pub start: Timestamp,
+}
+
+/// One record of a tier: what the samples of one series in `(end - width, end]` add up to.
+///
+/// A stale marker is no sample: it appears in `markers` and `ended` only. A bucket without samples exists if it has
+/// markers, or to record that later deletes emptied it.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// The end of the span, which belongs to it.
+    pub end: Timestamp,
+    /// Samples, NaN included, stale markers not.
+    pub count: u64,
+    /// The first sample; zeros if there is none.
+    pub first: Edge,
+    /// The last sample; zeros if there is none.
+    pub last: Edge,
+    /// Samples that are NaN.
+    pub nans: u64,
+    /// Stale markers.
+    pub markers: u64,
+    /// Whether the newest entry is a stale marker.
+    pub ended: bool,
+    /// Whether the start timestamp of a sample contradicts the sample before it.
+    pub overlap: bool,
+    /// The sum of the values before each reset.
+    pub lost: ExactSum,
+    /// Resets of a counter, by [`counter::is_reset`].
+    pub resets: u64,
+    /// Changes of the value, by [`counter::is_change`].
+    pub changes: u64,
+    /// The sum of the values.
+    pub sum: ExactSum,
+    /// The sum of the squares of the distances from the mean; NaN if `sum` is not [exact](ExactSum::is_exact).
+    pub m2: f64,
+    /// What rounding took from `m2` while buckets were merged; zero in a stored bucket.
+    pub m2_rest: f64,
+    /// The least value that is not NaN (of equal zeros, the first); NaN if there is none.
+    pub min: f64,
+    /// The greatest value that is not NaN (of equal zeros, the first); NaN if there is none.
+    pub max: f64,
+    /// The distances of neighbouring samples.
+    pub gaps: Gaps,
+    /// At least the largest difference of neighbouring values, rounded up to 8 steps an octave. Pairs with NaN do not
+    /// count.
+    pub step: f64,
+    /// The distribution of the values, if it is kept.
+    pub sketch: Option<Sketch>,
+}
+
+impl Bucket {
+    /// A bucket without samples.
+    pub fn empty(end: Timestamp) -> Self {
+        Bucket {
+            end,
+            count: 0,
+            first: Edge::default(),
+            last: Edge::default(),
+            nans: 0,
+            markers: 0,
+            ended: false,
+            overlap: false,
+            lost: ExactSum::default(),
+            resets: 0,
+            changes: 0,
+            sum: ExactSum::default(),
+            m2: 0.0,
+            m2_rest: 0.0,
+            min: f64::NAN,
+            max: f64::NAN,
+            gaps: Gaps::NONE,
+            step: 0.0,
+            sketch: None,
+        }
+    }
+
+    /// Whether it has neither samples nor markers.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0 && self.markers == 0
+    }
+
+    /// Appends the bucket that follows in time: what both add up to, including the pair of samples across the border.
+    pub fn merge(&mut self, later: &Bucket) {
+        self.end = later.end;
+        if !later.is_empty() {
+            self.ended = later.ended;
+        }
+        self.markers = self.markers.saturating_add(later.markers);
+        if later.count == 0 {
+            return;
+        }
+        if self.count == 0 {
+            let (end, markers, ended) = (self.end, self.markers, self.ended);
+            *self = Bucket { end, markers, ended, ..later.clone() };
+            return;
+        }
+        self.cross(&later.first);
+        self.last = later.last;
+        (self.m2, self.m2_rest) = spread::merged(self, later);
+        self.count = self.count.saturating_add(later.count);
+        self.nans = self.nans.saturating_add(later.nans);
+        self.overlap |= later.overlap;
+        self.lost.merge(&later.lost);
+        self.resets = self.resets.saturating_add(later.resets);
+        self.changes = self.changes.saturating_add(later.changes);
+        self.sum.merge(&later.sum);
+        if later.min < self.min || self.min.is_nan() {
+            self.min = later.min;
+        }
+        if later.max > self.max || self.max.is_nan() {
+            self.max = later.max;
+        }
+        self.gaps.merge(&later.gaps);
+        self.step = self.step.max(later.step);
+        match (&mut self.sketch, &later.sketch) {
+            (Some(sketch), Some(later)) => sketch.merge(later),
+            (sketch, _) => *sketch = None,
+        }
+    }
+
+    /// Adds what the pair of the own last sample and the next one says.
+    fn cross(&mut self, next: &Edge) {
+        let last = &self.last;
+        if counter::is_reset(last, next) {
+            self.lost.add(last.value);
+            self.resets = self.resets.saturating_add(1);
+        }
+        self.overlap |= counter::is_start_overlap(next.start, last.start, last.time);
+        let is_change = counter::is_change(last.value, next.value);
+        self.changes = self.changes.saturating_add(u64::from(is_change));
+        self.step = self.step.max(step_between(last.value, next.value));
+        self.gaps.add(next.time.saturating_sub(last.time));
+    }
+}
+
+/// The distances between the times of neighbouring samples, nanoseconds.
+///
+/// Unless all are equal, the least is rounded down and the greatest up, to 32 steps an octave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gaps {
+    /// At most the least distance; 0 if there is none.
+    pub min: i64,
+    /// At least the greatest distance; 0 if there is none.
+    pub max: i64,
+    /// All distances are equal, and known exactly.
+    pub regular: bool,
+}
+
+/// Bits of a distance that rounding keeps: the leading one, and five for 32 steps.
+const GAP_BITS: u32 = 6;
+
+impl Gaps {
+    /// Of fewer than two samples.
+    pub const NONE: Gaps = Gaps { min: 0, max: 0, regular: true };
+
+    /// The gaps whose exact least and greatest distance are given. Distances are positive.
+    pub fn of(min: i64, max: i64) -> Self {
+        if min == max { Gaps { min, max, regular: true } } else { Gaps::outward(min, max) }
+    }
+
+    fn outward(min: i64, max: i64) -> Self {
+        let below = |gap: i64| -> i64 { gap & !unit(gap).wrapping_sub(1) };
+        let above = |gap: i64| below(gap.saturating_add(unit(gap).wrapping_sub(1)));
+        // Above the last step there is none.
+        let max = if max > below(i64::MAX) { i64::MAX } else { above(max) };
+        Gaps { min: below(min), max, regular: false }
+    }
+
+    /// Whether there is no distance.
+    pub fn is_none(&self) -> bool {
+        self.max == 0
+    }
+
+    /// Adds one distance.
+    pub fn add(&mut self, gap: i64) {
+        self.merge(&Gaps::of(gap, gap));
+    }
+
+    /// Adds all distances of `other`.
+    pub fn merge(&mut self, other: &Gaps) {
+        if other.is_none() || (self.regular && *self == *other) {
+            return;
+        }
+        *self = if self.is_none() {
+            *other
+        } else {
+            Gaps::outward(self.min.min(other.min), self.max.max(other.max))
+        };
+    }
+}
+
+/// The distance of steps around `gap`.
+fn unit(gap: i64) -> i64 {
+    let bits = 64u32.wrapping_sub(gap.leading_zeros());
+    1 << bits.saturating_sub(GAP_BITS)
+}
+
+/// Mantissa bits below the three that make 8 steps an octave.
+const STEP_SHIFT: u32 = 49;
+
+/// The difference of neighbouring values, rounded up to 8 steps an octave; 0 if one is NaN or both are the same
+/// infinity.
+pub(super) fn step_between(before: f64, after: f64) -> f64 {
+    let difference = (after - before).abs();
+    if difference.is_nan() || difference == 0.0 {
+        return 0.0;
+    }
+    step_above(difference, exceeds(before, after, difference))
+}
+
+/// Rounds a positive difference up to a step; to the next step if it is on one and the true difference is `beyond`.
+pub(super) fn step_above(difference: f64, beyond: bool) -> f64 {
+    let below_step = (1u64 << STEP_SHIFT) - 1;
+    let bits = difference.to_bits() + u64::from(beyond);
+    f64::from_bits((bits + below_step) & !below_step)
+}
+
+/// Whether the true difference of two values is larger than the rounded one.
+pub(super) fn exceeds(before: f64, after: f64, difference: f64) -> bool {
+    let (rounded, error) = super::exact_sum::two_sum(after, -before);
+    difference.is_finite() && error != 0.0 && (error > 0.0) == (rounded > 0.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The samples of one bucket on the way: columns, and the passes that fold them.
+//!
+//! Each pass reads one or two columns and has no branch that depends on the data, so that it compiles to vector
+//! instructions. Columns with NaN or infinities take a plain loop instead.
+
+use super::bucket::{Bucket, Edge, Gaps, exceeds, step_above};
+use super::builder::Extras;
+use super::counter;
+use super::sketch::Sketch;
+use super::spread;
+use crate::model::{Timestamp, is_stale};
+
+/// Samples of one bucket, without stale markers.
+#[derive(Debug, Default)]
+pub(super) struct Piece {
+    /// The end of the bucket.
+    pub end: Timestamp,
+    times: Vec<Timestamp>,
+    values: Vec<f64>,
+    /// Empty, or as many as values.
+    starts: Vec<Timestamp>,
+    markers: u64,
+    ended: bool,
+}
+
+impl Piece {
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Appends samples of this bucket.
+    pub fn extend(&mut self, times: &[Timestamp], values: &[f64], starts: &[Timestamp]) {
+        let has_starts = starts.iter().any(|&start| start != 0);
+        if has_starts && self.starts.is_empty() {
+            self.starts.resize(self.values.len(), 0);
+        }
+        // Without a start, the column ends early; it is filled up when the piece is folded.
+        let keeps_starts = has_starts || !self.starts.is_empty();
+        if !values.iter().any(|&value| is_stale(value)) {
+            self.times.extend_from_slice(times);
+            self.values.extend_from_slice(values);
+            if keeps_starts {
+                self.starts.extend_from_slice(starts);
+                self.starts.resize(self.values.len(), 0);
+            }
+            self.ended &= values.is_empty();
+            return;
+        }
+        for (i, (&time, &value)) in times.iter().zip(values).enumerate() {
+            self.ended = is_stale(value);
+            if self.ended {
+                self.markers += 1;
+                continue;
+            }
+            self.times.push(time);
+            self.values.push(value);
+            if keeps_starts {
+                self.starts.push(starts.get(i).copied().unwrap_or(0));
+            }
+        }
+    }
+
+    /// The bucket of all samples; `None` if there are neither samples nor markers. Empties the piece.
+    pub fn take(&mut self, extras: Extras) -> Option<Bucket> {
+        if self.values.is_empty() && self.markers == 0 {
+            return None;
+        }
+        let mut bucket = Bucket { markers: self.markers, ended: self.ended, ..Bucket::empty(self.end) };
+        if !self.values.is_empty() {
+            self.fold(extras, &mut bucket);
+        }
+        self.times.clear();
+        self.values.clear();
+        self.starts.clear();
+        (self.markers, self.ended) = (0, false);
+        Some(bucket)
+    }
+
+    fn edge(&self, i: usize) -> Edge {
+        Edge { time: self.times[i], value: self.values[i], start: self.starts.get(i).copied().unwrap_or(0) }
+    }
+
+    fn fold(&self, extras: Extras, bucket: &mut Bucket) {
+        let values = &self.values;
+        let last = values.len() - 1;
+        bucket.count = values.len() as u64;
+        (bucket.first, bucket.last) = (self.edge(0), self.edge(last));
+        bucket.nans = values.iter().map(|value| u64::from(value.is_nan())).sum();
+        (bucket.min, bucket.max) = extremes(values);
+        bucket.changes = pairs(values).map(|(a, b)| u64::from(counter::is_change(a, b))).sum();
+        bucket.sum.extend(values);
+        bucket.sum.normalize();
+        let is_constant = bucket.min == bucket.max && bucket.nans == 0 && bucket.sum.is_exact();
+        bucket.m2 = if is_constant { 0.0 } else { spread::of(values, &bucket.sum) };
+        self.find_resets(bucket);
+        if extras.bounds {
+            bucket.gaps = gaps(&self.times);
+            bucket.step = step(values);
+        }
+        if extras.distribution {
+            bucket.sketch = Some(Sketch::of(values));
+        }
+    }
+
+    fn find_resets(&self, bucket: &mut Bucket) {
+        if self.starts.is_empty() {
+            let drops: u64 = pairs(&self.values).map(|(a, b)| u64::from(b < a)).sum();
+            if drops == 0 {
+                return;
+            }
+        }
+        for i in 1..self.values.len() {
+            let (before, after) = (self.edge(i - 1), self.edge(i));
+            if counter::is_reset(&before, &after) {
+                bucket.resets += 1;
+                bucket.lost.add(before.value);
+            }
+            bucket.overlap |= counter::is_start_overlap(after.start, before.start, before.time);
+        }
+        bucket.lost.normalize();
+    }
+}
+
+fn pairs(values: &[f64]) -> impl Iterator<Item = (f64, f64)> + '_ {
+    values.iter().zip(&values[1..]).map(|(&a, &b)| (a, b))
+}
+
+/// The least and the greatest value that is not NaN; of equal zeros, the first.
+fn extremes(values: &[f64]) -> (f64, f64) {
+    let (mut min, mut max) = (f64::NAN, f64::NAN);
+    for &value in values.iter().filter(|value| !value.is_nan()) {
+        if value < min || min.is_nan() {
+            min = value;
+        }
+        if value > max || max.is_nan() {
+            max = value;
+        }
+    }
+    (min, max)
+}
+
+fn gaps(times: &[Timestamp]) -> Gaps {
+    let mut distances = times.iter().zip(&times[1..]).map(|(a, b)| b.saturating_sub(*a));
+    let Some(first) = distances.next() else { return Gaps::NONE };
+    let (min, max) = distances.fold((first, first), |(min, max), gap| (min.min(gap), max.max(gap)));
+    Gaps::of(min, max)
+}
+
+/// The largest difference of neighbouring values, rounded up.
+fn step(values: &[f64]) -> f64 {
+    let largest = pairs(values).map(|(a, b)| (b - a).abs()).fold(0.0, f64::max);
+    if largest == 0.0 {
+        return 0.0;
+    }
+    let beyond = pairs(values).any(|(a, b)| (b - a).abs() == largest && exceeds(a, b, largest));
+    step_above(largest, beyond)
+}

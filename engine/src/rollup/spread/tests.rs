@@ -1,0 +1,62 @@
+//! Squared distances against integers.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn spread(values: &[f64]) -> f64 {
+    let mut sum = ExactSum::default();
+    sum.extend(values);
+    sum.normalize();
+    of(values, &sum)
+}
+
+/// `n m2` of integers, which differ by less than 2^50.
+fn exact(values: &[i64]) -> i128 {
+    let from_first: Vec<i128> = values.iter().map(|value| i128::from(value - values[0])).collect();
+    let (sum, squares) = from_first.iter().fold((0, 0), |(sum, squares), d| (sum + d, squares + d * d));
+    squares * values.len() as i128 - sum * sum
+}
+
+/// The relative distance of `m2` from the exact value, in units of 2^-60.
+fn error(m2: f64, values: &[i64]) -> f64 {
+    let (found, n) = (m2 as i128, values.len() as i128);
+    let whole = found * n - exact(values);
+    let fraction = (m2 - found as f64) * n as f64;
+    (whole as f64 + fraction).abs() / (exact(values) as f64).max(1.0) * 2f64.powi(60)
+}
+
+#[test]
+fn a_mean_that_dwarfs_the_deviation() {
+    let values: Vec<i64> = (0..360).map(|i| (1 << 52) + i * i % 7).collect();
+    let floats: Vec<f64> = values.iter().map(|&value| value as f64).collect();
+    let nearest = exact(&values) as f64 / 360.0;
+    assert_eq!(spread(&floats), nearest);
+}
+
+#[test]
+fn few_values() {
+    assert_eq!(spread(&[]), 0.0);
+    assert_eq!(spread(&[1e300]).to_bits(), f64::NAN.to_bits());
+    assert_eq!(spread(&[5.5]), 0.0);
+    assert_eq!(spread(&[1.0, 2.0]), 0.5);
+    assert_eq!(spread(&[1.0, 2.0, 6.0]), 14.0);
+}
+
+#[test]
+fn squares_that_overflow_are_infinite() {
+    assert_eq!(spread(&[1e200, -1e200, 3.0, 1.0, 2.0]), f64::INFINITY);
+    assert!(spread(&[1.0, f64::INFINITY]).is_nan() && spread(&[1.0, f64::NAN]).is_nan());
+}
+
+proptest! {
+    #[test]
+    fn the_spread_is_correctly_rounded(
+        steps in prop::collection::vec(0i64..1 << 40, 1..300), offset in 0i64..1 << 53, shift in 0u32..40,
+    ) {
+        let values: Vec<i64> = steps.iter().map(|step| offset + (step >> shift)).collect();
+        prop_assume!(values.iter().all(|value| *value as f64 as i64 == *value));
+        let floats: Vec<f64> = values.iter().map(|&value| value as f64).collect();
+        prop_assert!(error(spread(&floats), &values) <= 128.5, "{} of 2^-60", error(spread(&floats), &values));
+    }
+}
