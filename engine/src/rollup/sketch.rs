@@ -11,8 +11,11 @@
 
 use std::cmp::Ordering;
 
+mod quantile;
 #[cfg(test)]
 mod tests;
+
+pub use quantile::Quantile;
 
 /// The bits of a mantissa that are part of a key.
 const PRECISION: u32 = 7;
@@ -43,7 +46,7 @@ pub fn bounds(key: i32) -> (f64, f64) {
     let least = f64::from_bits((magnitude << DROPPED).max(1));
     let greatest = match least == f64::INFINITY {
         true => least,
-        false => f64::from_bits(magnitude << DROPPED | (1 << DROPPED) - 1),
+        false => f64::from_bits((magnitude << DROPPED) | ((1 << DROPPED) - 1)),
     };
     if key < 0 { (-greatest, -least) } else { (least, greatest) }
 }
@@ -57,7 +60,7 @@ pub fn representative(key: i32) -> f64 {
     let least = f64::from_bits(magnitude << DROPPED);
     let middle = match least == f64::INFINITY {
         true => least,
-        false => f64::from_bits(magnitude << DROPPED | 1 << (DROPPED - 1)),
+        false => f64::from_bits((magnitude << DROPPED) | (1 << (DROPPED - 1))),
     };
     if key < 0 { -middle } else { middle }
 }
@@ -65,6 +68,15 @@ pub fn representative(key: i32) -> f64 {
 /// The upper bits of the values with a key other than zero. No key is beyond those of the infinities.
 fn magnitude(key: i32) -> u64 {
     u64::from(key.unsigned_abs().min(INFINITY_KEY.unsigned_abs())).saturating_sub(1)
+}
+
+/// The least and the greatest of the values that a sketch counts, which are known exactly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Extremes {
+    /// The least value.
+    pub min: f64,
+    /// The greatest value.
+    pub max: f64,
 }
 
 /// Counts of values by [`key`].

@@ -100,3 +100,71 @@ proptest! {
         prop_assert_eq!(same, values.iter().filter(|&&value| key(value) == key(x)).count() as u64);
     }
 }
+
+/// The quantile of `values` as PromQL defines it, and the larger magnitude of its two neighbours.
+fn quantile_of(values: &[f64], phi: f64) -> (f64, f64) {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(b)));
+    let rank = phi * (sorted.len() as f64 - 1.0);
+    let (lower, weight) = (rank.floor() as usize, rank - rank.floor());
+    let upper = (lower + 1).min(sorted.len() - 1);
+    (sorted[lower] * (1.0 - weight) + sorted[upper] * weight, sorted[lower].abs().max(sorted[upper].abs()))
+}
+
+fn extremes_of(values: &[f64]) -> Extremes {
+    let numbers = values.iter().copied().filter(|value| !value.is_nan());
+    Extremes {
+        min: numbers.clone().fold(f64::INFINITY, f64::min),
+        max: numbers.fold(f64::NEG_INFINITY, f64::max),
+    }
+}
+
+#[test]
+fn quantiles_without_an_answer() {
+    let none = Extremes { min: f64::NAN, max: f64::NAN };
+    let one = Extremes { min: 3.0, max: 3.0 };
+    let sketch = Sketch::of(&[3.0]);
+    assert!(Sketch::default().quantile(0.5, none, 0).value.is_nan());
+    assert!(Sketch::default().quantile(0.5, none, 2).value.is_nan());
+    assert!(sketch.quantile(f64::NAN, one, 0).value.is_nan());
+    assert_eq!(sketch.quantile(-0.1, one, 0).value, f64::NEG_INFINITY);
+    assert_eq!(sketch.quantile(1.1, one, 0).value, f64::INFINITY);
+    assert_eq!(sketch.quantile(1.0, one, 5), Quantile { lo: 3.0, value: 3.0, hi: 3.0 });
+    assert!(sketch.quantile(0.9, one, 5).value.is_nan());
+}
+
+#[test]
+fn the_extremes_are_exact() {
+    let values = [0.1, 0.2, 0.3, 77.7];
+    let sketch = Sketch::of(&values);
+    assert_eq!(sketch.quantile(0.0, extremes_of(&values), 0).value, 0.1);
+    assert_eq!(sketch.quantile(1.0, extremes_of(&values), 0).value, 77.7);
+    assert!(sketch.quantile(1.0, extremes_of(&values), 0).is_exact());
+    assert!(!sketch.quantile(0.5, extremes_of(&values), 0).is_exact());
+}
+
+proptest! {
+    #[test]
+    fn quantiles_are_within_their_bounds(
+        mut values in prop::collection::vec(values(), 1..80), nans in 0usize..4, phi in 0.0f64..=1.0, k in 0usize..80,
+    ) {
+        values.extend(std::iter::repeat_n(f64::NAN, nans));
+        let last = values.len() - 1;
+        let sketch = Sketch::of(&values);
+        for phi in [phi, 0.0, 1.0, k.min(last) as f64 / last.max(1) as f64] {
+            let (truth, neighbour) = quantile_of(&values, phi);
+            let quantile = sketch.quantile(phi, extremes_of(&values), nans as u64);
+            prop_assert_eq!(truth.is_nan(), quantile.value.is_nan());
+            if truth.is_nan() {
+                prop_assert!(quantile.lo.is_nan() && quantile.hi.is_nan());
+                continue;
+            }
+            prop_assert!(quantile.lo <= truth && truth <= quantile.hi, "{} in {:?}", truth, quantile);
+            prop_assert!(quantile.lo <= quantile.value && quantile.value <= quantile.hi, "{:?}", quantile);
+            if truth.is_finite() {
+                let bound = neighbour * 2f64.powi(-8) * (1.0 + 2f64.powi(-50)) + 2f64.powi(-1030);
+                prop_assert!((quantile.value - truth).abs() <= bound, "{} is {:?}", truth, quantile);
+            }
+        }
+    }
+}
