@@ -11,6 +11,7 @@
 
 use std::cmp::Ordering;
 
+pub mod coding;
 mod quantile;
 #[cfg(test)]
 mod tests;

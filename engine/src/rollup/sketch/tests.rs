@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Floats of every kind but NaN, with many from few keys.
-fn values() -> impl Strategy<Value = f64> {
+pub(super) fn values() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<f64>(),
         any::<u64>().prop_map(f64::from_bits),
@@ -111,7 +111,7 @@ fn quantile_of(values: &[f64], phi: f64) -> (f64, f64) {
     (sorted[lower] * (1.0 - weight) + sorted[upper] * weight, sorted[lower].abs().max(sorted[upper].abs()))
 }
 
-fn extremes_of(values: &[f64]) -> Extremes {
+pub(super) fn extremes_of(values: &[f64]) -> Extremes {
     let numbers = values.iter().copied().filter(|value| !value.is_nan());
     Extremes {
         min: numbers.clone().fold(f64::INFINITY, f64::min),
