@@ -173,6 +173,9 @@ impl Gaps {
     /// Of fewer than two samples.
     pub const NONE: Gaps = Gaps { min: 0, max: 0, regular: true };
 
+    /// Of samples whose times are not known.
+    pub const UNKNOWN: Gaps = Gaps { min: 1, max: i64::MAX, regular: false };
+
     /// The gaps whose exact least and greatest distance are given. Distances are positive.
     pub fn of(min: i64, max: i64) -> Self {
         if min == max { Gaps { min, max, regular: true } } else { Gaps::outward(min, max) }

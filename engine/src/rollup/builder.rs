@@ -11,7 +11,8 @@ use crate::model::Timestamp;
 /// The number of samples after which an open bucket is folded: as many as the first-level cache holds.
 const PIECE: usize = 1024;
 
-/// Which of the costly columns a [`Builder`] fills.
+/// Which of the costly columns a [`Builder`] fills. Without them, gaps and steps are as wide as possible, and there is no
+/// sketch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extras {
     /// `gaps` and `step`, which only bounds need.

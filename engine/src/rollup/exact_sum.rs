@@ -9,9 +9,9 @@
 //! no matter how they were built.
 //!
 //! # Not finite, and huge
-//! Once an infinity or NaN is added, the sum is what IEEE 754 says about those values alone. A float of 2^936 or more
-//! makes the sum *huge*: its value is unknown, because a sum of floats overflows in some orders and not in others. With
-//! fewer than 2^64 samples, each sum of magnitudes of 2^1000 or more is huge.
+//! Once an infinity or NaN is added, the sum is what IEEE 754 says about those values alone. A finite float of 2^936 or
+//! more makes the sum *huge*: its value is unknown, whatever else is added, because a sum of floats overflows in some
+//! orders and not in others. With fewer than 2^64 samples, each sum of magnitudes of 2^1000 or more is huge.
 
 /// Floats of this magnitude or more make a sum huge: 2^936.
 const HUGE: f64 = f64::from_bits((936 + 1023) << 52);
@@ -58,7 +58,13 @@ impl ExactSum {
     /// The sum with these components, as [`ExactSum::components`] returned them.
     pub fn from_components(components: &[f64]) -> Self {
         let mut sum = ExactSum::default();
-        sum.extend(components);
+        for &component in components {
+            if component.is_finite() {
+                sum.add_part(component);
+            } else {
+                sum.add_special(component);
+            }
+        }
         sum.normalize();
         sum
     }
@@ -81,16 +87,22 @@ impl ExactSum {
     pub fn add(&mut self, value: f64) {
         // False for NaN too.
         if value.abs() < HUGE {
-            let (hi, error) = two_sum(self.hi, value);
-            let (lo, error) = two_sum(self.lo, error);
-            (self.hi, self.lo) = (hi, lo);
-            if error != 0.0 {
-                grow(&mut self.rest, error);
-            }
+            self.add_part(value);
         } else if value.is_finite() {
             self.huge = true;
         } else {
             self.add_special(value);
+        }
+    }
+
+    /// Adds a finite float, which may be a sum.
+    #[inline]
+    fn add_part(&mut self, value: f64) {
+        let (hi, error) = two_sum(self.hi, value);
+        let (lo, error) = two_sum(self.lo, error);
+        (self.hi, self.lo) = (hi, lo);
+        if error != 0.0 {
+            grow(&mut self.rest, error);
         }
     }
 
@@ -109,9 +121,9 @@ impl ExactSum {
 
     /// Adds another sum, and normalizes this one.
     pub fn merge(&mut self, other: &ExactSum) {
-        self.add(other.hi);
-        self.add(other.lo);
-        self.extend(&other.rest);
+        for &component in [other.hi, other.lo].iter().chain(&other.rest) {
+            self.add_part(component);
+        }
         if other.special != 0.0 {
             self.add_special(other.special);
         }
@@ -119,12 +131,16 @@ impl ExactSum {
         self.normalize();
     }
 
-    /// Adds another sum times `factor`, a whole number below 2^53. Both must be finite and not huge.
+    /// Adds another sum times `factor`, a whole number below 2^53. Makes this one huge if the product overflows.
     pub(super) fn add_scaled(&mut self, other: &ExactSum, factor: f64) {
         for &component in [other.hi, other.lo].iter().chain(&other.rest) {
             let (product, error) = two_product(component, factor);
-            self.add(product);
-            self.add(error);
+            if product.is_finite() {
+                self.add_part(product);
+                self.add_part(error);
+            } else {
+                self.huge = true;
+            }
         }
         if other.special != 0.0 {
             self.add_special(other.special);
@@ -134,8 +150,10 @@ impl ExactSum {
 
     /// Makes the components depend on the value alone.
     pub fn normalize(&mut self) {
-        if self.special != 0.0 || self.huge {
-            *self = ExactSum { special: self.special, huge: self.huge, ..ExactSum::default() };
+        if self.huge {
+            *self = ExactSum::huge();
+        } else if self.special != 0.0 {
+            *self = ExactSum { special: self.special, ..ExactSum::default() };
         } else if self.rest.is_empty() {
             (self.hi, self.lo) = two_sum(self.hi, self.lo);
         } else {

@@ -25,3 +25,6 @@ pub use bucket::{Bucket, Edge, Gaps};
 pub use builder::{Builder, Extras, Fold};
 pub use exact_sum::ExactSum;
 pub use sketch::Sketch;
+
+#[cfg(test)]
+mod tests;

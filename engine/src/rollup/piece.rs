@@ -97,6 +97,8 @@ impl Piece {
         if extras.bounds {
             bucket.gaps = gaps(&self.times);
             bucket.step = step(values);
+        } else if last > 0 {
+            (bucket.gaps, bucket.step) = (Gaps::UNKNOWN, f64::INFINITY);
         }
         if extras.distribution {
             bucket.sketch = Some(Sketch::of(values));

@@ -62,5 +62,7 @@ fn a_builder_is_used_again() {
     builder.finish(&mut out);
     let found: Vec<_> = out.iter().map(|b| (b.count, b.first.start, b.sum.value())).collect();
     assert_eq!(found, [(2, 1, 3.0), (1, 0, 5.0)]);
-    assert!(out.iter().all(|bucket| bucket.sketch.is_none() && bucket.gaps.is_none()));
+    assert!(out.iter().all(|bucket| bucket.sketch.is_none()));
+    assert_eq!(out.iter().map(|bucket| bucket.gaps).collect::<Vec<_>>(), [Gaps::UNKNOWN, Gaps::NONE]);
+    assert_eq!(out.iter().map(|bucket| bucket.step).collect::<Vec<_>>(), [f64::INFINITY, 0.0]);
 }
