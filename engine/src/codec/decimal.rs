@@ -17,7 +17,7 @@ use super::exceptions::{self, Exceptions};
 use super::varint::{self, unzigzag, zigzag};
 use super::{CompressionLevel, Fault, packed};
 
-const EXPONENT_MAX: usize = 18;
+pub(crate) const EXPONENT_MAX: usize = 18;
 /// Scaled floats stay below 2^51, where every integer and its neighbours are exact.
 const SCALED_MAX: f64 = (1u64 << 51) as f64;
 /// Adding 1.5 * 2^52 rounds to an integer, which is then in the low bits of the mantissa.
@@ -29,7 +29,8 @@ const EXCEPTION_SHARE: usize = 6;
 /// The number of times that a float with more digits than the sample's may increase the exponent.
 const RAISES_MAX: usize = 4;
 
-const POWERS: [f64; EXPONENT_MAX + 1] =
+/// Powers of ten that are exact.
+pub(crate) const POWERS: [f64; EXPONENT_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 
 /// A column of floats as integers with one exponent.
@@ -95,17 +96,17 @@ fn sampled_exponent(values: &[f64]) -> Option<usize> {
 }
 
 /// The smallest exponent that makes a float an integer.
-fn exponent_of(value: f64) -> Option<usize> {
+pub(crate) fn exponent_of(value: f64) -> Option<usize> {
     (0..=EXPONENT_MAX).find(|&exponent| scaled(value, exponent).is_some())
 }
 
 /// The integer `k` for which `k / 10^exponent` equals `value` in every bit.
 #[inline]
-fn scaled(value: f64, exponent: usize) -> Option<i64> {
+pub(crate) fn scaled(value: f64, exponent: usize) -> Option<i64> {
     let power = POWERS[exponent];
     let product = value * power;
     if product.abs() < SCALED_MAX {
-        let integer = (product + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits()) as i64;
+        let integer = whole(product);
         let same = (integer as f64 / power).to_bits() == value.to_bits();
         return same.then_some(integer);
     }
@@ -113,6 +114,24 @@ fn scaled(value: f64, exponent: usize) -> Option<i64> {
     let integer = value as i64;
     let same = exponent == 0 && integer != i64::MAX && (integer as f64).to_bits() == value.to_bits();
     same.then_some(integer)
+}
+
+/// The integer nearest to a float below [`SCALED_MAX`].
+#[inline]
+fn whole(product: f64) -> i64 {
+    (product + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits()) as i64
+}
+
+/// The integer nearest to `value * 10^exponent`, whether or not that is the float's decimal; 0 where it is too large.
+pub(crate) fn nearest(value: f64, exponent: usize) -> i64 {
+    let product = value * POWERS[exponent];
+    if product.abs() < SCALED_MAX {
+        whole(product)
+    } else if exponent == 0 && product.abs() < i64::MAX as f64 {
+        product as i64
+    } else {
+        0
+    }
 }
 
 /// Decodes a section of `count` floats, at least one, and appends them; `integers` is scratch.

@@ -14,6 +14,7 @@
 pub mod bucket;
 pub mod builder;
 pub mod counter;
+pub mod encode;
 pub mod exact_sum;
 mod piece;
 pub mod sketch;
@@ -23,6 +24,7 @@ mod test_data;
 
 pub use bucket::{Bucket, Edge, Gaps};
 pub use builder::{Builder, Extras, Fold};
+pub use encode::{BucketChunk, Class, Columns, Shape};
 pub use exact_sum::ExactSum;
 pub use sketch::Sketch;
 

@@ -1,0 +1,118 @@
+//! The columns that a reader asks for, and the columns of a chunk.
+
+use std::ops::BitOr;
+
+/// A set of columns of buckets. End, count, markers and their state, and the number of NaN are always read.
+///
+/// ```
+/// use barograph_engine::rollup::Columns;
+///
+/// let rate = Columns::TIMES | Columns::VALUES | Columns::STARTS | Columns::LOST;
+/// assert!(rate.contains(Columns::LOST) && !rate.contains(Columns::SUM));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Columns(u16);
+
+impl Columns {
+    /// None but those that are always read.
+    pub const NONE: Columns = Columns(0);
+    /// The times of first and last sample.
+    pub const TIMES: Columns = Columns(1);
+    /// The values of first and last sample.
+    pub const VALUES: Columns = Columns(1 << 1);
+    /// The start timestamps of first and last sample, and whether some overlap.
+    pub const STARTS: Columns = Columns(1 << 2);
+    /// Resets, and the sum of what they took.
+    pub const LOST: Columns = Columns(1 << 3);
+    /// Changes.
+    pub const CHANGES: Columns = Columns(1 << 4);
+    /// The sum.
+    pub const SUM: Columns = Columns(1 << 5);
+    /// The sum of squared distances from the mean.
+    pub const M2: Columns = Columns(1 << 6);
+    /// Minimum and maximum.
+    pub const EXTREMES: Columns = Columns(1 << 7);
+    /// The distances of neighbouring samples.
+    pub const GAPS: Columns = Columns(1 << 8);
+    /// The largest difference of neighbouring values.
+    pub const STEP: Columns = Columns(1 << 9);
+    /// The distribution of values.
+    pub const SKETCH: Columns = Columns(1 << 10);
+    /// All of them.
+    pub const ALL: Columns = Columns((1 << 11) - 1);
+
+    /// Whether all of `other` are in this set.
+    pub fn contains(self, other: Columns) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The set of these bits.
+    #[cfg(test)]
+    pub(super) fn from_bits(bits: u16) -> Columns {
+        Columns(bits)
+    }
+
+    /// With the columns from which these are predicted.
+    pub(super) fn with_sources(self) -> Columns {
+        // From the end of the dependencies to their beginning.
+        const SOURCES: [(Columns, Columns); 6] = [
+            (Columns::M2, Columns::SUM),
+            (Columns::SUM, Columns::EXTREMES),
+            (Columns::SKETCH, Columns::EXTREMES),
+            (Columns::EXTREMES, Columns(Columns::VALUES.0 | Columns::LOST.0)),
+            (Columns::STARTS, Columns::TIMES),
+            (Columns::GAPS, Columns::TIMES),
+        ];
+        SOURCES.into_iter().fold(
+            self,
+            |all, (column, source)| {
+                if all.contains(column) { all | source } else { all }
+            },
+        )
+    }
+}
+
+impl BitOr for Columns {
+    type Output = Columns;
+
+    fn bitor(self, other: Columns) -> Columns {
+        Columns(self.0 | other.0)
+    }
+}
+
+/// The columns of a chunk, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Column {
+    Ends = 0,
+    Counts = 1,
+    Markers = 2,
+    States = 3,
+    Nans = 4,
+    LastTimes = 5,
+    FirstTimes = 6,
+    LastStarts = 7,
+    FirstStarts = 8,
+    LastValues = 9,
+    FirstValues = 10,
+    Resets = 11,
+    Changes = 12,
+    Lost = 13,
+    LostMore = 14,
+    Minima = 15,
+    Maxima = 16,
+    Sums = 17,
+    SumsRest = 18,
+    SumsMore = 19,
+    M2 = 20,
+    Irregular = 21,
+    LeastGaps = 22,
+    GreatestGaps = 23,
+    Steps = 24,
+    Sketches = 25,
+}
+
+impl Column {
+    /// How many there are.
+    pub(super) const COUNT: usize = Column::Sketches as usize + 1;
+}
