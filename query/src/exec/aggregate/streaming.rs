@@ -16,7 +16,7 @@ use super::groups::{GroupKey, Groups, Members};
 use crate::annotations::flags::Flags;
 use crate::budget::pace;
 use crate::error::QueryError;
-use crate::exec::select::reading::{self, Batch, Ranked};
+use crate::exec::select::reading::{self, Access, Batch, Ranked};
 use crate::exec::window::range_call;
 use crate::exec::{Context, Evaluator, select};
 use crate::functions::arguments::SampleField;
@@ -245,8 +245,9 @@ fn read(
     evaluate: impl Fn(&mut Columns, &mut Samples, &mut Flags) -> Result<Option<Points>, QueryError> + Sync,
 ) -> Result<Vec<Batch<Table, StepRange>>, QueryError> {
     let refs = select::select(ctx, leaf.selection, leaf.range)?;
-    reading::batches(ctx, refs, leaf.range, |table: &mut Table, samples: &mut Samples, series: SeriesRef| {
+    reading::batches(ctx, refs, |table: &mut Table, access: &mut Access<'_>, series: SeriesRef| {
         let mut flags = Flags::default();
+        let samples = access.samples(&series, leaf.range)?;
         let points = evaluate(&mut table.columns, samples, &mut flags)?;
         if let Some((function, _)) = leaf.noted.filter(|_| !flags.is_empty()) {
             let name = series.labels.metric_name().unwrap_or("");

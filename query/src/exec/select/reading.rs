@@ -53,10 +53,28 @@ where
     R: Send,
     F: Fn(&mut S, &mut Samples, Labels) -> Result<Option<R>, QueryError> + Sync,
 {
+    each_series(ctx, refs, |scratch: &mut S, access: &mut Access<'_>, series: SeriesRef| {
+        let samples = access.samples(&series, range)?;
+        work(scratch, samples, series.labels)
+    })
+}
+
+/// Like [`each`], but `work` decides what it reads of each series.
+///
+/// # Errors
+/// Same as [`each`].
+pub(crate) fn each_series<S, R, F>(
+    ctx: &Context<'_>,
+    refs: Vec<SeriesRef>,
+    work: F,
+) -> Result<Vec<R>, QueryError>
+where
+    S: Default + Send,
+    R: Send,
+    F: Fn(&mut S, &mut Access<'_>, SeriesRef) -> Result<Option<R>, QueryError> + Sync,
+{
     let count = refs.len();
-    let with_labels =
-        |scratch: &mut S, samples: &mut Samples, series: SeriesRef| work(scratch, samples, series.labels);
-    let batches = batches(ctx, refs, range, with_labels)?;
+    let batches = batches(ctx, refs, work)?;
     let mut results: Vec<Option<R>> = Vec::new();
     results.resize_with(count, || None);
     for (rank, result) in batches.into_iter().flat_map(|batch| batch.results) {
@@ -66,22 +84,21 @@ where
     Ok(results.into_iter().flatten().collect())
 }
 
-/// Like [`each`], but in the order of the source, and by worker.
+/// Like [`each_series`], but in the order of the source, and by worker.
 ///
 /// # Errors
 /// Same as [`each`].
 pub(crate) fn batches<S, R, F>(
     ctx: &Context<'_>,
     refs: Vec<SeriesRef>,
-    range: TimeRange,
     work: F,
 ) -> Result<Vec<Batch<S, R>>, QueryError>
 where
     S: Default + Send,
     R: Send,
-    F: Fn(&mut S, &mut Samples, SeriesRef) -> Result<Option<R>, QueryError> + Sync,
+    F: Fn(&mut S, &mut Access<'_>, SeriesRef) -> Result<Option<R>, QueryError> + Sync,
 {
-    let mut worker = Worker::new(ctx, range, &work);
+    let mut worker = Worker::new(ctx, &work);
     let crew = ctx.budget.crew();
     if !parallel::splits(crew, refs.len() as u64) {
         worker.read(refs)?;
@@ -117,43 +134,61 @@ where
     let length = rest.len().div_ceil(pieces).clamp(1, BATCH_MAX);
     let mut batches = vec![worker.batch];
     batches.extend(crew.share(parallel::pieces(rest, length), |refs| {
-        let mut worker = Worker::new(ctx, range, &work);
+        let mut worker = Worker::new(ctx, &work);
         worker.read(refs)?;
         Ok::<_, QueryError>(worker.batch)
     })?);
     Ok(batches)
 }
 
-/// Reads one part of the series.
-struct Worker<'w, S, R, F> {
+/// What a worker reads series with. Its buffers are reused for the next series, so they stay held until it is done.
+pub(crate) struct Access<'w> {
     ctx: &'w Context<'w>,
-    range: TimeRange,
-    work: &'w F,
     reader: Box<dyn SeriesReader + 'w>,
     samples: Samples,
+    held: Footprint,
+}
+
+impl<'w> Access<'w> {
+    fn new(ctx: &'w Context<'w>) -> Self {
+        Access { ctx, reader: ctx.source.reader(), samples: Samples::default(), held: Footprint::default() }
+    }
+
+    /// The samples of `series` in `range`. The caller may take them.
+    ///
+    /// # Errors
+    /// The source could not read them, or they do not fit into the budget.
+    pub fn samples(&mut self, series: &SeriesRef, range: TimeRange) -> Result<&mut Samples, QueryError> {
+        read(self.ctx, &mut *self.reader, series, range, &mut self.samples, &mut self.held)?;
+        Ok(&mut self.samples)
+    }
+}
+
+/// Reads one part of the series.
+struct Worker<'w, S, R, F> {
+    work: &'w F,
+    access: Access<'w>,
     batch: Batch<S, R>,
 }
 
 impl<'w, S, R, F> Worker<'w, S, R, F>
 where
     S: Default,
-    F: Fn(&mut S, &mut Samples, SeriesRef) -> Result<Option<R>, QueryError>,
+    F: Fn(&mut S, &mut Access<'_>, SeriesRef) -> Result<Option<R>, QueryError>,
 {
-    fn new(ctx: &'w Context<'w>, range: TimeRange, work: &'w F) -> Self {
+    fn new(ctx: &'w Context<'w>, work: &'w F) -> Self {
         let batch = Batch { scratch: S::default(), results: Vec::new() };
-        Worker { ctx, range, work, reader: ctx.source.reader(), samples: Samples::default(), batch }
+        Worker { work, access: Access::new(ctx), batch }
     }
 
     fn read(&mut self, refs: Vec<SeriesRef>) -> Result<(), QueryError> {
-        let mut held = Footprint::default();
         self.batch.results.reserve(refs.len());
         for series in refs {
-            read(self.ctx, &mut *self.reader, &series, self.range, &mut self.samples, &mut held)?;
             let rank = series.rank;
-            let result = (self.work)(&mut self.batch.scratch, &mut self.samples, series)?;
+            let result = (self.work)(&mut self.batch.scratch, &mut self.access, series)?;
             self.batch.results.extend(result.map(|result| (rank, result)));
         }
-        self.ctx.budget.release(held);
+        self.access.ctx.budget.release(std::mem::take(&mut self.access.held));
         Ok(())
     }
 }
