@@ -155,38 +155,52 @@ fn merged<F: Fold>(end: Option<F>, beginning: Option<F>) -> F {
 struct Total {
     sum: f64,
     error: f64,
+    /// The magnitudes of all rounding errors.
+    lost: f64,
     largest: f64,
 }
 
 impl Fold for Total {
     fn one(_: f64, y: f64) -> Self {
-        Total { sum: y, error: 0.0, largest: y.abs() }
+        Total { sum: y, error: 0.0, lost: 0.0, largest: y.abs() }
     }
 
     #[inline]
     fn add(self, _: f64, y: f64) -> Self {
         // The same as merging one value, without waiting for the sum with its error of zero.
         let (sum, lost) = two_sum(self.sum, y);
-        Total { sum, error: self.error + lost, largest: self.largest.max(y.abs()) }
+        Total {
+            sum,
+            error: self.error + lost,
+            lost: self.lost + lost.abs(),
+            largest: self.largest.max(y.abs()),
+        }
     }
 
     #[inline]
     fn merge(self, other: Self) -> Self {
         let (sum, lost) = two_sum(self.sum, other.sum);
-        Total { sum, error: self.error + other.error + lost, largest: self.largest.max(other.largest) }
+        Total {
+            sum,
+            error: self.error + other.error + lost,
+            lost: self.lost + other.lost + lost.abs(),
+            largest: self.largest.max(other.largest),
+        }
     }
 
     fn at_once(values: &[f64]) -> Option<Self> {
         // The sign of a zero is that of the last intermediate sum.
         let sum = compensated::exact_sum(values).filter(|sum| *sum != 0.0)?;
-        Some(Total { sum, error: 0.0, largest: sum.abs() })
+        Some(Total { sum, error: 0.0, lost: 0.0, largest: sum.abs() })
     }
 }
 
 impl Total {
-    /// Whether the order of the values matters only for rounding.
-    fn is_safe(&self) -> bool {
-        self.sum.is_finite() && self.largest < LARGE
+    /// Whether the order of `count` values matters only for rounding, and rounding only for the last place.
+    fn is_safe(&self, count: usize) -> bool {
+        self.sum.is_finite()
+            && self.largest < LARGE
+            && !compensated::is_rough(self.sum + self.error, self.lost, count)
     }
 }
 
@@ -196,7 +210,7 @@ pub(crate) fn sum(range_ns: i64) -> impl FnMut(&Window<'_>) -> Option<f64> {
     move |w| {
         if w.len() > DIRECT_MAX {
             let (total, _) = blocks.fold(w);
-            if total.is_safe() {
+            if total.is_safe(w.len()) {
                 return Some(0.0 + total.sum + total.error);
             }
         }
@@ -210,7 +224,7 @@ pub(crate) fn mean(range_ns: i64) -> impl FnMut(&Window<'_>) -> Option<f64> {
     move |w| {
         if w.len() > DIRECT_MAX {
             let (total, _) = blocks.fold(w);
-            if total.is_safe() {
+            if total.is_safe(w.len()) {
                 let count = w.len() as f64;
                 // Without an error, the sign of a zero is that of the sum.
                 let mean = total.sum / count;
