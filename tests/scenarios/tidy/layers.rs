@@ -26,7 +26,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
 /// The folder that alone may name RocksDB's types: all above it speak to a narrow seam.
 const ROCKSDB_HOME: &str = "engine/src/store/";
 
-/// The file of the query crate that alone may name the engine beyond its model and budget.
+/// The file of the query crate that alone may name the engine beyond its model, budget and rollups.
 const ENGINE_ADAPTER: &str = "query/src/source/engine.rs";
 
 /// The levels of the modules of a crate or of a folder, 0 the lowest.
@@ -229,8 +229,8 @@ fn foreign(source: &Source) -> Vec<Finding> {
     if source.path.starts_with("query/src/") && source.path != ENGINE_ADAPTER {
         findings.extend(words(&source.production, "barograph_engine").filter_map(|at| {
             let rest = &source.production[at + "barograph_engine".len()..];
-            (!rest.starts_with("::model") && !rest.starts_with("::budget")).then(|| {
-                let what = format!("only {ENGINE_ADAPTER} may name the engine beyond its model and budget");
+            (!["::model", "::budget", "::rollup"].iter().any(|module| rest.starts_with(module))).then(|| {
+                let what = format!("only {ENGINE_ADAPTER} may name the engine beyond its model, budget and rollups");
                 Finding::new(source, line_at(&source.code, at), what)
             })
         }));

@@ -2,6 +2,11 @@
 //!
 //! `rate` and related functions need only the ends of the window and the places where the counter was reset. [`Resets`]
 //! finds these once per series, so the cost of a window depends on its number of resets, not on its number of samples.
+//! [`change_of`] computes them from that alone, whether it was found in samples or in rollups.
+
+use barograph_engine::model::Timestamp;
+use barograph_engine::rollup::counter::{is_change, is_start_overlap, is_start_reset};
+use barograph_engine::rollup::{Edge, ExactSum};
 
 use crate::annotations::flags::Flags;
 use crate::functions::window::{Columns, Window, seconds};
@@ -22,20 +27,6 @@ impl ChangeKind {
     pub const INCREASE: ChangeKind = ChangeKind { counter: true, per_second: false };
     /// `delta`
     pub const DELTA: ChangeKind = ChangeKind { counter: false, per_second: false };
-}
-
-/// Whether the start time of a sample shows that the counter was reset since the previous sample.
-///
-/// A start time equal to the time of the previous sample is a reset only if it is new, because the previous sample may
-/// itself be at the start.
-pub(crate) fn is_start_reset((start, time): (i64, i64), (start_before, time_before): (i64, i64)) -> bool {
-    let began_since = start > time_before || (start == time_before && start != start_before);
-    start != 0 && began_since && start < time
-}
-
-/// Whether a start time contradicts the previous sample: it is before that sample, but new.
-pub(crate) fn is_start_overlap(start: i64, start_before: i64, time_before: i64) -> bool {
-    start != 0 && start < time_before && start != start_before
 }
 
 /// The resets of a series of floats: indices `i` with a reset between `i - 1` and `i`, and
@@ -95,15 +86,17 @@ pub(crate) struct Extrapolation {
     pub to_start: f64,
     /// From the last sample to the window's end.
     pub to_end: f64,
+    /// The length of the window.
+    window: f64,
 }
 
 impl Extrapolation {
-    /// The span of the samples at `first..=last`, which are `gaps` distances apart, in `w`. If an end is further away
-    /// than 1.1 mean distances, the span is extended by only half a mean distance.
-    pub fn new(w: &Window<'_>, first: i64, last: i64, gaps: usize) -> Self {
+    /// The span of the samples at `first..=last`, which are `gaps` distances apart, in the window `(start, end]`. If an
+    /// end is further away than 1.1 mean distances, the span is extended by only half a mean distance.
+    pub fn new((start, end): (Timestamp, Timestamp), first: i64, last: i64, gaps: u64) -> Self {
         let sampled = seconds(last - first);
-        let mut to_start = seconds(first.saturating_sub(w.start));
-        let mut to_end = seconds(w.end.saturating_sub(last));
+        let mut to_start = seconds(first.saturating_sub(start));
+        let mut to_end = seconds(end.saturating_sub(last));
         let mean = if gaps == 0 { 0.0 } else { sampled / gaps as f64 };
         let threshold = mean * 1.1;
         if to_start >= threshold {
@@ -112,7 +105,7 @@ impl Extrapolation {
         if to_end >= threshold {
             to_end = mean / 2.0;
         }
-        Extrapolation { sampled, to_start, to_end }
+        Extrapolation { sampled, to_start, to_end, window: seconds(end.saturating_sub(start)) }
     }
 
     /// The samples count from zero at `start`, so nothing is extrapolated to the left.
@@ -132,9 +125,9 @@ impl Extrapolation {
     }
 
     /// The factor by which the raw difference is multiplied.
-    pub fn factor(&self, w: &Window<'_>, per_second: bool) -> f64 {
+    pub fn factor(&self, per_second: bool) -> f64 {
         let factor = (self.sampled + self.to_start + self.to_end) / self.sampled;
-        if per_second { factor / w.seconds() } else { factor }
+        if per_second { factor / self.window } else { factor }
     }
 }
 
@@ -144,6 +137,62 @@ pub(crate) fn start_inside(start: Option<i64>, first_time: i64, window_start: i6
     start.filter(|&s| s != 0 && s > window_start && s < first_time)
 }
 
+/// What the change over a window depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observed {
+    /// The first sample.
+    pub first: Edge,
+    /// The last sample.
+    pub last: Edge,
+    /// Samples, at least one.
+    pub count: u64,
+    /// The sum of the values before each reset; `None` without a reset.
+    pub lost: Option<f64>,
+}
+
+/// `rate`, `increase`, `delta` of a window `(start, end]`.
+pub(crate) fn change_of(
+    kind: ChangeKind,
+    window: (Timestamp, Timestamp),
+    observed: &Observed,
+) -> Option<f64> {
+    let Observed { first, last, count, lost } = observed;
+    let start = if kind.counter { start_inside(Some(first.start), first.time, window.0) } else { None };
+    if *count < 2 && start.is_none() {
+        return None;
+    }
+    let mut raw = last.value - first.value;
+    let mut span = Extrapolation::new(window, first.time, last.time, count - 1);
+    if kind.counter {
+        if let Some(lost) = lost {
+            raw += lost;
+        }
+        match start {
+            Some(start) => {
+                raw += first.value;
+                span.count_from_zero(start, last.time);
+            }
+            None => span.stop_at_zero(first.value, raw),
+        }
+    }
+    Some(raw * span.factor(kind.per_second))
+}
+
+/// The sum of the values before each of these resets, rounded once; `None` without a reset.
+pub(crate) fn lost(values: &[f64], resets: &[usize]) -> Option<f64> {
+    match resets {
+        [] => None,
+        // Zero is positive, as in every exact sum.
+        [reset] => Some(values[reset - 1] + 0.0),
+        resets => {
+            let mut sum = ExactSum::default();
+            resets.iter().for_each(|reset| sum.add(values[reset - 1]));
+            let in_turn = || resets.iter().map(|reset| values[reset - 1]).sum();
+            Some(if sum.is_huge() { in_turn() } else { sum.value() })
+        }
+    }
+}
+
 /// `rate`, `increase`, `delta` of the floats in a window.
 pub(crate) fn change(
     kind: ChangeKind,
@@ -151,33 +200,17 @@ pub(crate) fn change(
     flags: &mut Flags,
 ) -> impl FnMut(&Window<'_>) -> Option<f64> {
     move |w| {
-        let (times, values) = (w.times(), w.values());
-        let (&first, &last) = (values.first()?, values.last()?);
-        let (first_time, last_time) = (times[0], times[times.len() - 1]);
-        let start =
-            if kind.counter { start_inside(w.starts().first().copied(), first_time, w.start) } else { None };
-        if values.len() < 2 && start.is_none() {
-            return None;
-        }
-        let mut raw = last - first;
-        let mut span = Extrapolation::new(w, first_time, last_time, values.len() - 1);
+        let last = w.len().checked_sub(1)?;
+        let lost = if kind.counter { lost(&w.columns.values, resets.inside(w)) } else { None };
+        let observed = Observed { first: w.edge(0), last: w.edge(last), count: w.len() as u64, lost };
+        let result = change_of(kind, (w.start, w.end), &observed)?;
         if kind.counter {
-            for &i in resets.inside(w) {
-                raw += w.columns.values[i - 1];
-            }
-            match start {
-                Some(start) => {
-                    raw += first;
-                    span.count_from_zero(start, last_time);
-                }
-                None => span.stop_at_zero(first, raw),
-            }
             if resets.overlaps(w.lo, w.hi) {
                 flags.raise(Flags::START_OVERLAP);
             }
             flags.raise(Flags::FLOAT_RESULT);
         }
-        Some(raw * span.factor(w, kind.per_second))
+        Some(result)
     }
 }
 
@@ -206,11 +239,6 @@ pub(crate) fn resets(mut resets: Resets) -> impl FnMut(&Window<'_>) -> Option<f6
     move |w| (w.len() > 0).then(|| resets.inside(w).len() as f64)
 }
 
-/// Whether two neighbouring values differ; from NaN to NaN is not a change.
-pub(crate) fn is_change(before: f64, after: f64) -> bool {
-    before != after && !(before.is_nan() && after.is_nan())
-}
-
 /// `changes` of floats.
 pub(crate) fn changes(columns: &Columns) -> impl FnMut(&Window<'_>) -> Option<f64> {
     let values = &columns.values;
@@ -223,4 +251,20 @@ pub(crate) fn changes(columns: &Columns) -> impl FnMut(&Window<'_>) -> Option<f6
         })
         .collect();
     move |w| (w.len() > 0).then(|| (counts[w.hi - 1] - counts[w.lo]) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_resets_take_is_rounded_once() {
+        // In turn, 1 is lost next to 2^53, twice.
+        let values = [9_007_199_254_740_992.0, 1.0, 0.5, 1.0, 0.0];
+        assert_eq!(lost(&values, &[1, 2, 4]), Some(9_007_199_254_740_994.0));
+        assert_eq!(values[0] + values[1] + values[3], 9_007_199_254_740_992.0);
+        assert_eq!(lost(&values, &[2]), Some(1.0));
+        assert_eq!(lost(&values, &[]), None);
+        assert_eq!(lost(&[1e300, 1e300, 0.0], &[1, 2]), Some(2e300), "too large for an exact sum");
+    }
 }

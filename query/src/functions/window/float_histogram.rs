@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use barograph_engine::model::Histogram;
+use barograph_engine::rollup::counter::{is_change, is_start_reset};
 
 use super::counter::{self, ChangeKind, Resets};
 use super::histogram_change::{self, Run};
@@ -163,7 +164,7 @@ fn is_reset_between(w: &Window<'_>, a: &(i64, usize, Sample<'_>), b: &(i64, usiz
         };
         starts.get(s.1).copied().unwrap_or(0)
     };
-    if counter::is_start_reset((start(b), b.0), (start(a), a.0)) {
+    if is_start_reset((start(b), b.0), (start(a), a.0)) {
         return true;
     }
     is_reset_pair(&a.2, &b.2)
@@ -179,7 +180,7 @@ pub(crate) fn is_reset_pair(a: &Sample<'_>, b: &Sample<'_>) -> bool {
 
 pub(crate) fn is_change_between(a: &Sample<'_>, b: &Sample<'_>) -> bool {
     match (a, b) {
-        (Sample::Float(a), Sample::Float(b)) => counter::is_change(*a, *b),
+        (Sample::Float(a), Sample::Float(b)) => is_change(*a, *b),
         (Sample::Histogram(a), Sample::Histogram(b)) => !equal(a, b),
         _ => true,
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, ResetHint, Timestamp};
+use barograph_engine::rollup::counter::is_start_reset;
 
 use crate::annotations::flags::Flags;
-use crate::functions::window::counter::{ChangeKind, Extrapolation, is_start_reset, start_inside};
+use crate::functions::window::counter::{ChangeKind, Extrapolation, start_inside};
 use crate::functions::window::{Window, seconds};
 use crate::histogram::arithmetic::{at_schema, plus, scaled};
 use crate::histogram::resets::is_reset;
@@ -48,7 +49,7 @@ pub(crate) fn change(w: &Window<'_>, kind: ChangeKind, flags: &mut Flags) -> Opt
     }
     let first = &run.histograms[0];
     let mut raw = if n < 2 { zero_like(first) } else { raw_change(run, kind.counter, flags)? };
-    let mut span = Extrapolation::new(w, first_time, last_time, n - 1);
+    let mut span = Extrapolation::new((w.start, w.end), first_time, last_time, n as u64 - 1);
     if kind.counter {
         match start {
             Some(start) => {
@@ -59,7 +60,7 @@ pub(crate) fn change(w: &Window<'_>, kind: ChangeKind, flags: &mut Flags) -> Opt
             None => {}
         }
     }
-    let mut h = scaled(&raw, span.factor(w, kind.per_second));
+    let mut h = scaled(&raw, span.factor(kind.per_second));
     h.reset_hint = ResetHint::Gauge;
     Some(compacted(h))
 }

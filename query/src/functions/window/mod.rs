@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Samples, Timestamp, is_stale};
+use barograph_engine::rollup::Edge;
 
 use crate::histogram::resets::with_hint;
 
@@ -150,6 +151,14 @@ impl<'a> Window<'a> {
     /// Start times of the floats inside; empty if unknown.
     pub fn starts(&self) -> &'a [Timestamp] {
         self.columns.starts.get(self.lo..self.hi).unwrap_or(&[])
+    }
+
+    /// The float at `index`, counted from the beginning of the window.
+    #[inline]
+    pub fn edge(&self, index: usize) -> Edge {
+        let at = self.lo + index;
+        let start = self.columns.starts.get(at).copied().unwrap_or(0);
+        Edge { time: self.columns.times[at], value: self.columns.values[at], start }
     }
 
     /// Times of the histograms inside.

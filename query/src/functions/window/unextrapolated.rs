@@ -6,7 +6,7 @@
 
 use crate::annotations::flags::Flags;
 use crate::functions::window::Window;
-use crate::functions::window::counter::Resets;
+use crate::functions::window::counter::{Resets, lost};
 
 /// The growth of the floats in a window, or its rate per second. A sample counts as the one before a window if it is
 /// less than `lookback_ns` older than the window.
@@ -24,8 +24,8 @@ pub(crate) fn growth(
         let base = before.unwrap_or(w.lo);
         let from = if before.is_none() && began_inside(w) { 0.0 } else { values[base] };
         let mut grown = last - from;
-        for &i in resets.between(base, w.hi) {
-            grown += values[i - 1];
+        if let Some(lost) = lost(values, resets.between(base, w.hi)) {
+            grown += lost;
         }
         if resets.overlaps(base, w.hi) {
             flags.raise(Flags::START_OVERLAP);
