@@ -8,10 +8,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, ResetHint};
+use barograph_engine::rollup::counter::is_reset as is_counter_reset;
+use smallvec::SmallVec;
 
 use super::Edges;
-use super::counter::ChangeKind;
-use super::float_histogram::{Sample, count_neighbours};
+use super::counter::{ChangeKind, lost};
+use super::float_histogram::{Placed, Sample, count_neighbours};
 use super::histogram_change::note_gauges;
 use super::{Columns, WindowedSeries, seconds};
 use crate::annotations::flags::Flags;
@@ -112,20 +114,17 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
 
 fn floats(columns: &Columns, ends: Ends, (start, end): (i64, i64), counter: bool) -> f64 {
     let (t, v) = (&columns.times, &columns.values);
-    // When a counter drops, the earlier value counts as zero.
+    let is_reset_before = |i: usize| counter && is_counter_reset(&columns.edge(i - 1), &columns.edge(i));
+    // When a counter is reset, the earlier value counts as zero.
     let between = |i: usize, at: i64| {
-        let before = if counter && v[i + 1] < v[i] { 0.0 } else { v[i] };
+        let before = if is_reset_before(i + 1) { 0.0 } else { v[i] };
         before + (v[i + 1] - before) * share(t[i], t[i + 1], at)
     };
     let left = if ends.left_between { between(ends.first, start) } else { v[ends.first] };
     let right = if ends.right_between { between(ends.last - 1, end) } else { v[ends.last] };
-    let mut result = right - left;
-    if counter {
-        for i in ends.pairs().filter(|&i| v[i] < v[i - 1]) {
-            result += v[i - 1];
-        }
-    }
-    result
+    let resets: SmallVec<[usize; 4]> = ends.pairs().filter(|&i| is_reset_before(i)).collect();
+    let change = right - left;
+    lost(v, &resets).map_or(change, |lost| change + lost)
 }
 
 fn histograms(
@@ -195,7 +194,7 @@ fn interpolate(
 /// end.
 pub(crate) fn count(
     series: &WindowedSeries<'_>,
-    differ: fn(&Sample<'_>, &Sample<'_>) -> bool,
+    differ: fn(&Columns, &Placed<'_>, &Placed<'_>) -> bool,
 ) -> Result<Points, QueryError> {
     let WindowedSeries { call, columns, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
@@ -205,7 +204,7 @@ pub(crate) fn count(
         let from = start.saturating_sub(lookback);
         let floats = within(&columns.times, from, end);
         let others = within(&columns.histogram_times, from, end);
-        let mut samples: Vec<(i64, usize, Sample<'_>)> = Vec::with_capacity(floats.len() + others.len());
+        let mut samples: Vec<Placed<'_>> = Vec::with_capacity(floats.len() + others.len());
         samples.extend(floats.map(|i| (columns.times[i], i, Sample::Float(columns.values[i]))));
         samples.extend(
             others.map(|i| (columns.histogram_times[i], i, Sample::Histogram(&columns.histograms[i]))),
@@ -216,7 +215,7 @@ pub(crate) fn count(
             continue;
         }
         let used = &samples[inside.saturating_sub(1)..];
-        points.floats[step] = count_neighbours(used, |a, b| differ(&a.2, &b.2));
+        points.floats[step] = count_neighbours(used, |a, b| differ(columns, a, b));
     }
     Ok(points)
 }

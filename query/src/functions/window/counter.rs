@@ -6,7 +6,7 @@
 
 use barograph_engine::model::Timestamp;
 use barograph_engine::rollup::counter::{is_change, is_start_overlap, is_start_reset};
-use barograph_engine::rollup::{Edge, ExactSum};
+use barograph_engine::rollup::{Bucket, Edge, ExactSum};
 
 use crate::annotations::flags::Flags;
 use crate::functions::window::{Columns, Window, seconds};
@@ -191,6 +191,11 @@ pub(crate) fn lost(values: &[f64], resets: &[usize]) -> Option<f64> {
             Some(if sum.is_huge() { in_turn() } else { sum.value() })
         }
     }
+}
+
+/// The same of a bucket.
+pub(crate) fn lost_of(bucket: &Bucket) -> Option<f64> {
+    (bucket.resets > 0).then(|| bucket.lost.value())
 }
 
 /// `rate`, `increase`, `delta` of the floats in a window.

@@ -9,7 +9,7 @@ use super::counter::{self, ChangeKind, Resets};
 use super::histogram_change::{self, Run};
 use super::over_time::slot;
 use super::slide::slide;
-use super::{Window, WindowedSeries};
+use super::{Columns, Window, WindowedSeries};
 use crate::annotations::flags::Flags;
 use crate::error::QueryError;
 use crate::histogram::accumulate::Accumulator;
@@ -111,8 +111,11 @@ pub(crate) enum Sample<'a> {
     Histogram(&'a Histogram),
 }
 
-/// The samples of a window in time order, of both kinds, with their index in their own column.
-pub(crate) fn merged<'a>(w: &Window<'a>) -> Vec<(i64, usize, Sample<'a>)> {
+/// A sample with its time and its index in the column of its kind.
+pub(crate) type Placed<'a> = (i64, usize, Sample<'a>);
+
+/// The samples of a window in time order, of both kinds. An index in its column counts from the window's beginning.
+pub(crate) fn merged<'a>(w: &Window<'a>) -> Vec<Placed<'a>> {
     let (times, histogram_times) = (w.times(), w.histogram_times());
     let (mut i, mut j) = (0, 0);
     let mut samples = Vec::with_capacity(times.len() + histogram_times.len());
@@ -135,7 +138,10 @@ pub(crate) fn resets(series: &WindowedSeries<'_>) -> Result<Points, QueryError> 
     if columns.histograms.is_empty() {
         return series.samples(counter::resets(Resets::of(columns)));
     }
-    series.samples(|w| Some(count_neighbours(&merged(w), |a, b| is_reset_between(w, a, b))))
+    series.samples(|w| {
+        let (starts, histogram_starts) = (w.starts(), w.histogram_starts());
+        Some(count_neighbours(&merged(w), |a, b| is_reset_between(starts, histogram_starts, a, b)))
+    })
 }
 
 /// `changes`.
@@ -144,42 +150,44 @@ pub(crate) fn changes(series: &WindowedSeries<'_>) -> Result<Points, QueryError>
     if columns.histograms.is_empty() {
         return series.samples(counter::changes(columns));
     }
-    series.samples(|w| Some(count_neighbours(&merged(w), |a, b| is_change_between(&a.2, &b.2))))
+    series.samples(|w| Some(count_neighbours(&merged(w), |a, b| is_change_between(columns, a, b))))
 }
 
 /// The number of pairs of neighbours that meet a condition.
 pub(crate) fn count_neighbours<'a>(
-    samples: &[(i64, usize, Sample<'a>)],
-    condition: impl Fn(&(i64, usize, Sample<'a>), &(i64, usize, Sample<'a>)) -> bool,
+    samples: &[Placed<'a>],
+    condition: impl Fn(&Placed<'a>, &Placed<'a>) -> bool,
 ) -> f64 {
     samples.windows(2).filter(|pair| condition(&pair[0], &pair[1])).count() as f64
 }
 
-/// Whether there is a reset between two neighbours. A change of kind is a reset.
-fn is_reset_between(w: &Window<'_>, a: &(i64, usize, Sample<'_>), b: &(i64, usize, Sample<'_>)) -> bool {
-    let start = |s: &(i64, usize, Sample<'_>)| {
+/// Whether there is a reset between two neighbours, whose indices are into these start times. A change of kind is a
+/// reset.
+fn is_reset_between(starts: &[i64], histogram_starts: &[i64], a: &Placed<'_>, b: &Placed<'_>) -> bool {
+    let start = |s: &Placed<'_>| {
         let starts = match s.2 {
-            Sample::Float(_) => w.starts(),
-            Sample::Histogram(_) => w.histogram_starts(),
+            Sample::Float(_) => starts,
+            Sample::Histogram(_) => histogram_starts,
         };
         starts.get(s.1).copied().unwrap_or(0)
     };
     if is_start_reset((start(b), b.0), (start(a), a.0)) {
         return true;
     }
-    is_reset_pair(&a.2, &b.2)
-}
-
-pub(crate) fn is_reset_pair(a: &Sample<'_>, b: &Sample<'_>) -> bool {
-    match (a, b) {
+    match (&a.2, &b.2) {
         (Sample::Float(a), Sample::Float(b)) => b < a,
         (Sample::Histogram(a), Sample::Histogram(b)) => is_reset(b, a),
         _ => true,
     }
 }
 
-pub(crate) fn is_change_between(a: &Sample<'_>, b: &Sample<'_>) -> bool {
-    match (a, b) {
+/// The same for indices into the columns.
+pub(crate) fn is_reset_in(columns: &Columns, a: &Placed<'_>, b: &Placed<'_>) -> bool {
+    is_reset_between(&columns.starts, &columns.histogram_starts, a, b)
+}
+
+pub(crate) fn is_change_between(_: &Columns, a: &Placed<'_>, b: &Placed<'_>) -> bool {
+    match (&a.2, &b.2) {
         (Sample::Float(a), Sample::Float(b)) => is_change(*a, *b),
         (Sample::Histogram(a), Sample::Histogram(b)) => !equal(a, b),
         _ => true,

@@ -3,7 +3,7 @@
 use super::Edges;
 use super::boundaries;
 use super::counter::{self, ChangeKind, Resets};
-use super::float_histogram::{self, is_change_between, is_reset_pair};
+use super::float_histogram::{self, is_change_between, is_reset_in};
 use super::over_time::{self, slot};
 use super::slide::slide;
 use super::{Window, WindowedSeries, folds, shown_seconds, unextrapolated};
@@ -29,7 +29,7 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
 pub(crate) fn resets(series: &mut WindowedSeries<'_>) -> Result<Points, QueryError> {
     match series.call.edges {
         Edges::Plain => float_histogram::resets(series),
-        Edges::Anchored | Edges::Smoothed => boundaries::count(series, is_reset_pair),
+        Edges::Anchored | Edges::Smoothed => boundaries::count(series, is_reset_in),
     }
 }
 

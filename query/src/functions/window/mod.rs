@@ -106,6 +106,13 @@ impl Columns {
         }
     }
 
+    /// The float at `index`.
+    #[inline]
+    pub fn edge(&self, index: usize) -> Edge {
+        let start = self.starts.get(index).copied().unwrap_or(0);
+        Edge { time: self.times[index], value: self.values[index], start }
+    }
+
     /// The number of samples.
     pub fn len(&self) -> usize {
         self.times.len() + self.histogram_times.len()
@@ -156,9 +163,7 @@ impl<'a> Window<'a> {
     /// The float at `index`, counted from the beginning of the window.
     #[inline]
     pub fn edge(&self, index: usize) -> Edge {
-        let at = self.lo + index;
-        let start = self.columns.starts.get(at).copied().unwrap_or(0);
-        Edge { time: self.columns.times[at], value: self.columns.values[at], start }
+        self.columns.edge(self.lo + index)
     }
 
     /// Times of the histograms inside.
