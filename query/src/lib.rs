@@ -30,7 +30,7 @@ pub use crew::Crew;
 pub use error::{QueryError, QueryErrorKind};
 pub use explain::{Cost, Explained};
 pub use histogram::bounds::{Bucket, BucketKind, ascending as histogram_buckets};
-pub use request::{Limits, Request, Times};
+pub use request::{Limits, Request, TierChoice, Times};
 pub use usage::Usage;
 pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, VectorSample};
 

@@ -30,6 +30,18 @@ pub enum Times {
     },
 }
 
+/// Whether a query may be answered from the buckets of a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TierChoice {
+    /// From the coarsest tier that gives the same answer as the samples.
+    #[default]
+    Exact,
+    /// From samples only.
+    Raw,
+    /// From the tier whose buckets have this width, even if its answer is only an estimate.
+    Width(Duration),
+}
+
 /// The limits of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -71,6 +83,8 @@ pub struct Request {
     pub times: Times,
     /// How far back an instant selector looks, milliseconds; default 5 minutes.
     pub lookback: Duration,
+    /// The tier that answers.
+    pub tier: TierChoice,
     /// The limits of the query.
     pub limits: Limits,
     /// Cancels the query.
@@ -121,6 +135,7 @@ impl Request {
             query,
             times,
             lookback: Duration::from_secs(300),
+            tier: TierChoice::default(),
             limits: Limits::default(),
             cancel: Cancel::default(),
             usage: Usage::default(),

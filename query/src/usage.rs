@@ -84,6 +84,7 @@ struct Counters {
     samples_peak: AtomicU64,
     samples_read: AtomicU64,
     samples_decoded: AtomicU64,
+    buckets_decoded: AtomicU64,
     series: AtomicU64,
     /// Bytes of the answer of the last run.
     answer: AtomicU64,
@@ -121,6 +122,11 @@ impl Usage {
     /// Samples that came from storage.
     pub fn samples_decoded(&self) -> u64 {
         self.counters.samples_decoded.load(Relaxed)
+    }
+
+    /// Buckets of tiers that came from storage.
+    pub fn buckets_decoded(&self) -> u64 {
+        self.counters.buckets_decoded.load(Relaxed)
     }
 
     /// Series selected.
@@ -205,6 +211,10 @@ impl Usage {
         self.counters.samples_decoded.fetch_add(samples, Relaxed);
     }
 
+    pub(crate) fn count_buckets(&self, buckets: u64) {
+        self.counters.buckets_decoded.fetch_add(buckets, Relaxed);
+    }
+
     pub(crate) fn count_series(&self, series: u64) {
         self.counters.series.fetch_add(series, Relaxed);
     }
@@ -214,7 +224,8 @@ impl Usage {
         let c = &self.counters;
         self.give_answer();
         self.account.restart_peak();
-        for counter in [&c.samples, &c.samples_peak, &c.samples_read, &c.samples_decoded, &c.series] {
+        let counted = [&c.samples_read, &c.samples_decoded, &c.buckets_decoded, &c.series];
+        for counter in [&c.samples, &c.samples_peak].into_iter().chain(counted) {
             counter.store(0, Relaxed);
         }
     }

@@ -24,6 +24,7 @@ use crate::syntax::ast::{
 };
 
 mod duration;
+pub(crate) mod tier;
 
 /// The step of a subquery without an explicit step.
 const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;

@@ -13,8 +13,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Labels, Matcher, Samples, TimeRange, Timestamp, Value};
+use barograph_engine::rollup::{Bucket, Builder, Extras};
 
-use crate::source::{Estimate, SeriesRef, SeriesSource, SourceError};
+use crate::source::{Columns, Estimate, SeriesRef, SeriesSource, SourceError, TierInfo};
 
 /// An in-memory [`SeriesSource`]. Of two samples with the same series and timestamp, the later one is kept; samples may
 /// arrive in any order.
@@ -42,6 +43,10 @@ pub struct MemorySource {
     /// The index of each label set's samples in `columns`.
     index: BTreeMap<Labels, usize>,
     columns: Vec<BTreeMap<Timestamp, Stored>>,
+    /// Ascending.
+    widths: Vec<i64>,
+    /// Samples up to this time are readable as buckets only.
+    gone: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -105,6 +110,17 @@ impl MemorySource {
         removed
     }
 
+    /// Makes buckets of these widths readable, nanoseconds. They are folded from the samples when they are read.
+    pub fn set_tiers(&mut self, widths: &[i64]) {
+        self.widths = widths.iter().copied().filter(|width| *width > 0).collect();
+        self.widths.sort_unstable();
+    }
+
+    /// Samples up to `time` are readable as buckets only, as if raw data had expired.
+    pub fn drop_samples_until(&mut self, time: Timestamp) {
+        self.gone = Some(time);
+    }
+
     /// Removes everything.
     pub fn clear(&mut self) {
         self.index.clear();
@@ -136,6 +152,14 @@ impl MemorySource {
         };
         self.columns.get(at).into_iter().flat_map(move |column| column.range(bounds))
     }
+}
+
+/// The spans of this width that have a time in `range`.
+fn whole_spans(range: TimeRange, width: i64) -> TimeRange {
+    let start = range.start.div_euclid(width).saturating_mul(width);
+    let beyond = range.end.rem_euclid(width);
+    let end = if beyond == 0 { range.end } else { range.end.saturating_add(width - beyond) };
+    TimeRange::new(start, end)
 }
 
 /// If the writer gave no reset hint, the previous sample may decide.
@@ -182,6 +206,8 @@ impl SeriesSource for MemorySource {
         // A handle that does not fit into `usize` was not returned by this source.
         let at = usize::try_from(series.handle).unwrap_or(usize::MAX);
         let mut starts_known = false;
+        let start = self.gone.map_or(range.start, |gone| range.start.max(gone));
+        let range = TimeRange::new(start, range.end.max(start));
         let before = TimeRange::new(Timestamp::MIN, range.start);
         let mut previous = self.samples(at, before).next_back().map(|(_, stored)| &stored.value);
         for (timestamp, stored) in self.samples(at, range) {
@@ -202,6 +228,35 @@ impl SeriesSource for MemorySource {
             out.start_timestamps.clear();
         }
         Ok(())
+    }
+
+    fn tiers(&self) -> Vec<TierInfo> {
+        let (from, through) = (Timestamp::MIN, Timestamp::MAX);
+        self.widths.iter().map(|&width| TierInfo { width, from, through }).collect()
+    }
+
+    fn samples_from(&self) -> Timestamp {
+        self.gone.unwrap_or(Timestamp::MIN)
+    }
+
+    fn read_buckets(
+        &self,
+        series: &SeriesRef,
+        width: i64,
+        range: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool, SourceError> {
+        let at = usize::try_from(series.handle).unwrap_or(usize::MAX);
+        let extras =
+            Extras { bounds: columns.has(Columns::BOUNDS), distribution: columns.has(Columns::SKETCH) };
+        let mut builder = Builder::new(width.max(1), extras);
+        for (timestamp, stored) in self.samples(at, whole_spans(range, width)) {
+            let Footprint::Float(value) = stored.value else { return Ok(false) };
+            builder.push(*timestamp, value, stored.start, out);
+        }
+        builder.finish(out);
+        Ok(true)
     }
 
     fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, SourceError> {

@@ -4,14 +4,17 @@
 //! range and has no concept of lookback, step or offset. `memory` is a source for tests and embedders; `engine` adapts
 //! the storage engine.
 
+mod columns;
 pub mod engine;
 pub mod memory;
 
 use std::sync::Arc;
 
 use barograph_engine::budget::{Denied, Stopped};
-use barograph_engine::model::{Labels, Matcher, Samples, TimeRange};
+use barograph_engine::model::{Labels, Matcher, Samples, TimeRange, Timestamp};
+use barograph_engine::rollup::Bucket;
 
+pub use columns::Columns;
 pub use memory::MemorySource;
 
 /// A selected series: its labels, and the source's own handle for reading it.
@@ -32,6 +35,34 @@ pub trait SeriesReader {
     /// # Errors
     /// [`SourceError::Storage`].
     fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+
+    /// Like [`SeriesSource::read_buckets`], but `out` may have any contents.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn read_buckets(
+        &mut self,
+        series: &SeriesRef,
+        width: i64,
+        range: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool, SourceError> {
+        let _ = (series, width, range, columns, out);
+        Ok(false)
+    }
+}
+
+/// A tier of a source: the buckets of one width that it can return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TierInfo {
+    /// The width of a bucket, nanoseconds. The ends of buckets are its multiples.
+    pub width: i64,
+    /// Buckets of later samples are stored, up to `through`. Outside, the source folds samples, which costs as much as
+    /// reading them.
+    pub from: Timestamp,
+    /// The last time of which buckets are stored.
+    pub through: Timestamp,
 }
 
 /// Reads each series through the source.
@@ -41,6 +72,18 @@ impl<S: SeriesSource + ?Sized> SeriesReader for OneByOne<'_, S> {
     fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
         out.clear();
         self.0.read(series, range, out)
+    }
+
+    fn read_buckets(
+        &mut self,
+        series: &SeriesRef,
+        width: i64,
+        range: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool, SourceError> {
+        out.clear();
+        self.0.read_buckets(series, width, range, columns, out)
     }
 }
 
@@ -130,6 +173,54 @@ pub trait SeriesSource: Sync {
     /// # Errors
     /// [`SourceError::Storage`].
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+
+    /// The tiers, the finest first. Only those whose buckets are cheaper to read than their samples. A source without
+    /// tiers is never asked for buckets.
+    fn tiers(&self) -> Vec<TierInfo> {
+        Vec::new()
+    }
+
+    /// Appends to `out` the buckets of `series` of one of the [widths](SeriesSource::tiers) whose spans `(end - width,
+    /// end]` have a time in `range`, in ascending order; a bucket without samples and markers may be missing. They
+    /// describe all samples in their spans: where none are stored, the source folds samples. `out` must be empty.
+    ///
+    /// Returns false if the series cannot be described by buckets there, as it has histograms. `out` then has any
+    /// contents, and the caller reads samples.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn read_buckets(
+        &self,
+        series: &SeriesRef,
+        width: i64,
+        range: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool, SourceError> {
+        let _ = (series, width, range, columns, out);
+        Ok(false)
+    }
+
+    /// Like [`SeriesSource::select`], for reading buckets of one of the [widths](SeriesSource::tiers). A series may be
+    /// read in both ways.
+    ///
+    /// # Errors
+    /// Same as [`SeriesSource::select`].
+    fn select_buckets(
+        &self,
+        matchers: &[Matcher],
+        width: i64,
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<SeriesRef>, SourceError> {
+        let _ = width;
+        self.select(matchers, range, series_max)
+    }
+
+    /// Samples up to this time may be gone although buckets still describe them.
+    fn samples_from(&self) -> Timestamp {
+        Timestamp::MIN
+    }
 
     /// A reader of many series. Several readers may run at once, each on different series.
     fn reader(&self) -> Box<dyn SeriesReader + '_> {

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use barograph::Expressions;
 use barograph::budget::Taken;
 use barograph::internals::syntax::{self, ast::Expr};
-use barograph::{Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, Times, Timestamp, Usage};
+use barograph::{
+    Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, TierChoice, Times, Timestamp, Usage,
+};
 
 use crate::admission::Writer;
 use crate::api::call::{Call, TRUNCATED, success};
@@ -85,6 +87,7 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
         query: text(call)?.to_owned(),
         times,
         lookback: lookback.map_or(config.query_lookback, |ms| Duration::from_millis(ms as u64)),
+        tier: TierChoice::default(),
         limits: Limits {
             query_bytes_max: config.query_max_bytes,
             samples_max: config.query_max_samples,
