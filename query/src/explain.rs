@@ -12,6 +12,8 @@ pub struct Cost {
     pub chunks: u64,
     /// Samples read from storage.
     pub samples: u64,
+    /// Buckets of tiers read from storage.
+    pub buckets: u64,
     /// Bytes of its value; 0 if the value is consumed while it is read.
     pub bytes: u64,
     /// Wall time, nanoseconds. Estimates use fixed prices for a chunk, a sample and a value; use them only to compare
@@ -37,6 +39,8 @@ pub struct Explained {
     pub step_invariant: bool,
     /// Whether its work is shared by several cores.
     pub parallel: bool,
+    /// The width of the buckets that answer it; `None` if samples do.
+    pub tier: Option<Duration>,
     /// The estimated cost, from the index and the catalogue alone.
     pub estimated: Cost,
     /// The actual cost; `None` if it was not evaluated separately.

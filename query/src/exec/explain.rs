@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use barograph_engine::model::TimeRange;
 
-use super::window::subquery;
+use super::window::{over_rollups, subquery};
 use super::{Context, aggregate, trace};
 use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::explain::{Cost, Explained};
-use crate::functions::ValueType;
 use crate::functions::window::slide::Windows;
+use crate::functions::{Function, ValueType};
 use crate::plan::{Kind, Node, Selection};
 use crate::request::Request;
 use crate::source::Estimate;
@@ -33,7 +33,7 @@ const VALUE_NS: u64 = 4;
 
 /// Explains `plan` as `request` will run it.
 pub(crate) fn estimate(ctx: &Context<'_>, request: &Request, plan: &Node) -> Result<Explained, QueryError> {
-    Estimator { ctx, query: &request.query }.node(plan, Steps::of(request.query_times()))
+    Estimator { ctx, query: &request.query }.node(plan, None, Steps::of(request.query_times()))
 }
 
 struct Estimator<'a> {
@@ -42,7 +42,13 @@ struct Estimator<'a> {
 }
 
 impl Estimator<'_> {
-    fn node(&self, node: &Node, steps: Steps) -> Result<Explained, QueryError> {
+    /// `caller` is the function whose argument the node is.
+    fn node(
+        &self,
+        node: &Node,
+        caller: Option<&'static Function>,
+        steps: Steps,
+    ) -> Result<Explained, QueryError> {
         self.ctx.budget.check()?;
         let asked = steps;
         let steps = if node.invariant && steps.count > 1 { Steps::single(steps.start_ms) } else { steps };
@@ -53,9 +59,11 @@ impl Estimator<'_> {
             }
             _ => steps,
         };
-        let children = trace::children(node);
+        let function = if let Kind::Call(call) = &node.kind { Some(call.function) } else { None };
+        let children = trace::children(node).into_iter();
         let children =
-            children.into_iter().map(|child| self.node(child, inner)).collect::<Result<Vec<_>, _>>()?;
+            children.map(|child| self.node(child, function, inner)).collect::<Result<Vec<_>, _>>()?;
+        let tier = over_rollups::width_of(self.ctx, &node.kind, caller, steps);
         let mut estimated = Cost::default();
         for child in &children {
             estimated.chunks += child.estimated.chunks;
@@ -95,6 +103,7 @@ impl Estimator<'_> {
             steps: asked.count as u64,
             step_invariant: node.invariant,
             parallel,
+            tier: tier.map(|width| Duration::from_nanos(width.unsigned_abs())),
             estimated,
             actual: None,
             children,

@@ -151,7 +151,7 @@ fn raw_samples(ev: &Evaluator<'_>, selection: &Selection, time_ms: i64) -> Resul
     let ctx = ev.ctx;
     let end = ms_to_ns(selection.shift.apply(time_ms));
     let range = TimeRange::new(end.saturating_sub(ms_to_ns(selection.range_ms)), end);
-    let refs = select::select(ctx, selection, range)?;
+    let refs = select::select(ctx, selection, None, range)?;
     let matrix = reading::each(ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
         columns.fill(samples);
         ctx.budget.count_read(columns.len() as u64);

@@ -26,9 +26,9 @@ use crate::error::QueryError;
 use crate::explain::Explained;
 use crate::functions::ValueType;
 use crate::plan::{Kind, Node};
-use crate::request::Request;
+use crate::request::{Request, TierChoice};
 use crate::series::{Points, Series, Value, Vector};
-use crate::source::SeriesSource;
+use crate::source::{SeriesSource, TierInfo};
 use crate::steps::{QueryTimes, Steps};
 use crate::usage::Footprint;
 use crate::value::{QueryStats, QueryValue};
@@ -49,6 +49,22 @@ struct Context<'q> {
     source: &'q dyn SeriesSource,
     budget: Budget,
     lookback_ms: i64,
+    /// The tiers that may answer, the finest first.
+    tiers: Vec<TierInfo>,
+}
+
+impl<'q> Context<'q> {
+    fn new(source: &'q dyn SeriesSource, request: &Request) -> Self {
+        let mut tiers = source.tiers();
+        match request.tier {
+            TierChoice::Exact => {}
+            TierChoice::Raw => tiers.clear(),
+            TierChoice::Width(width) => {
+                tiers.retain(|tier| u128::try_from(tier.width) == Ok(width.as_nanos()));
+            }
+        }
+        Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms(), tiers }
+    }
 }
 
 /// A running query.
@@ -84,7 +100,7 @@ pub(crate) struct Outcome {
 pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> Result<Outcome, QueryError> {
     let QueryTimes { start_ms, end_ms, step_ms } = request.query_times();
     let is_range = step_ms > 0;
-    let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms() };
+    let ctx = Context::new(source, request);
     let mut explain = if request.explain { Some(explain::estimate(&ctx, request, plan)?) } else { None };
     let trace = request.explain.then(Trace::default);
     let mut ev = Evaluator { ctx: &ctx, annotations: Annotations::default(), is_range, trace };
@@ -112,7 +128,7 @@ pub(crate) fn expect(
     request: &Request,
     plan: &Node,
 ) -> Result<Explained, QueryError> {
-    let ctx = Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms() };
+    let ctx = Context::new(source, request);
     explain::estimate(&ctx, request, plan)
 }
 

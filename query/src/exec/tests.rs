@@ -336,3 +336,4 @@ mod extensions;
 mod held;
 mod spans;
 mod stops;
+mod tiers;

@@ -20,6 +20,7 @@ pub(super) struct Mark {
     started: Instant,
     chunks: u64,
     samples: u64,
+    buckets: u64,
 }
 
 impl Mark {
@@ -29,6 +30,7 @@ impl Mark {
             started: Instant::now(),
             chunks: ctx.source.chunks_read(),
             samples: ctx.budget.usage().samples_decoded(),
+            buckets: ctx.budget.usage().buckets_decoded(),
         }
     }
 
@@ -38,6 +40,7 @@ impl Mark {
             series,
             chunks: ctx.source.chunks_read().saturating_sub(self.chunks),
             samples: ctx.budget.usage().samples_decoded().saturating_sub(self.samples),
+            buckets: ctx.budget.usage().buckets_decoded().saturating_sub(self.buckets),
             bytes,
             time: self.started.elapsed(),
         }

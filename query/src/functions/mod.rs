@@ -20,6 +20,7 @@ use eval::{Eval, ScalarCheck};
 pub mod aggregates;
 pub(crate) mod analytics;
 pub(crate) mod arguments;
+pub(crate) mod buckets;
 pub(crate) mod checks;
 pub(crate) mod eval;
 pub(crate) mod named;
@@ -29,6 +30,7 @@ mod table;
 pub(crate) mod vectors;
 pub(crate) mod window;
 
+pub use buckets::Row;
 pub use named::{Named, NamedKind};
 pub use window::Edges;
 
@@ -172,6 +174,8 @@ pub struct Function {
     pub(crate) spans_steps: bool,
     /// Checks each scalar argument.
     pub(crate) check: ScalarCheck,
+    /// How it is answered from buckets of a tier; `None` if it needs samples.
+    pub buckets: Option<&'static Row>,
 }
 
 impl Function {

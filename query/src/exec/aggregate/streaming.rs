@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use ahash::RandomState;
-use barograph_engine::model::{Labels, Samples, TimeRange};
+use barograph_engine::model::{Labels, TimeRange};
 use smallvec::SmallVec;
 
 use super::groups::{GroupKey, Groups, Members};
@@ -17,10 +17,10 @@ use crate::annotations::flags::Flags;
 use crate::budget::pace;
 use crate::error::QueryError;
 use crate::exec::select::reading::{self, Access, Batch, Ranked};
-use crate::exec::window::range_call;
+use crate::exec::window::{over_rollups, range_call};
 use crate::exec::{Context, Evaluator, select};
 use crate::functions::arguments::SampleField;
-use crate::functions::window::{Columns, WindowedSeries};
+use crate::functions::window::Columns;
 use crate::functions::{Function, NameRule};
 use crate::plan::{Aggregate, Kind, Selection};
 use crate::series::{Points, Series, Vector, is_absent, labels_held};
@@ -105,6 +105,8 @@ impl Members for Vec<Ranked<StepRange>> {
 /// The source of an aggregation's series.
 struct Leaf<'p> {
     selection: &'p Selection,
+    /// The width of the buckets that are read; `None` if samples are.
+    width: Option<i64>,
     range: TimeRange,
     drop_name: bool,
     /// The function that annotations are about, and the position of its argument.
@@ -129,34 +131,28 @@ pub(crate) fn evaluate(
     match &node.kind {
         Kind::Instant(selection) if selection.edges != Edges::Smoothed => {
             let range = select::covering_range(ev.ctx, selection, steps);
-            let leaf = Leaf { selection, range, drop_name: false, noted: None };
-            let batches = read(ev.ctx, &leaf, &keep, |_, samples, _| {
-                if selection.infer_hints {
-                    select::infer_hints(samples);
-                }
-                Ok(select::newest(ev.ctx, samples, selection, steps, SampleField::Value))
+            let width = select::rollup::width(ev.ctx, selection, steps);
+            let leaf = Leaf { selection, width, range, drop_name: false, noted: None };
+            let ctx = ev.ctx;
+            let batches = read(ctx, &leaf, &keep, |_, access, series, _| {
+                select::rollup::points(ctx, access, series, selection, steps, SampleField::Value, width)
             })?;
             gathered(ev, &leaf, batches, steps).map(Some)
         }
         Kind::Call(call) => {
             let Some((arg, selection, kernel)) = range_call::stored_series(call) else { return Ok(None) };
             let range_call = range_call::prepare(ev, call, arg, selection, steps)?;
-            let leaf = Leaf {
+            let mut leaf = Leaf {
+                width: None,
                 selection,
                 range: range_call::read_range(&range_call, call.function),
                 drop_name: call.name_rule != NameRule::Keep,
                 noted: Some((call.function, arg.span)),
             };
-            let batches = read(ev.ctx, &leaf, &keep, |columns, samples, flags| {
-                columns.fill(samples);
-                if selection.infer_hints {
-                    columns.infer_hints();
-                }
-                if columns.len() == 0 {
-                    return Ok(None);
-                }
-                kernel(&mut WindowedSeries { call: &range_call, columns, flags }).map(Some)
-            })?;
+            let tier = over_rollups::tier_of(ev.ctx, call.function, selection.edges, &range_call.windows);
+            leaf.width = tier.map(|tier| tier.width);
+            let work = range_call::series_work(tier, call, selection, &range_call, kernel);
+            let batches = read(ev.ctx, &leaf, &keep, work)?;
             gathered(ev, &leaf, batches, steps).map(Some)
         }
         _ => Ok(None),
@@ -237,18 +233,18 @@ impl Table {
     }
 }
 
-/// Reads the series of a leaf. `evaluate` turns the samples of a series into values.
+/// Reads the series of a leaf. `evaluate` turns a series into values.
 fn read(
     ctx: &Context<'_>,
     leaf: &Leaf<'_>,
     keep: &GroupKey,
-    evaluate: impl Fn(&mut Columns, &mut Samples, &mut Flags) -> Result<Option<Points>, QueryError> + Sync,
+    evaluate: impl Fn(&mut Columns, &mut Access<'_>, &SeriesRef, &mut Flags) -> Result<Option<Points>, QueryError>
+    + Sync,
 ) -> Result<Vec<Batch<Table, StepRange>>, QueryError> {
-    let refs = select::select(ctx, leaf.selection, leaf.range)?;
+    let refs = select::select(ctx, leaf.selection, leaf.width, leaf.range)?;
     reading::batches(ctx, refs, |table: &mut Table, access: &mut Access<'_>, series: SeriesRef| {
         let mut flags = Flags::default();
-        let samples = access.samples(&series, leaf.range)?;
-        let points = evaluate(&mut table.columns, samples, &mut flags)?;
+        let points = evaluate(&mut table.columns, access, &series, &mut flags)?;
         if let Some((function, _)) = leaf.noted.filter(|_| !flags.is_empty()) {
             let name = series.labels.metric_name().unwrap_or("");
             if range_call::has_annotations(function, flags, name) {

@@ -19,18 +19,25 @@ use crate::span::Span;
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
 use crate::usage::Footprint;
+use reading::Access;
 
 pub(crate) mod reading;
+pub(crate) mod rollup;
 mod smoothed;
 
-/// The series of `selection` that may have samples in `range`.
+/// The series of `selection` that may have samples in `range`. `width` is that of the buckets that will be read, if any.
 pub(crate) fn select(
     ctx: &Context<'_>,
     selection: &Selection,
+    width: Option<i64>,
     range: TimeRange,
 ) -> Result<Vec<SeriesRef>, QueryError> {
     ctx.budget.check()?;
-    let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
+    let (matchers, series_max) = (&selection.matchers, ctx.budget.series_max());
+    let refs = match width {
+        Some(width) => ctx.source.select_buckets(matchers, width, range, series_max)?,
+        None => ctx.source.select(matchers, range, series_max)?,
+    };
     ctx.budget.usage().count_series(refs.len() as u64);
     ctx.budget.hold(Footprint::bytes(refs.capacity() * size_of::<SeriesRef>()))?;
     Ok(refs)
@@ -66,15 +73,12 @@ pub(crate) fn instant(
     if steps.count == 0 {
         return Ok(Vec::new());
     }
-    let range = covering_range(ctx, selection, steps);
-    let refs = select(ctx, selection, range)?;
-    reading::each(ctx, refs, range, |(): &mut (), samples: &mut Samples, labels| {
-        if selection.infer_hints {
-            infer_hints(samples);
-        }
-        let points = newest(ctx, samples, selection, steps, field);
+    let width = rollup::width(ctx, selection, steps);
+    let refs = select(ctx, selection, width, covering_range(ctx, selection, steps))?;
+    reading::each_series(ctx, refs, |(): &mut (), access: &mut Access<'_>, series: SeriesRef| {
+        let points = rollup::points(ctx, access, &series, selection, steps, field, width)?;
         let Some(points) = points else { return Ok(None) };
-        let series = Series { labels, drop_name: false, points };
+        let series = Series { labels: series.labels, drop_name: false, points };
         ctx.budget.hold(series.held())?;
         Ok(Some(series))
     })

@@ -6,12 +6,13 @@
 use std::time::{Duration, Instant};
 
 use barograph_engine::model::{Labels, Samples, TimeRange};
+use barograph_engine::rollup::Bucket;
 
 use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::series::histogram_held;
-use crate::source::{SeriesReader, SeriesRef};
+use crate::source::{Columns, SeriesReader, SeriesRef};
 use crate::usage::Footprint;
 
 /// Maximum number of series that one reader reads before its core asks for more work.
@@ -147,11 +148,25 @@ pub(crate) struct Access<'w> {
     reader: Box<dyn SeriesReader + 'w>,
     samples: Samples,
     held: Footprint,
+    buckets: Vec<Bucket>,
+    held_buckets: Footprint,
 }
 
 impl<'w> Access<'w> {
     fn new(ctx: &'w Context<'w>) -> Self {
-        Access { ctx, reader: ctx.source.reader(), samples: Samples::default(), held: Footprint::default() }
+        Access {
+            ctx,
+            reader: ctx.source.reader(),
+            samples: Samples::default(),
+            held: Footprint::default(),
+            buckets: Vec::new(),
+            held_buckets: Footprint::default(),
+        }
+    }
+
+    /// Gives back what the buffers hold, which is taken again with the next series.
+    fn release(&mut self) {
+        self.ctx.budget.release(std::mem::take(&mut self.held) + std::mem::take(&mut self.held_buckets));
     }
 
     /// The samples of `series` in `range`. The caller may take them.
@@ -162,6 +177,36 @@ impl<'w> Access<'w> {
         read(self.ctx, &mut *self.reader, series, range, &mut self.samples, &mut self.held)?;
         Ok(&mut self.samples)
     }
+
+    /// The buckets of `series` in `range`; `None` if it cannot be described by buckets there.
+    ///
+    /// # Errors
+    /// Same as [`Access::samples`].
+    pub fn buckets(
+        &mut self,
+        series: &SeriesRef,
+        width: i64,
+        range: TimeRange,
+        columns: Columns,
+    ) -> Result<Option<&mut Vec<Bucket>>, QueryError> {
+        let budget = &self.ctx.budget;
+        budget.check()?;
+        if !self.reader.read_buckets(series, width, range, columns, &mut self.buckets)? {
+            return Ok(None);
+        }
+        budget.usage().count_buckets(self.buckets.len() as u64);
+        // Windows keep about as many folds as there are buckets.
+        let heap: usize =
+            self.buckets.iter().map(|bucket| bucket.sum.memory_bytes() + sketch_bytes(bucket)).sum();
+        let own = self.buckets.capacity() * size_of::<Bucket>();
+        let now = Footprint { samples: self.buckets.len() as u64, bytes: 2 * (own + heap) as u64 };
+        grow(self.ctx, now, &mut self.held_buckets)?;
+        Ok(Some(&mut self.buckets))
+    }
+}
+
+fn sketch_bytes(bucket: &Bucket) -> usize {
+    bucket.sketch.as_ref().map_or(0, |sketch| size_of_val(sketch.entries()))
 }
 
 /// Reads one part of the series.
@@ -188,7 +233,7 @@ where
             let result = (self.work)(&mut self.batch.scratch, &mut self.access, series)?;
             self.batch.results.extend(result.map(|result| (rank, result)));
         }
-        self.access.ctx.budget.release(std::mem::take(&mut self.access.held));
+        self.access.release();
         Ok(())
     }
 }
@@ -212,10 +257,14 @@ pub(crate) fn read(
     for (_, h) in &samples.histograms {
         now.bytes += histogram_held(h).bytes;
     }
+    grow(ctx, now, held)
+}
+
+/// Raises what is held to `now`, if that is more.
+fn grow(ctx: &Context<'_>, now: Footprint, held: &mut Footprint) -> Result<(), QueryError> {
     let most = Footprint { samples: now.samples.max(held.samples), bytes: now.bytes.max(held.bytes) };
     if most != *held {
-        ctx.budget
-            .hold(Footprint { samples: most.samples - held.samples, bytes: most.bytes - held.bytes })?;
+        ctx.budget.hold(most.without(*held))?;
         *held = most;
     }
     Ok(())

@@ -29,7 +29,7 @@ pub(crate) fn evaluate(
     let last = steps.reference_ns(steps.count - 1, selection.shift);
     let range = TimeRange::new(first.saturating_sub(lookback), last.saturating_add(lookback));
     let ctx = ev.ctx;
-    let refs = select(ctx, selection, range)?;
+    let refs = select(ctx, selection, None, range)?;
     let done = reading::each(ctx, refs, range, |columns: &mut Columns, samples: &mut Samples, labels| {
         columns.fill(samples);
         let mut points = Points::absent(steps.count);

@@ -4,5 +4,6 @@
 //! Sliding and kernels: `functions/window/`.
 
 mod default_window;
+pub(crate) mod over_rollups;
 pub(crate) mod range_call;
 pub(crate) mod subquery;

@@ -1,14 +1,16 @@
 //! Calls over range vectors. The kernel runs over all windows of one series after another. Raw samples are dropped as
 //! soon as their windows are done.
 
-use barograph_engine::model::{Labels, Samples, TimeRange};
+use barograph_engine::model::{Labels, TimeRange};
 use smallvec::SmallVec;
 
+use super::over_rollups::{self, Job, Tier};
 use super::{default_window, subquery};
 use crate::annotations::flags::Flags;
 use crate::annotations::{Annotations, note_flags};
 use crate::budget::parallel;
 use crate::error::QueryError;
+use crate::exec::select::reading::Access;
 use crate::exec::select::{self, reading};
 use crate::exec::{Evaluator, text};
 use crate::functions::analytics::{AnalyticKernel, Analyzed, Failure, NamedOptions};
@@ -20,14 +22,15 @@ use crate::merge::merge_equal;
 use crate::numbers::quantile::phi_name;
 use crate::plan::{Call, Kind, Node, Selection};
 use crate::series::{Points, Series, Vector, labels_held};
+use crate::source::SeriesRef;
 use crate::span::Span;
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
 
 /// The output of a kernel for one series: one column, or several.
 #[derive(Default)]
-struct Columned {
-    columns: SmallVec<[Points; 1]>,
+pub(super) struct Columned {
+    pub columns: SmallVec<[Points; 1]>,
     /// The label that distinguishes each column, if the kernel gives them.
     labels: Vec<Option<(&'static str, String)>>,
     /// Why the series, or a part of it, has no result.
@@ -143,20 +146,21 @@ fn evaluate(
         }
         Kind::Range(selection) => {
             let range_call = range_call(ev, windows, selection.edges, params);
-            let range = read_range(&range_call, call.function);
-            let refs = select::select(ev.ctx, selection, range)?;
-            let done = reading::each(
-                ev.ctx,
-                refs,
-                range,
-                |columns: &mut Columns, samples: &mut Samples, labels| {
-                    columns.fill(samples);
-                    if selection.infer_hints {
-                        columns.infer_hints();
-                    }
-                    one_series(&range_call, &kernel, columns, labels, !keep_name)
-                },
-            )?;
+            let tier = over_rollups::tier_of(ev.ctx, call.function, selection.edges, &windows);
+            let width = tier.map(|tier| tier.width);
+            let refs = select::select(ev.ctx, selection, width, read_range(&range_call, call.function))?;
+            let job = Job {
+                tier,
+                // A string argument names the columns, of which each scalar argument has one.
+                columns: if let Kernel::Windows(_) = call.kernel { range_call.params.len() } else { 1 },
+                ..Job::new(&range_call, call.function, selection, &kernel)
+            };
+            let work = |columns: &mut Columns, access: &mut Access<'_>, series: SeriesRef| {
+                let mut flags = Flags::default();
+                let Some(made) = job.run(access, &series, columns, &mut flags)? else { return Ok(None) };
+                done(&range_call, made, flags, series.labels, !keep_name)
+            };
+            let done = reading::each_series(ev.ctx, refs, work)?;
             if let Some(mark) = mark {
                 let selected = ev.ctx.budget.usage().series() - selected;
                 ev.record(arg, mark, selected, 0);
@@ -212,6 +216,24 @@ pub(crate) fn prepare<'q>(
     Ok(range_call(ev, windows, selection.edges, params))
 }
 
+/// Evaluates such a call for one series after another.
+pub(crate) fn series_work<'w>(
+    tier: Option<Tier>,
+    call: &Call,
+    selection: &'w Selection,
+    range_call: &'w RangeCall<'w>,
+    kernel: WindowKernel,
+) -> impl Fn(&mut Columns, &mut Access<'_>, &SeriesRef, &mut Flags) -> Result<Option<Points>, QueryError> + Sync + 'w
+{
+    let function = call.function;
+    move |columns, access, series, flags| {
+        let compute = |series: &mut WindowedSeries<'_>| Ok(SmallVec::from_buf([kernel(series)?]).into());
+        let job = Job { tier, ..Job::new(range_call, function, selection, &compute) };
+        let made = job.run(access, series, columns, flags)?;
+        Ok(made.and_then(|made| made.columns.into_iter().next()))
+    }
+}
+
 /// The argument that is a range vector.
 fn range_argument(call: &Call) -> &Node {
     call.args
@@ -256,6 +278,17 @@ fn one_series(
     }
     let mut flags = Flags::default();
     let made = kernel(&mut WindowedSeries { call, columns, flags: &mut flags })?;
+    done(call, made, flags, labels, drop_name)
+}
+
+/// A finished series; `None` if there is nothing to say about it.
+fn done(
+    call: &RangeCall<'_>,
+    made: Columned,
+    flags: Flags,
+    labels: Labels,
+    drop_name: bool,
+) -> Result<Option<Done>, QueryError> {
     if flags.is_empty() && made.note.is_none() && !made.columns.iter().any(Points::any) {
         return Ok(None);
     }

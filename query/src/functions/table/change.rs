@@ -1,6 +1,7 @@
 //! Change over a window: counters, differences, slopes.
 
 use super::{Help, RANGE, SCALAR, entry, window};
+use crate::functions::buckets::rows;
 use crate::functions::checks;
 use crate::functions::window::counter::ChangeKind;
 use crate::functions::window::{float_histogram, kernels, over_time};
@@ -17,7 +18,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "How often the value changed from one sample to the next inside the window. One sample gives 0.",
             "changes(process_start_time_seconds[1h])",
         ),
-    ).anchored(),
+    ).anchored().over_buckets(&rows::CHANGES),
     entry(
         Family::Change,
         "delta",
@@ -28,7 +29,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The difference between the last and the first value of a gauge, extrapolated to the whole window. It needs two samples.",
             "delta(cpu_temp_celsius[1h])",
         ),
-    ).anchored().smoothed(),
+    ).anchored().smoothed().over_buckets(&rows::DELTA),
     entry(
         Family::Change,
         "deriv",
@@ -39,7 +40,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The slope per second of a gauge, by least squares over the window. It needs two floats.",
             "deriv(node_filesystem_avail_bytes[1h])",
         ),
-    ),
+    ).over_buckets(&rows::SLOPE),
     entry(
         Family::Change,
         "double_exponential_smoothing",
@@ -72,7 +73,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The difference between the last two samples of the window.",
             "idelta(cpu_temp_celsius[5m])",
         ),
-    ),
+    ).over_buckets(&rows::INSTANT_DELTA),
     entry(
         Family::Change,
         "increase",
@@ -83,7 +84,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "How much a counter grew over the window, accounting for resets, extrapolated to the whole window and never below zero. It needs two samples.",
             "increase(http_requests_total[1h])",
         ),
-    ).anchored().smoothed().wants_counter(),
+    ).anchored().smoothed().wants_counter().over_buckets(&rows::INCREASE),
     entry(
         Family::Change,
         "increase_pure",
@@ -94,7 +95,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "How much the samples of a counter grew in the window, accounting for resets, without extrapolation: from the last sample before the window, at most the lookback earlier, to the last one inside. If there is no sample before the window, the counter is assumed to begin at 0; if its start time is older than the window, growth is counted from the first sample inside.",
             "increase_pure(http_requests_total[1h])",
         ),
-    ).reads_before_window().wants_counter().metricsql(),
+    ).reads_before_window().wants_counter().metricsql().over_buckets(&rows::GROWTH),
     entry(
         Family::Change,
         "irate",
@@ -105,7 +106,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The per-second rate of a counter between the last two samples of the window. It follows fast counters closely; for alerts, `rate` is better.",
             "irate(http_requests_total[5m])",
         ),
-    ),
+    ).over_buckets(&rows::INSTANT_RATE),
     entry(
         Family::Change,
         "predict_linear",
@@ -116,7 +117,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The value a gauge would have t seconds from now if it continued along the least-squares line of the window. It needs two floats.",
             "predict_linear(node_filesystem_avail_bytes[1h], 4 * 3600)",
         ),
-    ).reads_time(),
+    ).reads_time().over_buckets(&rows::PREDICT),
     entry(
         Family::Change,
         "rate",
@@ -127,7 +128,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The per-second rate of a counter over the window, accounting for resets, extrapolated to the whole window. Apply `rate` before any sum, or resets are lost.",
             "rate(http_requests_total[5m])",
         ),
-    ).anchored().smoothed().wants_counter(),
+    ).anchored().smoothed().wants_counter().over_buckets(&rows::RATE),
     entry(
         Family::Change,
         "rate_pure",
@@ -138,7 +139,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "`increase_pure` divided by the length of the window in seconds.",
             "rate_pure(http_requests_total[5m])",
         ),
-    ).reads_before_window().wants_counter().ours(),
+    ).reads_before_window().wants_counter().ours().over_buckets(&rows::GROWTH_RATE),
     entry(
         Family::Change,
         "resets",
@@ -149,5 +150,5 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "How often a counter fell from one sample to the next inside the window. One sample gives 0.",
             "resets(http_requests_total[1h])",
         ),
-    ).anchored(),
+    ).anchored().over_buckets(&rows::RESETS),
 ];

@@ -4,6 +4,7 @@ use barograph_engine::model::Histogram;
 
 use super::analytics::AnalyticKernel;
 use super::arguments::Arguments;
+use super::buckets::Row;
 use super::eval::{Eval, Kernel, ScalarCheck};
 use super::range::Column;
 use super::window::{WindowKernel, WindowedSeries};
@@ -80,6 +81,7 @@ const fn entry(
         second_is_labels: false,
         spans_steps: false,
         check: checks::any,
+        buckets: None,
     }
 }
 
@@ -218,6 +220,11 @@ impl Function {
     /// Takes these arguments by name.
     const fn named(self, named: &'static [Named]) -> Function {
         Function { named, ..self }
+    }
+
+    /// Can be answered from buckets, as this row says.
+    const fn over_buckets(self, row: &'static Row) -> Function {
+        Function { buckets: Some(row), ..self }
     }
 
     /// The metric name stays.

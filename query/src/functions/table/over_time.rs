@@ -1,6 +1,7 @@
 //! Statistics over the samples of a window.
 
 use super::{Help, RANGE, SCALAR, STRING, call, entry, window, windows};
+use crate::functions::buckets::rows;
 use crate::functions::checks;
 use crate::functions::vectors::presence;
 use crate::functions::window::conditional_count::{self, Condition};
@@ -20,7 +21,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "Nothing if the window has samples; otherwise one element with the value 1 and the labels that the selector compares with `=`. Useful for alerts on missing series.",
             r#"absent_over_time(up{job="mail"}[1h])"#,
         ),
-    ),
+    ).over_buckets(&rows::PRESENT),
     entry(
         Family::OverTime,
         "avg_over_time",
@@ -31,7 +32,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The mean of the samples in the window, with compensated summation.",
             "avg_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::MEAN),
     entry(
         Family::OverTime,
         "count_eq_over_time",
@@ -42,7 +43,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The number of floats in the window that equal x.",
             "count_eq_over_time(up[1h], 0)",
         ),
-    ).metricsql(),
+    ).metricsql().over_buckets(&rows::COUNT_EQUAL),
     entry(
         Family::OverTime,
         "count_gt_over_time",
@@ -53,7 +54,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The number of floats in the window that are greater than x. NaN is neither greater than x nor at most x.",
             "count_gt_over_time(node_load1[1h], 3)",
         ),
-    ).metricsql(),
+    ).metricsql().over_buckets(&rows::COUNT_GREATER),
     entry(
         Family::OverTime,
         "count_le_over_time",
@@ -64,7 +65,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The number of floats in the window that are at most x.",
             "count_le_over_time(node_load1[1h], 2)",
         ),
-    ).metricsql(),
+    ).metricsql().over_buckets(&rows::COUNT_AT_MOST),
     entry(
         Family::OverTime,
         "count_ne_over_time",
@@ -75,7 +76,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The number of floats in the window that do not equal x; NaN equals nothing.",
             "count_ne_over_time(up[1h], 1)",
         ),
-    ).metricsql(),
+    ).metricsql().over_buckets(&rows::COUNT_NOT_EQUAL),
     entry(
         Family::OverTime,
         "count_over_time",
@@ -86,7 +87,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The number of samples in the window.",
             "count_over_time(up[1h])",
         ),
-    ),
+    ).over_buckets(&rows::COUNT),
     entry(
         Family::OverTime,
         "duration_over_time",
@@ -97,7 +98,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The number of seconds of the window that samples (floats or histograms) cover: the sum of the distances between neighbouring samples, except those longer than max_gap seconds. A single sample gives 0.",
             "duration_over_time(queue_length[1h], 2m)",
         ),
-    ).metricsql(),
+    ).metricsql().over_buckets(&rows::DURATION),
     entry(
         Family::OverTime,
         "first_over_time",
@@ -108,7 +109,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The oldest sample of the window.",
             "first_over_time(node_load1[1h])",
         ),
-    ).keeps_name(),
+    ).keeps_name().over_buckets(&rows::FIRST_VALUE),
     entry(
         Family::OverTime,
         "last_over_time",
@@ -119,7 +120,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The newest sample of the window. A long window shows the last known state of a series that has ended.",
             "last_over_time(node_load1[1h])",
         ),
-    ).keeps_name(),
+    ).keeps_name().over_buckets(&rows::LAST_VALUE),
     entry(
         Family::OverTime,
         "mad_over_time",
@@ -130,7 +131,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The median absolute deviation of the samples in the window: a measure of spread that is robust against outliers.",
             "mad_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::MEDIAN_DEVIATION),
     entry(
         Family::OverTime,
         "max_over_time",
@@ -141,7 +142,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The largest sample of the window; NaN only if all are NaN.",
             "max_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::GREATEST),
     entry(
         Family::OverTime,
         "min_over_time",
@@ -152,7 +153,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The smallest sample of the window; NaN only if all are NaN.",
             "min_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::LEAST),
     entry(
         Family::OverTime,
         "present_over_time",
@@ -163,7 +164,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The value 1 for each series that has a sample in the window.",
             "present_over_time(up[1h])",
         ),
-    ),
+    ).over_buckets(&rows::PRESENT),
     entry(
         Family::OverTime,
         "quantile_over_time",
@@ -174,7 +175,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The φ-quantile of the samples in the window, linear between neighbours; φ is between 0 and 1.",
             "quantile_over_time(0.99, node_load1[1h])",
         ),
-    ).checked(checks::phi),
+    ).checked(checks::phi).over_buckets(&rows::QUANTILE),
     entry(
         Family::OverTime,
         "quantiles_over_time",
@@ -185,7 +186,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "Several φ-quantiles of the samples in the window at once; the label contains the φ of each element.",
             r#"quantiles_over_time("phi", 0.5, 0.99, node_load1[1h])"#,
         ),
-    ).checked(checks::phi).middle_repeated().metricsql(),
+    ).checked(checks::phi).middle_repeated().metricsql().over_buckets(&rows::QUANTILE),
     entry(
         Family::OverTime,
         "share_eq_over_time",
@@ -196,7 +197,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The share, 0 to 1, of the floats in the window that equal x.",
             "share_eq_over_time(up[1h], 1)",
         ),
-    ).metricsql(),
+    ).metricsql().over_buckets(&rows::SHARE_EQUAL),
     entry(
         Family::OverTime,
         "share_gt_over_time",
@@ -207,7 +208,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The share, 0 to 1, of the floats in the window that are greater than x. NaN counts toward the total, but is neither greater than x nor at most x.",
             "share_gt_over_time(node_load1[1h], 3)",
         ),
-    ).metricsql(),
+    ).metricsql().over_buckets(&rows::SHARE_GREATER),
     entry(
         Family::OverTime,
         "share_le_over_time",
@@ -218,7 +219,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The share, 0 to 1, of the floats in the window that are at most x, such as the share of time in which a goal was met.",
             "share_le_over_time(node_load1[1h], 2)",
         ),
-    ).metricsql(),
+    ).metricsql().over_buckets(&rows::SHARE_AT_MOST),
     entry(
         Family::OverTime,
         "stddev_over_time",
@@ -229,7 +230,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The population standard deviation of the samples in the window.",
             "stddev_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::DEVIATION),
     entry(
         Family::OverTime,
         "stdvar_over_time",
@@ -240,7 +241,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The population variance of the samples in the window.",
             "stdvar_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::VARIANCE),
     entry(
         Family::OverTime,
         "sum_over_time",
@@ -251,7 +252,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The sum of the samples in the window, with compensated summation, so that small terms are not lost next to large ones.",
             "sum_over_time(errors_per_interval[1h])",
         ),
-    ),
+    ).over_buckets(&rows::SUM),
     entry(
         Family::OverTime,
         "ts_of_first_over_time",
@@ -262,7 +263,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The time of the oldest sample in the window, in seconds since the epoch.",
             "ts_of_first_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::FIRST_TIME),
     entry(
         Family::OverTime,
         "ts_of_last_over_time",
@@ -273,7 +274,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The time of the newest sample in the window, in seconds since the epoch.",
             "ts_of_last_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::LAST_TIME),
     entry(
         Family::OverTime,
         "ts_of_max_over_time",
@@ -284,7 +285,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The time of the largest sample in the window (of the newest one, if there are several), in seconds since the epoch.",
             "ts_of_max_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::TIME_OF_GREATEST),
     entry(
         Family::OverTime,
         "ts_of_min_over_time",
@@ -295,7 +296,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "The time of the smallest sample in the window (of the newest one, if there are several), in seconds since the epoch.",
             "ts_of_min_over_time(node_load1[1h])",
         ),
-    ),
+    ).over_buckets(&rows::TIME_OF_LEAST),
     entry(
         Family::OverTime,
         "zscore_over_time",

@@ -12,6 +12,7 @@ pub fn tree(node: &Explained) -> Value {
         "steps": node.steps,
         "stepInvariant": node.step_invariant,
         "parallel": node.parallel,
+        "tierSeconds": node.tier.map(|width| width.as_secs_f64()),
         "estimated": cost(&node.estimated),
         "actual": node.actual.as_ref().map(cost),
         "children": node.children.iter().map(tree).collect::<Vec<_>>(),
@@ -23,6 +24,7 @@ fn cost(cost: &Cost) -> Value {
         "series": cost.series,
         "chunks": cost.chunks,
         "samples": cost.samples,
+        "buckets": cost.buckets,
         "bytes": cost.bytes,
         "seconds": cost.time.as_secs_f64(),
     })

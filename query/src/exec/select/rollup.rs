@@ -1,0 +1,119 @@
+//! Instant selectors over buckets: the newest sample at each step, from the bucket that ends there.
+//!
+//! At the end of a bucket, the newest entry up to that time is the last one of that bucket, or of an earlier one if that
+//! has none. If it is a stale marker, there is no value, and a bucket that holds nothing but a marker says so too. Inside
+//! a bucket, the newest entry is known only if no sample or marker of the bucket is on the other side.
+
+use barograph_engine::model::TimeRange;
+use barograph_engine::rollup::{Bucket, Edge};
+
+use super::reading::Access;
+use super::{covering_range, infer_hints, newest};
+use crate::error::QueryError;
+use crate::exec::Context;
+use crate::functions::arguments::SampleField;
+use crate::functions::window::shown_seconds;
+use crate::plan::Selection;
+use crate::plan::tier::{self, Looks};
+use crate::series::{ABSENT, Points};
+use crate::source::{Columns, SeriesRef};
+use crate::steps::{Steps, ms_to_ns};
+use crate::syntax::ast::Edges;
+
+/// The width of the buckets that answer a selector, if there is a tier that is worth reading.
+pub(crate) fn width(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> Option<i64> {
+    if steps.count == 0 || selection.edges == Edges::Smoothed {
+        return None;
+    }
+    let looks = Looks { steps, shift: selection.shift, range_ms: ctx.lookback_ms, newest: true };
+    tier::coarsest(&ctx.tiers, &looks)
+}
+
+/// The newest sample of a series at each step, from buckets of this width and from samples where buckets do not tell;
+/// `None` if there is none at any step.
+pub(crate) fn points(
+    ctx: &Context<'_>,
+    access: &mut Access<'_>,
+    series: &SeriesRef,
+    selection: &Selection,
+    steps: Steps,
+    field: SampleField,
+    width: Option<i64>,
+) -> Result<Option<Points>, QueryError> {
+    let from_samples = |access: &mut Access<'_>, steps: Steps| {
+        let samples = access.samples(series, covering_range(ctx, selection, steps))?;
+        if selection.infer_hints {
+            infer_hints(samples);
+        }
+        Ok(newest(ctx, samples, selection, steps, field))
+    };
+    let Some(width) = width else { return from_samples(access, steps) };
+    let range: TimeRange = covering_range(ctx, selection, steps);
+    let columns = if field == SampleField::StartTime { Columns::COUNTER } else { Columns::NONE };
+    let Some(buckets) = access.buckets(series, width, range, columns)? else {
+        return from_samples(access, steps);
+    };
+    buckets.retain(|bucket| !bucket.is_empty());
+    let mut made = Points::absent(steps.count);
+    let (mut unknown, mut found) = (Vec::new(), 0u64);
+    let lookback = ms_to_ns(ctx.lookback_ms);
+    let mut next = 0;
+    for step in 0..steps.count {
+        let time = steps.reference_ns(step, selection.shift);
+        next += buckets[next..].iter().take_while(|bucket| bucket.end.saturating_sub(width) < time).count();
+        match newest_edge(&buckets[..next], time) {
+            Newest::None => {}
+            Newest::Known(edge) if edge.time <= time.saturating_sub(lookback) => {}
+            Newest::Known(edge) => {
+                made.floats[step] = shown(edge, field);
+                found += 1;
+                ctx.budget.count_step(steps.at(step), 1);
+            }
+            Newest::Unknown => unknown.push(step),
+        }
+    }
+    ctx.budget.count_read(found);
+    for run in unknown.chunk_by(|a, b| a + 1 == *b) {
+        let part = Steps { start_ms: steps.at(run[0]), count: run.len(), ..steps };
+        if let Some(part) = from_samples(access, part)? {
+            for (at, step) in run.iter().enumerate() {
+                made.set(*step, part.get(at));
+            }
+        }
+    }
+    Ok(Some(made).filter(Points::any))
+}
+
+fn shown(edge: &Edge, field: SampleField) -> f64 {
+    match field {
+        SampleField::Value => edge.value,
+        SampleField::Time => shown_seconds(edge.time),
+        SampleField::StartTime if edge.start == 0 => ABSENT,
+        SampleField::StartTime => shown_seconds(edge.start),
+    }
+}
+
+/// The newest entry up to a time.
+enum Newest<'b> {
+    /// There is none, or it is a stale marker.
+    None,
+    Known(&'b Edge),
+    Unknown,
+}
+
+/// The newest entry up to `time` of buckets that begin before it.
+fn newest_edge(buckets: &[Bucket], time: i64) -> Newest<'_> {
+    fn newest_of(bucket: Option<&Bucket>) -> Newest<'_> {
+        bucket
+            .filter(|bucket| bucket.count > 0 && !bucket.ended)
+            .map_or(Newest::None, |b| Newest::Known(&b.last))
+    }
+    match buckets {
+        [] => Newest::None,
+        [.., last] if last.end <= time => newest_of(Some(last)),
+        [.., last] if last.markers > 0 => Newest::Unknown,
+        [.., last] if last.last.time <= time => Newest::Known(&last.last),
+        [earlier @ .., last] if last.first.time > time => newest_of(earlier.last()),
+        _ => Newest::Unknown,
+    }
+}

@@ -1,0 +1,196 @@
+//! A call over stored series, answered from buckets where they give the answer of the samples, and from samples
+//! elsewhere.
+
+use barograph_engine::model::TimeRange;
+use smallvec::SmallVec;
+
+use super::range_call::{self, Columned};
+use crate::annotations::flags::Flags;
+use crate::error::QueryError;
+use crate::exec::Context;
+use crate::exec::select::reading::Access;
+use crate::functions::buckets::{Answer, Row, Seen, slide};
+use crate::functions::window::slide::Windows;
+use crate::functions::window::{Columns, RangeCall, WindowedSeries};
+use crate::functions::{Edges, Function};
+use crate::plan::tier::{self, Looks};
+use crate::plan::{Kind, Selection};
+use crate::series::{Points, is_absent};
+use crate::source::SeriesRef;
+use crate::steps::Steps;
+
+/// Computes the columns of a series from its windows.
+pub(super) type Compute<'k> = dyn Fn(&mut WindowedSeries<'_>) -> Result<Columned, QueryError> + Sync + 'k;
+
+/// The buckets that answer a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Tier {
+    /// Their width, nanoseconds.
+    pub width: i64,
+    row: &'static Row,
+    answer: fn(&Seen<'_>, f64) -> Answer,
+}
+
+/// The tier for a call, if there is one that is worth reading.
+pub(crate) fn tier_of(
+    ctx: &Context<'_>,
+    function: &Function,
+    edges: Edges,
+    windows: &Windows,
+) -> Option<Tier> {
+    let row = function.buckets?;
+    let answer = row.evaluator(edges)?;
+    let looks =
+        Looks { steps: windows.steps, shift: windows.shift, range_ms: windows.range_ms, newest: false };
+    let width = tier::coarsest(&ctx.tiers, &looks)?;
+    Some(Tier { width, row, answer })
+}
+
+/// The columns of a series, and the steps that only samples can answer.
+type Partial = (Vec<Points>, Vec<usize>);
+
+/// A call over the series of a selection.
+pub(super) struct Job<'j> {
+    pub call: &'j RangeCall<'j>,
+    pub function: &'static Function,
+    pub selection: &'j Selection,
+    pub tier: Option<Tier>,
+    /// The number of columns of each series.
+    pub columns: usize,
+    pub compute: &'j Compute<'j>,
+}
+
+impl<'j> Job<'j> {
+    /// A job from samples, with one column for each series.
+    pub fn new(
+        call: &'j RangeCall<'j>,
+        function: &'static Function,
+        selection: &'j Selection,
+        compute: &'j Compute<'j>,
+    ) -> Self {
+        Job { call, function, selection, tier: None, columns: 1, compute }
+    }
+
+    /// The columns of one series; `None` if it has no samples.
+    pub fn run(
+        &self,
+        access: &mut Access<'_>,
+        series: &SeriesRef,
+        columns: &mut Columns,
+        flags: &mut Flags,
+    ) -> Result<Option<Columned>, QueryError> {
+        let Some(tier) = &self.tier else {
+            return self.over_samples(self.call, access, series, columns, flags);
+        };
+        let Some((mut made, unknown)) = self.over_buckets(tier, access, series, flags)? else {
+            return self.over_samples(self.call, access, series, columns, flags);
+        };
+        for run in runs(&unknown) {
+            let call = part_of(self.call, run.clone());
+            if let Some(part) = self.over_samples(&call, access, series, columns, flags)? {
+                copy(&mut made, part, run.start);
+            }
+        }
+        Ok(Some(Columned::from(SmallVec::from_vec(made))))
+    }
+
+    fn over_samples(
+        &self,
+        call: &RangeCall<'_>,
+        access: &mut Access<'_>,
+        series: &SeriesRef,
+        columns: &mut Columns,
+        flags: &mut Flags,
+    ) -> Result<Option<Columned>, QueryError> {
+        let samples = access.samples(series, range_call::read_range(call, self.function))?;
+        columns.fill(samples);
+        if self.selection.infer_hints {
+            columns.infer_hints();
+        }
+        if columns.len() == 0 {
+            return Ok(None);
+        }
+        (self.compute)(&mut WindowedSeries { call, columns, flags }).map(Some)
+    }
+
+    /// The columns, and the steps that only samples can answer; `None` if the series cannot be described by buckets.
+    fn over_buckets(
+        &self,
+        tier: &Tier,
+        access: &mut Access<'_>,
+        series: &SeriesRef,
+        flags: &mut Flags,
+    ) -> Result<Option<Partial>, QueryError> {
+        let range: TimeRange = range_call::read_range(self.call, self.function);
+        let Some(buckets) = access.buckets(series, tier.width, range, tier.row.columns)? else {
+            return Ok(None);
+        };
+        // A marker does not end a window's samples.
+        buckets.retain(|bucket| bucket.count > 0);
+        let RangeCall { budget, windows, params, .. } = self.call;
+        let mut made = vec![Points::absent(windows.steps.count); self.columns];
+        let mut unknown = Vec::new();
+        slide::slide(budget, windows, self.call.lookback_ns(), buckets, |step, seen| {
+            for (place, points) in made.iter_mut().enumerate() {
+                let argument = params.get(place).map_or(f64::NAN, |values| values[step]);
+                match (tier.answer)(seen, argument) {
+                    Answer::Absent => {}
+                    Answer::Exact(value) => {
+                        points.floats[step] = value;
+                        flags.raise(tier.row.noticed(self.call.edges, seen));
+                    }
+                    Answer::Unknown => {
+                        unknown.push(step);
+                        return;
+                    }
+                }
+            }
+        })?;
+        Ok(Some((made, unknown)))
+    }
+}
+
+/// Neighbouring steps together.
+fn runs(steps: &[usize]) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    steps.chunk_by(|a, b| a + 1 == *b).map(|run| run[0]..run[run.len() - 1] + 1)
+}
+
+/// The same call at some of its steps.
+fn part_of<'a>(call: &RangeCall<'a>, steps: std::ops::Range<usize>) -> RangeCall<'a> {
+    let windows = &call.windows;
+    let part = Steps { start_ms: windows.steps.at(steps.start), count: steps.len(), ..windows.steps };
+    RangeCall {
+        budget: call.budget,
+        lookback_ms: call.lookback_ms,
+        windows: Windows { steps: part, ..*windows },
+        edges: call.edges,
+        params: call.params.iter().map(|values| values[steps.clone()].to_vec()).collect(),
+    }
+}
+
+/// Copies the values of `part` into `made`, from step `first` on.
+fn copy(made: &mut [Points], part: Columned, first: usize) {
+    for (points, part) in made.iter_mut().zip(part.columns) {
+        for step in 0..part.len() {
+            points.set(first + step, part.get(step));
+        }
+        debug_assert!(part.floats.iter().any(|v| !is_absent(*v)) || !part.any());
+    }
+}
+
+/// The width of the buckets that answer a call or a selector, for `explain`.
+pub(crate) fn width_of(
+    ctx: &Context<'_>,
+    node: &Kind,
+    caller: Option<&'static Function>,
+    steps: Steps,
+) -> Option<i64> {
+    match node {
+        Kind::Range(selection) if !selection.default_window => {
+            let windows = Windows { steps, shift: selection.shift, range_ms: selection.range_ms };
+            tier_of(ctx, caller?, selection.edges, &windows).map(|tier| tier.width)
+        }
+        Kind::Instant(selection) => crate::exec::select::rollup::width(ctx, selection, steps),
+        _ => None,
+    }
+}
