@@ -14,6 +14,7 @@ pub mod partition;
 pub mod pattern;
 pub mod samples;
 pub mod tenant;
+pub mod tier;
 pub mod time;
 pub mod timestamp;
 
@@ -24,10 +25,11 @@ pub use label_order::{LabelOrder, label_order, sort_by_labels};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
-pub use partition::{Layout, PartitionId, TierId};
+pub use partition::{Layout, PartitionId};
 pub use pattern::{CompileError, Expressions, Pattern, PatternError, PatternWalk, Rewrite, Verdict};
 pub use samples::{STALE_NAN_BITS, Samples, Value, is_stale};
 pub use tenant::{ForeignTenant, Tenant};
+pub use tier::{Resolution, TierId};
 pub use time::{TimeRange, Timestamp};
 
 /// The label that holds a series' metric name.

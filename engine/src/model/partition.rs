@@ -1,26 +1,6 @@
 //! Partitions: how the store divides data by retention class, resolution and time.
 
-use crate::model::Timestamp;
-
-/// A retention class and a resolution, which together have one width of partitions and one retention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TierId {
-    /// The retention class.
-    pub class: u8,
-    /// The resolution: 0 for samples as they were written.
-    pub resolution: u8,
-}
-
-impl TierId {
-    /// Samples as they were written, in the default class.
-    pub const RAW: TierId = TierId { class: 0, resolution: 0 };
-
-    fn next(self) -> Option<TierId> {
-        let number = u16::from_be_bytes([self.class, self.resolution]).checked_add(1)?;
-        let [class, resolution] = number.to_be_bytes();
-        Some(TierId { class, resolution })
-    }
-}
+use crate::model::{TierId, Timestamp};
 
 /// Identifies a partition: a span of time in a tier. Ordered by tier, then by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,11 +46,15 @@ impl std::fmt::Display for PartitionId {
         if tier == TierId::RAW {
             return write!(f, "{number}");
         }
-        write!(f, "{number} of class {}, resolution {}", tier.class, tier.resolution)
+        write!(f, "{number} of {tier}")
     }
 }
 
-/// The width of the partitions of each tier: the same for all, fixed when the database is created.
+/// How each tier is divided into partitions. Those of raw samples have a width that is fixed when the database is created,
+/// those of buckets the one of their [`Resolution`](super::Resolution).
+///
+/// A raw partition includes its first instant. A bucket includes its last instant and not its first, and so do the
+/// partitions of buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     width_ns: i64,
@@ -83,14 +67,15 @@ impl Layout {
     }
 
     /// Width of the partitions of a tier, nanoseconds.
-    pub fn width(self, _tier: TierId) -> i64 {
-        self.width_ns
+    pub fn width(self, tier: TierId) -> i64 {
+        tier.resolution().map_or(self.width_ns, |resolution| resolution.partition_ns())
     }
 
     /// The partition of a tier that holds `t`.
     pub fn partition(self, tier: TierId, t: Timestamp) -> PartitionId {
+        let shifted = t.saturating_sub(first_instant(tier));
         // The narrowest width allowed keeps the quotient inside 32 bits.
-        PartitionId { tier, number: t.div_euclid(self.width(tier)) as i32 }
+        PartitionId { tier, number: shifted.div_euclid(self.width(tier)) as i32 }
     }
 
     /// The partition of [`TierId::RAW`] that holds `t`.
@@ -101,15 +86,21 @@ impl Layout {
     /// First and last instant of a partition; the lowest and the highest partition end where timestamps end.
     pub fn bounds(self, partition: PartitionId) -> (Timestamp, Timestamp) {
         let width = i128::from(self.width(partition.tier));
-        let first = i128::from(partition.number) * width;
+        let first = i128::from(partition.number) * width + i128::from(first_instant(partition.tier));
         let clamped = |t: i128| t.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         (clamped(first), clamped(first + width - 1))
     }
 }
 
+/// The distance of a partition's first instant from the multiple of its width.
+fn first_instant(tier: TierId) -> i64 {
+    i64::from(tier.resolution().is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Resolution;
 
     #[test]
     fn partitions_cover_time_without_gaps() {
@@ -125,6 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_of_buckets_begins_after_a_multiple_of_its_width() {
+        let hourly = TierId::of(0, Resolution::parse("1h").unwrap());
+        let layout = Layout::new(86_400_000_000_000);
+        let week = layout.width(hourly);
+        assert_eq!(week, 7 * 86_400_000_000_000);
+        for (t, number) in [(0, -1), (1, 0), (week, 0), (week + 1, 1)] {
+            let partition = layout.partition(hourly, t);
+            assert_eq!(partition, PartitionId { tier: hourly, number }, "{t}");
+            let (first, last) = layout.bounds(partition);
+            assert!(first <= t && t <= last && last - first == week - 1, "{t}");
+        }
+        assert_eq!(layout.raw(week), PartitionId::raw(7));
+    }
+
+    #[test]
     fn partitions_are_ordered_by_class_resolution_and_time() {
         let of = |class, resolution, number| PartitionId { tier: TierId { class, resolution }, number };
         let ascending =
@@ -136,7 +142,7 @@ mod tests {
         assert_eq!((of(0, 1, 3).previous(), of(0, 1, i32::MIN).previous()), (Some(of(0, 1, 2)), None));
         assert_eq!(
             (of(0, 0, 7).to_string(), of(2, 1, 7).to_string()),
-            ("7".into(), "7 of class 2, resolution 1".into())
+            ("7".into(), "7 of class 2, resolution 1m".into())
         );
     }
 }

@@ -27,6 +27,12 @@ impl TimeRange {
         TimeRange { start: first.saturating_sub(1), end: last }
     }
 
+    /// The instants in both ranges.
+    #[must_use]
+    pub fn intersection(self, other: TimeRange) -> TimeRange {
+        TimeRange::new(self.start.max(other.start), self.end.min(other.end))
+    }
+
     /// Whether the range holds `t`.
     pub fn contains(&self, t: Timestamp) -> bool {
         self.start < t && t <= self.end
