@@ -28,12 +28,14 @@ mod workers;
 pub use engine::{
     AppendReport, CleanReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
     OpenReport, PartUse, PendingAppend, RemoteError, RemoteRefusal, RemoteReport, RepairReport,
-    SnapshotProgress, SnapshotReport, Subscription, Update, VerifyReport, restore,
+    SnapshotProgress, SnapshotReport, Subscription, TierReport, Update, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
 pub use model::timestamp::{Timestamp, TimestampError};
-pub use options::{Durability, Options};
+pub use options::{Durability, Options, Tier, Tiers};
 pub use remote::RemoteVersion;
 pub use stats::{DiskBytes, Stats};
-pub use view::{Cardinality, Damage, Pieces, ReadEstimate, SeriesReader, View, ViewSeries};
+pub use view::{
+    BucketPlan, Cardinality, Damage, Pieces, ReadEstimate, SeriesReader, TierSpan, View, ViewSeries,
+};

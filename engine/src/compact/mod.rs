@@ -4,8 +4,9 @@
 //! expected; *merging* it combines all its generations into one with full chunks, and applies deletes; *expiring* drops
 //! partitions that are older than the retention. The next partition is chosen here, from the catalogue alone.
 //!
-//! Next: `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples), `untouched.rs` and `retention.rs`.
+//! Next: `downsample/`, `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples), `untouched.rs` and `retention.rs`.
 
+pub(crate) mod downsample;
 mod events;
 mod index;
 mod merge;
@@ -15,6 +16,7 @@ mod untouched;
 
 pub(crate) use retention::is_expiry_due;
 
+use crate::compact::downsample::awaits_repair;
 use crate::model::{PartitionId, Timestamp};
 use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Catalogue;
@@ -94,7 +96,9 @@ fn due_from(catalogue: &Catalogue, now: Timestamp, from: PartitionId) -> Vec<Par
     let layout = catalogue.layout();
     let newest_delete = catalogue.tombstones.last().map_or(0, |t| t.seq);
     let unfinished = catalogue.generations.unfinished_from(from, newest_delete);
-    let due = unfinished.filter(|partition| partition.aside.is_empty()).filter(|partition| {
+    let can_be_merged =
+        |partition: &&Partition| partition.aside.is_empty() && !awaits_repair(catalogue, partition.id);
+    let due = unfinished.filter(can_be_merged).filter(|partition| {
         let width = layout.width(partition.id.tier);
         let is_closed = layout.bounds(partition.id).1.saturating_add(width) <= now;
         // A generation written by a flush alone is also rewritten once: a merge uses the better codecs.

@@ -1,35 +1,47 @@
 //! Retention: partitions wholly before the horizon of their tier are dropped.
 
+use std::collections::BTreeMap;
+
 use crate::Result;
 use crate::compact::Compactor;
+use crate::compact::downsample::{TierJob, is_summarized};
 use crate::model::{PartitionId, TierId, Timestamp};
-use crate::store::catalogue::Catalogue;
+use crate::store::catalogue::{Catalogue, Coverage};
 use crate::store::versions::{Edit, IndexChange};
 
 /// The time of each tier at or before which samples are past the retention.
 pub(crate) type Horizons<'h> = &'h dyn Fn(TierId) -> Timestamp;
 
-/// Whether a partition is wholly before the horizon of its tier.
-pub(crate) fn is_expiry_due(catalogue: &Catalogue, horizons: Horizons<'_>) -> bool {
-    expired(catalogue, horizons).next().is_some()
+/// Whether a partition is wholly before the horizon of its tier, and may be dropped.
+pub(crate) fn is_expiry_due(catalogue: &Catalogue, horizons: Horizons<'_>, tiers: &[TierJob]) -> bool {
+    expired(catalogue, horizons, tiers).next().is_some()
 }
 
-/// The partitions whose last instant is not after the horizon of their tier.
-fn expired<'c>(catalogue: &'c Catalogue, horizons: Horizons<'c>) -> impl Iterator<Item = PartitionId> + 'c {
+/// The partitions whose last instant is not after the horizon of their tier. A raw partition, and all after it, stay
+/// until all tiers include it.
+fn expired<'c>(
+    catalogue: &'c Catalogue,
+    horizons: Horizons<'c>,
+    tiers: &'c [TierJob],
+) -> impl Iterator<Item = PartitionId> + 'c {
     let layout = catalogue.layout();
     catalogue.generations.tiers().flat_map(move |tier| {
         let horizon = horizons(tier);
         let partitions = catalogue.generations.partitions_from(PartitionId::first_of(tier)).map(|p| p.id);
-        partitions.take_while(move |id| id.tier == tier && layout.bounds(*id).1 <= horizon)
+        partitions.take_while(move |id| {
+            let is_old = id.tier == tier && layout.bounds(*id).1 <= horizon;
+            is_old && (!tier.is_raw() || is_summarized(catalogue, *id, tiers))
+        })
     })
 }
 
 impl Compactor<'_> {
-    /// Drops the partitions whose last instant is not after the horizon of their tier.
-    pub(crate) fn expire(&self, horizons: Horizons<'_>) -> Result<()> {
+    /// Drops the partitions whose last instant is not after the horizon of their tier. Raw ones stay until these tiers
+    /// include them.
+    pub(crate) fn expire(&self, horizons: Horizons<'_>, tiers: &[TierJob]) -> Result<()> {
         let (mut dropped, mut partitions) = (Vec::new(), 0);
         let was_any = self.versions.commit(self.context, |now| {
-            let edit = expiry(now.catalogue, horizons);
+            let edit = expiry(now.catalogue, horizons, tiers);
             if edit.remove.is_empty() {
                 return Ok(None);
             }
@@ -49,10 +61,33 @@ impl Compactor<'_> {
     }
 }
 
-fn expiry(catalogue: &Catalogue, horizons: Horizons<'_>) -> Edit {
-    let dropped: Vec<PartitionId> = expired(catalogue, horizons).collect();
+fn expiry(catalogue: &Catalogue, horizons: Horizons<'_>, tiers: &[TierJob]) -> Edit {
+    let dropped: Vec<PartitionId> = expired(catalogue, horizons, tiers).collect();
     let remove = dropped.iter().flat_map(|partition| catalogue.generations.all_in(*partition)).collect();
-    Edit { remove, index: IndexChange { dropped, ..IndexChange::default() }, ..Edit::default() }
+    let coverage = coverage_without(catalogue, &dropped);
+    Edit { remove, coverage, index: IndexChange { dropped, ..IndexChange::default() }, ..Edit::default() }
+}
+
+/// The coverage of the tiers that have lost these partitions. That of raw samples only says where they begin.
+fn coverage_without(catalogue: &Catalogue, dropped: &[PartitionId]) -> Vec<(TierId, Option<Coverage>)> {
+    let mut ends = BTreeMap::new();
+    for partition in dropped {
+        let (_, last) = catalogue.layout().bounds(*partition);
+        let end = ends.entry(partition.tier).or_insert(last);
+        *end = last.max(*end);
+    }
+    let all = Coverage { from: Timestamp::MIN, through: Timestamp::MAX, cut: 0, deletes_applied: u64::MAX };
+    let known = |tier: TierId| match catalogue.coverage.get(&tier) {
+        None if tier == TierId::RAW => Some(all),
+        known => known.copied(),
+    };
+    ends.into_iter()
+        .filter_map(|(tier, end)| {
+            let known = known(tier)?;
+            let from = known.from.max(end);
+            Some((tier, Some(Coverage { from, through: known.through.max(from), ..known })))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -64,7 +99,7 @@ mod tests {
 
     #[test]
     fn each_tier_has_a_horizon_of_its_own() {
-        let hourly = TierId { class: 0, resolution: 1 };
+        let hourly = TierId { class: 0, resolution: 200 };
         let mut catalogue = Catalogue::new(1, Layout::new(1000));
         for (tier, number) in [(TierId::RAW, 0), (TierId::RAW, 1), (hourly, -2), (hourly, 0), (hourly, 1)] {
             let prefix = Prefix { partition: PartitionId { tier, number }, generation: 1 };
@@ -73,13 +108,13 @@ mod tests {
         }
         let expired = |raw, other| {
             let horizons = move |tier| if tier == TierId::RAW { raw } else { other };
-            let edit = expiry(&catalogue, &horizons);
+            let edit = expiry(&catalogue, &horizons, &[]);
             assert_eq!(edit.remove.len(), edit.index.dropped.len());
             edit.index.dropped.iter().map(|id| (id.tier.resolution, id.number)).collect::<Vec<_>>()
         };
         assert_eq!(expired(998, Timestamp::MIN), []);
         assert_eq!(expired(999, Timestamp::MIN), [(0, 0)]);
-        assert_eq!(expired(1999, 999), [(0, 0), (0, 1), (1, -2), (1, 0)]);
-        assert_eq!(expired(Timestamp::MIN, 999), [(1, -2), (1, 0)]);
+        assert_eq!(expired(1999, 999), [(0, 0), (0, 1), (200, -2), (200, 0)]);
+        assert_eq!(expired(Timestamp::MIN, 999), [(200, -2), (200, 0)]);
     }
 }

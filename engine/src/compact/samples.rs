@@ -7,7 +7,7 @@ use crate::Result;
 use crate::chunk::Run;
 use crate::chunk::pieces::Sources;
 use crate::codec::histogram::HistogramWriter;
-use crate::model::{SeriesId, Timestamp};
+use crate::model::{SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
 
@@ -19,6 +19,8 @@ pub(super) struct GroupSources<'m, 'kv> {
     hiding: Vec<&'m Tombstone>,
     ids: &'m [u64],
     cursors: &'m mut ChunkCursors<'kv>,
+    /// Samples outside are left out.
+    range: TimeRange,
     /// For each source, the time from which it has not been read yet; `None` if it is exhausted.
     rest: Vec<Option<Timestamp>>,
 }
@@ -30,8 +32,19 @@ impl<'m, 'kv> GroupSources<'m, 'kv> {
         ids: &'m [u64],
         cursors: &'m mut ChunkCursors<'kv>,
     ) -> Self {
+        GroupSources::within(TimeRange::ALL, generations, hiding, ids, cursors)
+    }
+
+    /// The same for the samples in `range`.
+    pub(super) fn within(
+        range: TimeRange,
+        generations: &'m [Arc<Generation>],
+        hiding: Vec<&'m Tombstone>,
+        ids: &'m [u64],
+        cursors: &'m mut ChunkCursors<'kv>,
+    ) -> Self {
         let rest = vec![Some(Timestamp::MIN); generations.len() * ids.len()];
-        GroupSources { generations, hiding, ids, cursors, rest }
+        GroupSources { generations, hiding, ids, cursors, range, rest }
     }
 
     fn part(&self, source: usize) -> (&'m Generation, SeriesId) {
@@ -47,14 +60,17 @@ impl Sources for GroupSources<'_, '_> {
     fn next_time(&mut self, source: usize) -> Result<Option<Timestamp>> {
         let (generation, id) = self.part(source);
         let Some(from) = self.rest[source] else { return Ok(None) };
-        self.cursors.next_time(generation, id, from)
+        let next = self.cursors.next_time(generation, id, from)?;
+        Ok(next.filter(|time| *time <= self.range.end))
     }
 
     fn read(&mut self, source: usize, run: &mut Run) -> Result<()> {
         let (generation, id) = self.part(source);
         let hides = |t: &&&Tombstone| t.concerns(&generation.record);
         let Some(from) = self.rest[source] else { return Ok(()) };
-        if !self.hiding.iter().any(|t| hides(&t)) {
+        let is_inside =
+            self.range.start < generation.record.first && generation.record.last <= self.range.end;
+        if is_inside && !self.hiding.iter().any(|t| hides(&t)) {
             self.rest[source] = self.cursors.read_next(generation, id, from, run)?;
             return Ok(());
         }
@@ -63,6 +79,7 @@ impl Sources for GroupSources<'_, '_> {
         for tombstone in self.hiding.iter().filter(hides) {
             piece.retain(|t| !tombstone.range.contains(t));
         }
+        piece.keep_inside(self.range);
         run.extend(&piece);
         Ok(())
     }

@@ -51,6 +51,7 @@ mod scrub;
 mod simulation;
 mod subscribe;
 mod tenants;
+mod tiers;
 mod time_filter;
 mod uncertain;
 mod unreadable;

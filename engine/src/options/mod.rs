@@ -1,12 +1,14 @@
 //! Options of a database: each with its default, unit and limits.
 
 mod setters;
+mod tiers;
 
 use std::time::Duration;
 
 use crate::budget::Part;
 use crate::model::{Layout, METRIC_NAME};
 use crate::{Error, Result};
+pub use tiers::{Tier, Tiers};
 
 /// How [`Options::memory_bytes`] is divided.
 pub static PARTS: &[Part] = &[
@@ -103,6 +105,9 @@ pub struct Options {
     /// earlier; whole partitions are dropped. A clock that jumps ahead is trusted only after a day. Mark a batch whose
     /// times were taken from the clock ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
     pub retention: Duration,
+    /// The tiers of buckets that are kept beside raw samples, such as `5m 90d, 1h 3y`. Default: none. Raw samples that are
+    /// past the retention are dropped when all tiers include them.
+    pub tiers: Tiers,
     /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
     /// database is created.
     pub partition_width: Duration,
@@ -172,6 +177,7 @@ impl Default for Options {
             durability: Durability::Always,
             memory_bytes: 1 << 30,
             retention: Duration::ZERO,
+            tiers: Tiers::default(),
             partition_width: Duration::from_secs(86_400),
             flush_interval: Duration::from_secs(7_200),
             wal_bytes: 512 << 20,
@@ -264,6 +270,14 @@ impl Options {
             return bad(
                 "retention",
                 format!("{:?} is shorter than one partition ({width:?})", self.retention),
+            );
+        }
+        if let Some(tier) = self.tiers.iter().find(|tier| !tier.keep.is_zero() && tier.keep < self.retention)
+        {
+            let (tier, keep, retention) = (tier.resolution, tier.keep, self.retention);
+            return bad(
+                "tiers",
+                format!("{tier} is kept for {keep:?}, shorter than raw samples ({retention:?})"),
             );
         }
         Ok(())

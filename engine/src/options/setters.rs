@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Durability, Options};
+use super::{Durability, Options, Tiers};
 
 macro_rules! setters {
     ($($set:ident $field:ident: $type:ty),* $(,)?) => {
@@ -38,6 +38,7 @@ setters! {
     with_durability durability: Durability,
     with_memory_bytes memory_bytes: u64,
     with_retention retention: Duration,
+    with_tiers tiers: Tiers,
     with_partition_width partition_width: Duration,
     with_flush_interval flush_interval: Duration,
     with_wal_bytes wal_bytes: u64,

@@ -11,6 +11,7 @@
 //! 'r'                          Root
 //! 'g' | prefix (14 bytes)      GenerationRecord
 //! 't' | sequence u64 BE        TombstoneRecord
+//! 'c' | class | resolution     Coverage
 //! ```
 //! Notes are next to them, see `notes`.
 //!
@@ -20,11 +21,15 @@
 //!     `deletes_applied`, and samples in the head that are from earlier records. A flush leaves out samples hidden by
 //!     tombstones up to its cut.
 //! C3. Generation numbers and series ids are never used twice.
+//! C4. A tier of buckets is complete where its coverage says so, see `coverage`.
 //!
 //! # Cost
 //! A database may have very many partitions. The cost of a change of the catalogue (see `edit`) depends on the size of
 //! the change, in memory (`blocks`) and in the store; opening reads each record once.
 
+mod coverage;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
@@ -32,6 +37,7 @@ use bincode::{Decode, Encode};
 use crate::model::matcher::meets_all;
 use crate::model::{Labels, Layout, MatchOp, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
+pub use crate::store::catalogue::coverage::{Coverage, Coverages, coverage_key, coverage_value};
 use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv};
@@ -87,6 +93,11 @@ impl Tombstone {
     /// Whether it may hide samples of `generation` (C2), judged by the bounds of the record.
     pub fn concerns(&self, record: &GenerationRecord) -> bool {
         self.seq > record.applied() && self.range.overlaps(record.first, record.last)
+    }
+
+    /// Whether it may hide samples in `range`.
+    pub fn overlaps(&self, range: TimeRange) -> bool {
+        !range.is_empty() && self.range.overlaps(range.start.saturating_add(1), range.end)
     }
 
     /// Its encoding in the catalogue and in the WAL.
@@ -161,6 +172,8 @@ pub struct Catalogue {
     pub generations: Generations,
     /// Deletes whose data may still be stored.
     pub tombstones: Tombstones,
+    /// The tiers of buckets, and the span for which each is complete.
+    pub coverage: Coverages,
 }
 
 impl Catalogue {
@@ -174,7 +187,12 @@ impl Catalogue {
             next_series: 1,
             newest: i64::MIN,
         };
-        Catalogue { root, generations: Generations::default(), tombstones: Tombstones::default() }
+        Catalogue {
+            root,
+            generations: Generations::default(),
+            tombstones: Tombstones::default(),
+            coverage: Coverages::default(),
+        }
     }
 
     /// How data is divided into partitions.
@@ -190,6 +208,7 @@ impl Catalogue {
         let Some(bytes) = kv.get(Family::Meta, ROOT_KEY)? else { return Ok(None) };
         let root: Root = values::decode("meta/root", CATALOGUE_VERSION, &bytes)?;
         let (mut generations, mut tombstones) = (Vec::new(), Vec::new());
+        let mut coverage = BTreeMap::new();
         let mut cursor = kv.cursor(Family::Meta);
         cursor.seek(&[])?;
         while let Some((key, value)) = cursor.entry() {
@@ -205,13 +224,18 @@ impl Catalogue {
                     let seq = u64::from_be_bytes(rest.try_into().map_err(|_| unknown(key))?);
                     tombstones.push(Arc::new(Tombstone::decode(&place_of(key), seq, value)?));
                 }
+                Some((&coverage::KIND_COVERAGE, rest)) => {
+                    let tier = coverage::tier_of(rest).ok_or_else(|| unknown(key))?;
+                    coverage.insert(tier, coverage::decode(&place_of(key), value)?);
+                }
                 _ => return Err(unknown(key)),
             }
             cursor.advance()?;
         }
         let generations = Generations::of(generations);
         // Keys sort by sequence.
-        Ok(Some(Catalogue { root, generations, tombstones: Tombstones::of_sorted(tombstones) }))
+        let tombstones = Tombstones::of_sorted(tombstones);
+        Ok(Some(Catalogue { root, generations, tombstones, coverage: Arc::new(coverage) }))
     }
 
     /// The value that the store must have under a key of the catalogue; `None` if the key must be absent.
@@ -230,16 +254,24 @@ impl Catalogue {
                 let found = seq.and_then(|seq| self.tombstones.get(seq));
                 found.map(|tombstone| tombstone.encode()).transpose()
             }
+            Some((&coverage::KIND_COVERAGE, rest)) => {
+                let found = coverage::tier_of(rest).and_then(|tier| self.coverage.get(&tier));
+                found.map(coverage_value).transpose()
+            }
             _ => Ok(None),
         }
     }
 
-    /// The deletes that no longer hide anything: no generation in their time range is older, and the flush of the
-    /// samples that they hid in memory has left these out.
+    /// The deletes that no longer hide anything: no generation in their time range is older, the flush of the samples
+    /// that they hid in memory has left these out, and no bucket of a tier summarizes what they hid.
     pub fn spent_tombstones(&self) -> Vec<Arc<Tombstone>> {
         let is_spent = |t: &&Arc<Tombstone>| {
             t.seq <= self.root.flushed_seq
                 && !self.generations.any_before(t.seq, t.range, |record| t.concerns(record))
+                && self
+                    .coverage
+                    .values()
+                    .all(|tier| t.seq <= tier.deletes_applied || !t.overlaps(tier.range()))
         };
         self.tombstones.iter().filter(is_spent).cloned().collect()
     }

@@ -4,6 +4,10 @@
 //! the cursor stopped, so it pays a step instead of a search. Series that were not requested are stepped over if they
 //! are few. Any other order works too, with a search for each series.
 
+mod buckets;
+
+pub(crate) use buckets::decode_chunk;
+
 use crate::chunk::run::Admit;
 use crate::chunk::{Run, Scratch};
 use crate::model::{SeriesId, TimeRange, Timestamp};
@@ -76,6 +80,20 @@ impl<'a> ChunkCursors<'a> {
         run: &mut Run,
         admit: &mut Admit<'_>,
     ) -> Result<u64> {
+        self.each_chunk(generation, id, range.end, &mut |key, value, scratch| {
+            run.extend_from_chunk(key, value, range.start, scratch, admit)
+        })
+    }
+
+    /// Calls `visit` with key and value of each chunk of series `id` in `generation` that begins at or before `last`.
+    /// Returns their number.
+    fn each_chunk(
+        &mut self,
+        generation: &Generation,
+        id: SeriesId,
+        last: Timestamp,
+        visit: &mut dyn FnMut(&[u8], &[u8], &mut Scratch) -> Result<()>,
+    ) -> Result<u64> {
         let wanted = generation.prefix.chunk(id, Timestamp::MIN);
         let series_prefix = &wanted[..wanted.len() - 8];
         let at = self.walk_in(generation.prefix);
@@ -88,15 +106,14 @@ impl<'a> ChunkCursors<'a> {
                 break;
             }
             let first = keys::decode_chunk(key).map(|(_, first)| first);
-            if first.is_none_or(|first| first > range.end) {
+            if first.is_none_or(|first| first > last) {
                 break;
             }
-            let added = run.extend_from_chunk(key, value, range.start, &mut self.scratch, admit);
-            added.inspect_err(|error| note(&*cursor.cursor, error))?;
+            visit(key, value, &mut self.scratch).inspect_err(|error| note(&*cursor.cursor, error))?;
             chunks += 1;
             cursor.cursor.advance()?;
         }
-        cursor.position = Some((id, range.end.saturating_add(1)));
+        cursor.position = Some((id, last.saturating_add(1)));
         Ok(chunks)
     }
 

@@ -3,6 +3,8 @@
 //! Series are added to a writer in ascending order of id, then the writer is finished. The result becomes visible when
 //! its tables are ingested and its record is committed to the catalogue.
 
+mod buckets;
+
 use std::ops::{ControlFlow, Range};
 
 use roaring::RoaringTreemap;
@@ -19,6 +21,8 @@ use crate::store::kv::{Family, Kv, Table, TableWriter};
 use crate::store::records::{damaged, decode_event, decode_labels};
 use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
+
+pub(crate) use buckets::{fold_run, newest_of_each};
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;

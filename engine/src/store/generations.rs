@@ -12,7 +12,7 @@ use crate::store::lifetime::{Generation, GenerationRecord};
 pub struct Partition {
     /// The partition.
     pub id: PartitionId,
-    /// The readable generations, ascending by cut (K2).
+    /// The readable generations, ascending by cut (K2); of a tier of buckets, ascending by number.
     pub generations: Vec<Arc<Generation>>,
     /// The damaged generations: they stay in the store and in the catalogue, but are not read.
     pub aside: Vec<Arc<Aside>>,
@@ -33,19 +33,23 @@ impl Partition {
         self.generations.iter().chain(self.aside.iter().map(|aside| &aside.generation))
     }
 
-    /// Whether a merge would make it smaller: it has several generations, or one written by a flush. A partition with a
+    /// Whether a merge of raw generations would make it smaller: it has several generations, or one written by a flush. A partition with a
     /// generation set aside is not merged: others may rely on its series records, and its position in their order
     /// matters.
     pub fn needs_merge(&self) -> bool {
-        self.aside.is_empty() && self.is_unmerged()
+        self.id.tier.is_raw() && self.aside.is_empty() && self.is_unmerged()
     }
 
     fn is_unmerged(&self) -> bool {
         self.generations.len() > 1 || self.generations.iter().any(|g| !g.record.merged)
     }
 
-    /// All deletes up to this sequence are applied in it, or precede all of its samples.
+    /// All deletes up to this sequence are applied in it, or precede all of its samples. Deletes are applied to buckets
+    /// by repairs, and the coverage of the tier says up to which sequence.
     pub fn applied(&self) -> u64 {
+        if !self.id.tier.is_raw() {
+            return u64::MAX;
+        }
         self.all().map(|g| g.record.applied()).min().unwrap_or(u64::MAX)
     }
 }
@@ -59,7 +63,7 @@ pub struct Totals {
     pub generations: u64,
     /// Chunks in them.
     pub chunks: u64,
-    /// Samples in them.
+    /// Raw samples in them.
     pub samples: u64,
     /// Bytes of chunks.
     pub bytes: u64,
@@ -119,7 +123,8 @@ impl Entry for Arc<Partition> {
         for GenerationRecord { chunks, samples, bytes, first, last, .. } in self.all().map(|g| &g.record) {
             sum.generations += 1;
             sum.chunks += chunks;
-            sum.samples += samples;
+            // A generation of buckets counts its buckets there.
+            sum.samples += if self.id.tier.is_raw() { *samples } else { 0 };
             sum.bytes += bytes;
             sum.first = sum.first.min(*first);
             sum.last = sum.last.max(*last);
@@ -152,6 +157,11 @@ impl Generations {
     /// The readable generations of a partition, ascending by cut.
     pub fn in_partition(&self, partition: PartitionId) -> &[Arc<Generation>] {
         self.partitions.get(partition).map_or(&[], |found| &found.generations)
+    }
+
+    /// A partition, if it has any generation.
+    pub fn partition(&self, id: PartitionId) -> Option<&Partition> {
+        self.partitions.get(id).map(|partition| &**partition)
     }
 
     /// All generations of a partition, including those set aside.
@@ -192,18 +202,18 @@ impl Generations {
         self.partitions_from(first).take_while(move |partition| partition.id <= until && !range.is_empty())
     }
 
-    /// The partitions from `from` on that have unmerged generations, or to which a delete up to `seq` was not applied.
+    /// The raw partitions from `from` on that have unmerged generations, or to which a delete up to `seq` was not applied.
     /// The result may include others.
     pub fn unfinished_from(&self, from: PartitionId, seq: u64) -> impl Iterator<Item = &Partition> {
         let found = self.partitions.find_from(from, move |sum| sum.needing_merge > 0 || sum.applied < seq);
-        found.map(|partition| &**partition)
+        found.map(|partition| &**partition).filter(|partition| partition.id.tier.is_raw())
     }
 
-    /// Whether `is_it` holds for a generation that was written before `seq` and overlaps `range`.
+    /// Whether `is_it` holds for a raw generation that was written before `seq` and overlaps `range`.
     pub fn any_before(&self, seq: u64, range: TimeRange, is_it: impl Fn(&GenerationRecord) -> bool) -> bool {
         let is_of_interest = move |sum: &Totals| sum.applied < seq && range.overlaps(sum.first, sum.last);
         let mut found = self.partitions.find_from(PartitionId::MIN, is_of_interest);
-        found.any(|partition| partition.all().any(|g| is_it(&g.record)))
+        found.any(|partition| partition.id.tier.is_raw() && partition.all().any(|g| is_it(&g.record)))
     }
 
     /// The last partition of its tier that is not after `partition`.
@@ -280,7 +290,8 @@ impl Generations {
 
 /// Its position among those of its partition.
 fn place(generation: &Generation) -> (u64, u64) {
-    (generation.record.cut, generation.prefix.generation)
+    let cut = if generation.prefix.partition.tier.is_raw() { generation.record.cut } else { 0 };
+    (cut, generation.prefix.generation)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! ```text
 //! prefix    = class u8 | resolution u8 | partition i32 | generation u64     (14 bytes)
 //! chunk     = prefix | series u64 | first timestamp i64                     (30 bytes)
+//!             of buckets: the end of the first one
 //! series    = prefix | 0x01 | series u64
 //! postings  = prefix | 0x02 | label name, escaped | label value
 //! times     = prefix | 0x03
@@ -23,7 +24,8 @@
 //!
 //! # Invariants
 //! K1. Within one generation, the chunks of a series do not overlap in time.
-//! K2. Of two generations of one partition, the one with the larger cut wins.
+//! K2. Of two generations of one partition, the one with the larger cut wins; of a tier of buckets, the one with the larger
+//!     number.
 //! K3. A key is longer than the prefix. A generation is removed up to the next prefix, and RocksDB includes the end of a
 //!     range when it removes whole tables: a key that is that prefix would be removed with the generation before it.
 

@@ -51,6 +51,9 @@ impl View<'_> {
         let mut partitions = Vec::new();
         for generation in self.indexing(catalogue, range)? {
             let at = generation.prefix.partition;
+            if !at.tier.is_raw() {
+                continue;
+            }
             if partition.as_ref().is_none_or(|(known, _)| *known != at) {
                 partitions.extend(partition.replace((at, RoaringTreemap::new())));
             }

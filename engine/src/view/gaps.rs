@@ -162,7 +162,8 @@ impl View<'_> {
         self.note_gaps(&self.catalogue, range)
     }
 
-    /// The generations whose index may contain a series with samples in `range`. A series is indexed once in a
+    /// The generations whose index may contain a series with samples in `range`, or with buckets where samples have been
+    /// dropped. A series is indexed once in a
     /// partition, by the first of its generations.
     ///
     /// # Errors
@@ -173,8 +174,16 @@ impl View<'_> {
         range: TimeRange,
     ) -> Result<impl Iterator<Item = &'c Arc<Generation>>> {
         self.note_gaps(catalogue, range)?;
-        let partitions = catalogue.generations.partitions_in(TierId::RAW, range, catalogue.layout());
-        let generations = partitions.flat_map(|partition| &partition.generations);
+        let layout = catalogue.layout();
+        let raw = catalogue.generations.partitions_in(TierId::RAW, range, layout);
+        // Where raw samples have been dropped, the tier that reaches back farthest has the series.
+        let dropped = range.intersection(TimeRange::new(i64::MIN, self.raw_from()));
+        let tiers = catalogue.coverage.iter().filter(|(tier, _)| !tier.is_raw());
+        let first = tiers.min_by_key(|(_, coverage)| coverage.from).map(|(tier, _)| *tier);
+        let stored = first
+            .into_iter()
+            .flat_map(move |tier| catalogue.generations.partitions_in(tier, dropped, layout));
+        let generations = raw.chain(stored).flat_map(|partition| &partition.generations);
         Ok(generations.filter(|generation| !self.is_lost(generation.prefix)))
     }
 }

@@ -42,6 +42,7 @@ mod present;
 mod reader;
 mod selection;
 mod series;
+pub(crate) mod tier;
 mod time_filter;
 mod turns;
 
@@ -64,6 +65,7 @@ use reader::PooledCursors;
 pub use reader::SeriesReader;
 use selection::Selection;
 pub use series::ViewSeries;
+pub use tier::{BucketPlan, TierSpan};
 use time_filter::TimeFilters;
 pub use turns::Pieces;
 
@@ -71,10 +73,11 @@ use crate::budget::{Taken, Work, map_bytes};
 use crate::head::pins::Pin;
 use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
-use crate::model::{Labels, Matcher, PartitionId, SeriesId, Tenant, TimeRange};
+use crate::model::{Labels, Matcher, PartitionId, SeriesId, Tenant, TierId, TimeRange};
 use crate::store::catalogue::Catalogue;
 use crate::store::gate::Gate;
 use crate::store::generation::GenerationReader;
+use crate::store::generations::Partition;
 use crate::store::kv::Kv;
 use crate::store::versions::Versions;
 use crate::{Error, Result};
@@ -264,6 +267,22 @@ impl<'e> View<'e> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
+        self.note_gaps(&self.catalogue, range)?;
+        let partitions =
+            self.catalogue.generations.partitions_in(TierId::RAW, range, self.catalogue.layout());
+        self.select_in(partitions, kept, heads, matchers, range, series_max)
+    }
+
+    /// The series of `heads` and of these partitions of the store, which ascend.
+    fn select_in<'c>(
+        &'c self,
+        partitions: impl Iterator<Item = &'c Partition>,
+        kept: &Taken,
+        heads: &Heads,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<ViewSeries>> {
         let catalogue = &self.catalogue;
         let mut found = Selection::new(series_max, kept, &self.work);
         for (at, (series, part)) in heads.list.iter().enumerate() {
@@ -276,7 +295,8 @@ impl<'e> View<'e> {
             }
         }
         let mut filters = TimeFilters::new(self.kv, catalogue, range);
-        for generation in self.indexing(catalogue, range)? {
+        let generations = partitions.flat_map(|partition| &partition.generations);
+        for generation in generations.filter(|generation| !self.is_lost(generation.prefix)) {
             let reader = GenerationReader::new(self.kv, generation);
             let ids = self.stored_ids(&reader, matchers)?;
             let ids = filters.among(generation, ids)?;

@@ -166,7 +166,7 @@ impl SeriesReader<'_, '_> {
         if view.is_lost(generation.prefix) {
             return Ok(None);
         }
-        let next = self.walks_of(series).next_time(generation, id, from);
+        let next = self.cursors_of(series).next_time(generation, id, from);
         next.or_else(|error| {
             let until = TimeRange::new(from.saturating_sub(1), Timestamp::MAX);
             view.gives_up(generation.prefix, until, error).map(|()| None)

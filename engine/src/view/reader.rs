@@ -26,7 +26,7 @@ pub struct SeriesReader<'v, 'e> {
     cursors: Option<PooledCursors<'e>>,
     chunks: u64,
     /// The maximum memory that the samples of one series took. It is reused for the next series.
-    taken: Taken,
+    pub(super) taken: Taken,
     /// The number of samples that may still be decoded, if it is limited; `None` again after the limit was exceeded.
     pub(super) samples_left: Option<usize>,
 }
@@ -103,7 +103,7 @@ impl<'e> View<'e> {
         Ok(run)
     }
 
-    fn cursors(&self, catalogue: &Arc<Catalogue>) -> PooledCursors<'e> {
+    pub(super) fn cursors(&self, catalogue: &Arc<Catalogue>) -> PooledCursors<'e> {
         let pooled = {
             let mut pool = self.cursors.lock();
             let at = pool.iter().position(|w| Arc::ptr_eq(&w.catalogue, catalogue));
@@ -163,7 +163,7 @@ impl<'e> SeriesReader<'_, 'e> {
         hiding: &Hiding<'_>,
         parts: &mut Parts<'_>,
     ) -> Result<()> {
-        let _ = self.walks_of(series);
+        let _ = self.cursors_of(series);
         let cursors = self.cursors.as_mut().map(|pooled| &mut pooled.cursors).expect("taken above");
         let mut growth = Growth::new(&self.view.work, &self.taken);
         for ids in series.stored_in(range).chunk_by(|a, b| a.0 == b.0) {
@@ -208,7 +208,7 @@ impl<'e> SeriesReader<'_, 'e> {
     }
 
     /// Cursors for the catalogue of a series.
-    pub(super) fn walks_of(&mut self, series: &ViewSeries) -> &mut ChunkCursors<'e> {
+    pub(super) fn cursors_of(&mut self, series: &ViewSeries) -> &mut ChunkCursors<'e> {
         if self.cursors.as_ref().is_none_or(|w| !Arc::ptr_eq(&w.catalogue, &series.catalogue)) {
             self.give_back();
         }

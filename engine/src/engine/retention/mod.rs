@@ -104,7 +104,19 @@ impl Retention {
         if retention == 0 { Timestamp::MIN } else { before(self.newest(), retention) }
     }
 
-    /// The horizon up to which a pass of the compactor drops partitions of `width`.
+    /// Whether buckets that are kept for `keep` (zero: for ever) outlive raw samples.
+    pub(crate) fn outlives_raw(&self, keep: Duration) -> bool {
+        let retention = self.retention_ns.load(Ordering::Relaxed);
+        retention != 0 && (keep.is_zero() || duration_ns(keep) > retention)
+    }
+
+    /// The horizon of a pass of the compactor whose newest time is `newest`: raw samples at or before it are dropped.
+    pub(crate) fn horizon_of(&self, newest: Timestamp) -> Timestamp {
+        let retention = self.retention_ns.load(Ordering::Relaxed);
+        if retention == 0 || newest == Timestamp::MIN { Timestamp::MIN } else { before(newest, retention) }
+    }
+
+    /// The newest time up to which a pass of the compactor drops partitions of `width`.
     ///
     /// Where the clock decides, the horizon advances with elapsed time and by one partition in each pass, which
     /// leaves time to notice a clock that was trusted wrongly. A shorter retention does not depend on clocks and
@@ -126,8 +138,7 @@ impl Retention {
         }
         // The range up to there was dropped already, so a clock that is set back does not move it back.
         *reached = Some((reached.map_or(newest, |(last, _)| last.max(newest)), now.steady));
-        let retention = self.retention_ns.load(Ordering::Relaxed);
-        if retention == 0 { Timestamp::MIN } else { before(newest, retention) }
+        newest
     }
 
     /// How far the wall clock is ahead of the trusted clock; zero when the wall clock itself is trusted.

@@ -95,7 +95,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn any_op() -> impl Strategy<Value = Op> {
+pub(super) fn any_op() -> impl Strategy<Value = Op> {
     let second = 0i64..900;
     prop_oneof![
         10 => (0u8..5, second.clone(), 1u8..40, 1i64..12, any_value(), any_started())
@@ -117,8 +117,8 @@ fn any_op() -> impl Strategy<Value = Op> {
 /// A stored sample, to the bit, so that NaN compares.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Told {
-    start: i64,
-    value: Bits,
+    pub(super) start: i64,
+    pub(super) value: Bits,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -152,10 +152,15 @@ pub(super) struct Harness {
     pub(super) samples: BTreeMap<Labels, BTreeMap<i64, Told>>,
     events: BTreeMap<(i64, Labels), String>,
     notes: notes::Model,
+    tiers: &'static str,
 }
 
 impl Harness {
     pub(super) fn new() -> Self {
+        Harness::with_tiers("")
+    }
+
+    pub(super) fn with_tiers(tiers: &'static str) -> Self {
         let store = Arc::new(MemoryKv::default());
         let dir = tempfile::tempdir().unwrap();
         let faulty = FaultyKv::over(store.clone());
@@ -167,6 +172,7 @@ impl Harness {
             samples: BTreeMap::new(),
             events: BTreeMap::new(),
             notes: notes::Model::default(),
+            tiers,
         };
         harness.open();
         harness
@@ -175,8 +181,8 @@ impl Harness {
     fn open(&mut self) {
         self.faulty = FaultyKv::over(self.store.clone());
         let clock = Arc::new(ManualClock::new(i64::MAX));
-        self.engine =
-            Some(Engine::open_over(self.dir.path(), self.faulty.clone(), options(), clock).unwrap());
+        let options = options().with_tiers(self.tiers.parse().unwrap());
+        self.engine = Some(Engine::open_over(self.dir.path(), self.faulty.clone(), options, clock).unwrap());
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -9,7 +9,9 @@ use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
 use crate::index::{PostingsSource, PostingsUnion, encoding};
 use crate::model::{SeriesId, TimeRange};
+use crate::rollup::encode::Columns;
 use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::cursors::decode_chunk;
 use crate::store::generation::GenerationReader;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv};
@@ -195,11 +197,11 @@ fn verify_chunks(
         let id = keys::decode_chunk(key).map(|(id, _)| id);
         found.with_chunks.extend(id.map(|id| id.0));
         crc_sum = crc_sum.wrapping_add(u64::from(crc32fast::hash(value)));
-        let mut run = Run::default();
-        match run.extend_from_chunk(key, value, i64::MIN, &mut scratch, &mut |_, _| Ok(())) {
-            Ok(()) => {
-                samples += run.len() as u64;
-                let is_untold = |(id, times): (SeriesId, &Times)| !are_recorded(times, id, &run);
+        let is_raw = generation.prefix.partition.tier.is_raw();
+        match if is_raw { samples_of(key, value, &mut scratch) } else { buckets_of(key, value) } {
+            Ok((count, ends)) => {
+                samples += count;
+                let is_untold = |(id, times): (SeriesId, &Times)| !are_recorded(times, id, &ends);
                 untold += u64::from(id.zip(times.as_ref()).is_some_and(is_untold));
             }
             Err(e) => report.problems.push(e.to_string()),
@@ -219,12 +221,30 @@ fn verify_chunks(
     report.samples += samples;
 }
 
+/// The number of samples of a chunk, and the spans that a query for the first and for the last one asks for.
+type Decoded = (u64, Vec<TimeRange>);
+
+fn samples_of(key: &[u8], value: &[u8], scratch: &mut Scratch) -> Result<Decoded> {
+    let mut run = Run::default();
+    run.extend_from_chunk(key, value, i64::MIN, scratch, &mut |_, _| Ok(()))?;
+    let ends = run.bounds().into_iter().flat_map(|(first, last)| [first, last]);
+    Ok((run.len() as u64, ends.map(|t| TimeRange::inclusive(t, t)).collect()))
+}
+
+/// The same for a chunk of buckets, each of which is asked for as a whole.
+fn buckets_of(key: &[u8], value: &[u8]) -> Result<Decoded> {
+    let mut buckets = Vec::new();
+    decode_chunk(key, value, Columns::ALL, &mut buckets)?;
+    let ends = buckets.first().into_iter().chain(buckets.last());
+    let width = Prefix::decode(key).and_then(|prefix| prefix.partition.tier.resolution());
+    let width = width.map_or(1, |resolution| resolution.width_ns());
+    let spans = ends.map(|bucket| TimeRange::new(bucket.end.saturating_sub(width), bucket.end));
+    Ok((buckets.len() as u64, spans.collect()))
+}
+
 /// Whether a query for the first or the last sample of a chunk would find the chunk.
-fn are_recorded(times: &Times, id: SeriesId, run: &Run) -> bool {
-    let ends = [run.timestamps.first(), run.timestamps.last()];
-    ends.into_iter()
-        .flatten()
-        .all(|&t| times.may_hold(stretch_of(id), TimeRange::new(t.saturating_sub(1), t)))
+fn are_recorded(times: &Times, id: SeriesId, ends: &[TimeRange]) -> bool {
+    ends.iter().all(|span| times.may_hold(stretch_of(id), *span))
 }
 
 /// Checks that every series record is readable, and that the postings of its labels contain it.

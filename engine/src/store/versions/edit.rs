@@ -5,9 +5,10 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use crate::Result;
-use crate::model::{PartitionId, Timestamp};
+use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{
-    CATALOGUE_VERSION, Catalogue, Generation, ROOT_KEY, Root, Tombstone, generation_key, tombstone_key,
+    CATALOGUE_VERSION, Catalogue, Coverage, Generation, ROOT_KEY, Root, Tombstone, coverage_key,
+    coverage_value, generation_key, tombstone_key,
 };
 use crate::store::kv::Change;
 use crate::store::values;
@@ -25,6 +26,8 @@ pub(crate) struct Edit {
     pub flushed_seq: Option<u64>,
     /// The newest timestamp that counts, if it increases.
     pub newest: Option<Timestamp>,
+    /// The new coverage of tiers; `None` for a tier that no longer exists.
+    pub coverage: Vec<(TierId, Option<Coverage>)>,
     /// Changes of other records of [`Family::Meta`](crate::store::kv::Family::Meta).
     pub others: Vec<Change>,
     /// The change of [`IndexedSeries`](super::IndexedSeries).
@@ -75,12 +78,18 @@ impl Edit {
             changes.push((tombstone_key(tombstone.seq), Some(tombstone.encode()?)));
         }
         changes.extend(self.spent.iter().map(|spent| (tombstone_key(spent.seq), None)));
+        for (tier, coverage) in &self.coverage {
+            let value = coverage.as_ref().map(coverage_value).transpose()?;
+            changes.push((coverage_key(*tier), value));
+        }
         Ok(changes)
     }
 
     /// The newest delete that the store contains after this edit, or that counts as applied.
     pub(crate) fn newest_delete(&self, new: &[Arc<Tombstone>]) -> u64 {
         let applied = self.add.iter().map(|generation| generation.record.deletes_applied);
+        let of_tiers = self.coverage.iter().filter_map(|(_, coverage)| Some((*coverage)?.deletes_applied));
+        let applied = applied.chain(of_tiers);
         applied.chain(new.iter().map(|tombstone| tombstone.seq)).max().unwrap_or(0)
     }
 
@@ -91,6 +100,13 @@ impl Edit {
         self.add.iter().for_each(|new| next.generations.insert(new.clone()));
         for spent in &self.spent {
             next.tombstones.remove(spent.seq);
+        }
+        for (tier, coverage) in &self.coverage {
+            let tiers = Arc::make_mut(&mut next.coverage);
+            match coverage {
+                Some(coverage) => drop(tiers.insert(*tier, *coverage)),
+                None => drop(tiers.remove(tier)),
+            }
         }
         next
     }

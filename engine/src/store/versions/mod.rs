@@ -198,7 +198,12 @@ impl Versions {
                 for spent in &edit.spent {
                     tombstones.remove(spent.seq);
                 }
-                Catalogue { root, generations: next.generations.clone(), tombstones }
+                Catalogue {
+                    root,
+                    generations: next.generations.clone(),
+                    tombstones,
+                    coverage: next.coverage.clone(),
+                }
             });
         });
         editing.indexed.apply(edit.index);

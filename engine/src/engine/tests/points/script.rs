@@ -16,6 +16,8 @@ use crate::store::kv::Family;
 use crate::{Batch, Durability, Engine, Options, Result};
 
 const SERIES: u8 = 4;
+/// A wider tier would keep partitions longer than a script expects.
+const TIERS: &str = "1m";
 
 /// One step. Its number makes values and texts that no other step has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +142,7 @@ pub(super) fn read(engine: &Engine) -> State {
             assert_eq!(before, None, "one event of a series at a time");
         }
     }
+    super::super::tiers::assert_buckets_of_samples(&view, TIERS);
     state
 }
 
@@ -209,7 +212,15 @@ impl Maker {
             6 => vec![Step::Reopen, Step::Damage],
             7 => vec![Step::Close, Step::Unmarked],
             8 => vec![Step::Flush, Step::Snapshot("copy"), Step::Compact, Step::Restore("copy")],
-            _ => vec![Step::Compact, Step::Close],
+            // Two generations of a tier: what was built, and what is repaired.
+            _ => vec![
+                Step::Compact,
+                Step::Flush,
+                Step::Compact,
+                Step::Delete { series: None, from: self.now - 4 * self.width, to: self.now - 3 * self.width },
+                Step::Clean,
+                Step::Close,
+            ],
         };
         self.steps.extend(steps);
     }
@@ -237,6 +248,7 @@ impl Script {
             wal_segment_bytes: 1 << 20,
             wal_reserve_bytes: 0,
             memory_bytes: 64 << 20,
+            tiers: TIERS.parse().unwrap(),
             ..Options::default()
         };
         let mut maker = Maker { random, steps: vec![Step::Open], appended: 0, now: 10, width: width as i64 };

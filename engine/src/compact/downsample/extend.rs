@@ -1,0 +1,123 @@
+//! Adds the buckets of closed raw partitions to a tier.
+
+use roaring::RoaringTreemap;
+
+use super::source::Source;
+use super::{GENERATIONS_PER_EXTENSION, TierJob, Written, changed, closed_until, included};
+use crate::Result;
+use crate::chunk::Sealing;
+use crate::codec::CompressionLevel;
+use crate::compact::Compactor;
+use crate::compact::index::{SeriesMerge, merge_postings};
+use crate::model::{TierId, TimeRange, Timestamp};
+use crate::store::catalogue::{Catalogue, Coverage};
+use crate::store::duplicates::DuplicateScan;
+use crate::store::generation::{GenerationWriter, Tables};
+
+impl<'c> Compactor<'c> {
+    /// Adds the next buckets to a tier at the time `now`. Returns whether there may be more to add.
+    pub(crate) fn extend_tier(&self, job: &TierJob, now: Timestamp) -> Result<bool> {
+        let tier = job.tier();
+        // The new buckets include all that is stored now, so the others must too.
+        self.repair_tier(job)?;
+        let catalogue = self.versions.current_owned();
+        let Some(next) = next_span(&catalogue, job, now) else { return Ok(false) };
+        let (cut, deletes_applied) = included(&catalogue, job);
+        let known = catalogue.coverage.get(&tier);
+        if known.is_some_and(|known| !changed(&catalogue, job, known).is_empty()) {
+            return Ok(true);
+        }
+        let from = known.map_or(next.start, |known| known.from);
+        let coverage = Coverage { from, through: next.end, cut, deletes_applied };
+        fail_point!("tier.begun");
+        let mut tables = Tables::new(self.versions.kv());
+        let written = self.write_span(&mut tables, &catalogue, job, next, coverage.cut)?;
+        self.commit_buckets(tier, tables, written.into_iter().collect(), coverage)?;
+        Ok(true)
+    }
+
+    /// Writes the buckets that end in `span`, which is inside one partition of the tier.
+    fn write_span(
+        &self,
+        tables: &mut Tables<'c>,
+        catalogue: &Catalogue,
+        job: &TierJob,
+        span: TimeRange,
+        cut: u64,
+    ) -> Result<Option<Written>> {
+        let kv = self.versions.kv();
+        let mut source = Source::new(kv, catalogue, job.finer, job.resolution, job.extras, span);
+        if source.generations.is_empty() {
+            return Ok(None);
+        }
+        let generations = source.generations.clone();
+        let scan = DuplicateScan::take_within(self.work_bytes_max, kv, &generations, &[], &|| Ok(()))?;
+        let mut absent: RoaringTreemap = scan.duplicates();
+        let partition = catalogue.layout().partition(job.tier(), span.end);
+        let prefix = self.versions.fresh_prefix(partition);
+        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Best };
+        let mut writer = GenerationWriter::new(tables, prefix, cut, sealing);
+        let mut records = SeriesMerge::new(kv, &generations)?;
+        let mut buckets = Vec::new();
+        while let Some((id, labels)) = records.next()? {
+            if absent.contains(id.0) {
+                continue;
+            }
+            let alone = [id.0];
+            let ids = scan.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
+            buckets.clear();
+            source.read(&labels, ids, span, &mut buckets)?;
+            if buckets.is_empty() {
+                absent.insert(id.0);
+            } else {
+                writer.add_record(id, &labels)?;
+                writer.add_buckets(id, &buckets, &job.shape(&labels))?;
+            }
+        }
+        merge_postings(kv, &generations, &absent, &mut writer)?;
+        let (prefix, record) = writer.finish()?;
+        Ok((record.chunks > 0).then_some((prefix, record)))
+    }
+}
+
+/// The next span to add: it ends where its sources or the partition of the tier end, or after some raw partitions.
+fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<TimeRange> {
+    let layout = catalogue.layout();
+    let coverage = catalogue.coverage.get(&job.tier());
+    let until = match job.finer {
+        None => closed_until(catalogue, now),
+        Some(finer) => catalogue.coverage.get(&TierId::of(0, finer))?.through,
+    };
+    let until = job.resolution.floor(until);
+    let from = match coverage {
+        Some(coverage) => coverage.through,
+        None => match job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer))) {
+            // A bucket before its first whole one would lack samples.
+            Some(finer) => job.resolution.ceil(finer.from),
+            None => job.resolution.floor(first_sample(catalogue)?.saturating_sub(1)),
+        },
+    };
+    let (_, end) = layout.bounds(layout.partition(job.tier(), from.saturating_add(1)));
+    let until = until.min(end);
+    (from < until).then(|| TimeRange::new(from, end_of_some(catalogue, job, TimeRange::new(from, until))))
+}
+
+/// The time of the first raw sample.
+fn first_sample(catalogue: &Catalogue) -> Option<Timestamp> {
+    let partition = catalogue.generations.partitions().next().filter(|first| first.id.tier.is_raw())?;
+    partition.generations.iter().map(|generation| generation.record.first).min()
+}
+
+/// The end of the first part of `span` in which there are not too many raw generations.
+fn end_of_some(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Timestamp {
+    let layout = catalogue.layout();
+    let mut generations = 0;
+    for partition in catalogue.generations.partitions_in(TierId::RAW, span, layout) {
+        generations += partition.generations.len();
+        let end = job.resolution.floor(layout.bounds(partition.id).1);
+        if generations >= GENERATIONS_PER_EXTENSION && end > span.start {
+            return end.min(span.end);
+        }
+    }
+    span.end
+}

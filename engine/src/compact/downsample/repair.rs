@@ -1,0 +1,194 @@
+//! Computes the buckets again that late samples and deletes have changed, and no others.
+
+use std::sync::Arc;
+
+use super::source::Source;
+use super::{TierJob, Written, changed, included};
+use crate::Result;
+use crate::chunk::{Run, Sealing};
+use crate::codec::CompressionLevel;
+use crate::compact::Compactor;
+use crate::compact::index::SeriesMerge;
+use crate::model::{Labels, PartitionId, SeriesId, TierId, TimeRange, Timestamp};
+use crate::rollup::Bucket;
+use crate::store::catalogue::{Catalogue, Coverage, Generation, Tombstone};
+use crate::store::cursors::ChunkCursors;
+use crate::store::duplicates::DuplicateScan;
+use crate::store::generation::{GenerationWriter, Tables};
+
+/// What has changed in one partition of a tier.
+struct Changes<'r> {
+    job: &'r TierJob,
+    /// The part of the partition in which all of it is, in whole buckets.
+    span: TimeRange,
+    /// Raw generations whose samples are new.
+    newer: Vec<Arc<Generation>>,
+    /// Deletes that are new.
+    deletes: Vec<Arc<Tombstone>>,
+}
+
+impl<'c> Compactor<'c> {
+    /// Includes in a tier what late samples and deletes have changed. Returns the number of buckets that were computed
+    /// again.
+    pub(crate) fn repair_tier(&self, job: &TierJob) -> Result<u64> {
+        let catalogue = self.versions.current_owned();
+        let Some(coverage) = catalogue.coverage.get(&job.tier()) else { return Ok(0) };
+        let partitions = changed(&catalogue, job, coverage);
+        let (cut, deletes_applied) = included(&catalogue, job);
+        let is_behind = coverage.deletes_applied < deletes_applied;
+        if partitions.is_empty() && !is_behind {
+            return Ok(0);
+        }
+        let (mut written, mut repaired) = (Vec::new(), 0);
+        let mut tables = Tables::new(self.versions.kv());
+        for partition in partitions {
+            let changes = Changes::of(&catalogue, job, coverage, partition);
+            let (output, buckets) = self.write_repaired(&mut tables, &catalogue, &changes, partition, cut)?;
+            written.extend(output);
+            repaired += buckets;
+        }
+        let coverage = Coverage { cut, deletes_applied, ..*coverage };
+        self.commit_buckets(job.tier(), tables, written, coverage)?;
+        Ok(repaired)
+    }
+
+    /// Writes the changed buckets of one partition, and returns their number.
+    fn write_repaired(
+        &self,
+        tables: &mut Tables<'c>,
+        catalogue: &Catalogue,
+        changes: &Changes<'_>,
+        partition: PartitionId,
+        cut: u64,
+    ) -> Result<(Option<Written>, u64)> {
+        let (kv, job) = (self.versions.kv(), changes.job);
+        let layout = catalogue.layout();
+        let raw = catalogue.generations.partitions_in(TierId::RAW, changes.span, layout);
+        let raw: Vec<_> = raw.flat_map(|partition| partition.generations.iter().cloned()).collect();
+        let mut source = Source::new(kv, catalogue, job.finer, job.resolution, job.extras, changes.span);
+        let scan = DuplicateScan::take_within(self.work_bytes_max, kv, &raw, &[], &|| Ok(()))?;
+        let duplicates = scan.duplicates();
+        let prefix = self.versions.fresh_prefix(partition);
+        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Best };
+        let mut writer = GenerationWriter::new(tables, prefix, cut, sealing);
+        let mut cursors = ChunkCursors::scanning(kv);
+        let mut records = SeriesMerge::new(kv, &raw)?;
+        let mut buckets = Vec::new();
+        let mut repaired = 0;
+        while let Some((id, labels)) = records.next()? {
+            if duplicates.contains(id.0) {
+                continue;
+            }
+            let alone = [id.0];
+            let ids = scan.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
+            let ends = changes.ends(&raw, &labels, ids, &mut cursors)?;
+            if ends.is_empty() {
+                continue;
+            }
+            let of_source = if job.finer.is_some() { source.ids_of(&labels)? } else { ids.to_vec() };
+            buckets.clear();
+            compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
+            repaired += buckets.len() as u64;
+            writer.add_labels(id, &labels)?;
+            writer.add_buckets(id, &buckets, &job.shape(&labels))?;
+        }
+        let (prefix, record) = writer.finish()?;
+        Ok(((record.chunks > 0).then_some((prefix, record)), repaired))
+    }
+}
+
+/// Computes the buckets with these ends, which ascend. Those without samples become empty ones, which replace what is
+/// stored.
+fn compute(
+    source: &mut Source<'_>,
+    job: &TierJob,
+    labels: &Labels,
+    ids: &[u64],
+    ends: &[Timestamp],
+    out: &mut Vec<Bucket>,
+) -> Result<()> {
+    let width = job.resolution.width_ns();
+    let mut found = Vec::new();
+    for next_to_each_other in ends.chunk_by(|a, b| b - a == width) {
+        let (first, last) = (next_to_each_other[0], next_to_each_other[next_to_each_other.len() - 1]);
+        found.clear();
+        source.read(labels, ids, TimeRange::new(first - width, last), &mut found)?;
+        let mut found = found.drain(..).peekable();
+        for &end in next_to_each_other {
+            let bucket = found.next_if(|bucket| bucket.end == end);
+            out.push(bucket.unwrap_or_else(|| Bucket::empty(end)));
+        }
+    }
+    Ok(())
+}
+
+/// The smallest part of `span`, in whole buckets, in which all changes are.
+fn hull(job: &TierJob, span: TimeRange, newer: &[Arc<Generation>], deletes: &[Arc<Tombstone>]) -> TimeRange {
+    let of_newer = newer.iter().map(|g| TimeRange::inclusive(g.record.first, g.record.last));
+    let all = of_newer.chain(deletes.iter().map(|delete| delete.range));
+    let hull = all.reduce(|a, b| TimeRange::new(a.start.min(b.start), a.end.max(b.end)));
+    let hull = hull.unwrap_or(span).intersection(span);
+    let (floor, ceil) = (job.resolution.floor(hull.start), job.resolution.ceil(hull.end));
+    TimeRange::new(floor, ceil).intersection(span)
+}
+
+impl<'r> Changes<'r> {
+    fn of(catalogue: &Catalogue, job: &'r TierJob, coverage: &Coverage, partition: PartitionId) -> Self {
+        let layout = catalogue.layout();
+        let (first, last) = layout.bounds(partition);
+        let span = TimeRange::inclusive(first, last).intersection(coverage.range());
+        let (cut, deletes_applied) = included(catalogue, job);
+        let raw = catalogue.generations.partitions_in(TierId::RAW, span, layout);
+        let newer = raw.flat_map(|partition| coverage.lacks(partition, span));
+        let newer: Vec<_> = newer.filter(|generation| generation.record.cut <= cut).cloned().collect();
+        let deletes = catalogue.deletes_after(coverage, span);
+        let deletes: Vec<_> = deletes.take_while(|delete| delete.seq <= deletes_applied).cloned().collect();
+        let span = hull(job, span, &newer, &deletes);
+        Changes { job, span, newer, deletes }
+    }
+
+    /// The ends of the buckets of a series that have changed, ascending.
+    fn ends(
+        &self,
+        raw: &[Arc<Generation>],
+        labels: &Labels,
+        ids: &[u64],
+        cursors: &mut ChunkCursors<'_>,
+    ) -> Result<Vec<Timestamp>> {
+        let mut ends = Vec::new();
+        let mut run = Run::default();
+        for generation in &self.newer {
+            self.add_ends(generation, self.span, ids, cursors, &mut run, &mut ends)?;
+        }
+        for delete in self.deletes.iter().filter(|delete| delete.matches(labels)) {
+            // Samples that it hides are still stored.
+            for generation in raw.iter().filter(|generation| delete.concerns(&generation.record)) {
+                let span = delete.range.intersection(self.span);
+                self.add_ends(generation, span, ids, cursors, &mut run, &mut ends)?;
+            }
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        Ok(ends)
+    }
+
+    /// Adds the ends of the buckets in which a generation has samples in `span`.
+    fn add_ends(
+        &self,
+        generation: &Generation,
+        span: TimeRange,
+        ids: &[u64],
+        cursors: &mut ChunkCursors<'_>,
+        run: &mut Run,
+        ends: &mut Vec<Timestamp>,
+    ) -> Result<()> {
+        for &id in ids {
+            run.clear();
+            cursors.read(generation, SeriesId(id), span, run)?;
+            let times = run.timestamps.iter().filter(|time| span.contains(**time));
+            ends.extend(times.map(|time| self.job.resolution.ceil(*time)));
+            ends.dedup();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! What buckets are computed from: raw samples, or the buckets of a narrower tier.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::budget::Work;
+use crate::chunk::Run;
+use crate::chunk::pieces::PieceMerge;
+use crate::compact::samples::GroupSources;
+use crate::index::{PostingsSource, select};
+use crate::model::{Labels, Matcher, Resolution, SeriesId, TierId, TimeRange};
+use crate::rollup::encode::Columns;
+use crate::rollup::{Bucket, Builder, Extras, Fold};
+use crate::store::catalogue::{Catalogue, Generation, Tombstone};
+use crate::store::cursors::ChunkCursors;
+use crate::store::generation::{GenerationReader, fold_run, newest_of_each};
+use crate::store::kv::Kv;
+
+/// The generations of a span from which buckets are computed.
+pub(super) struct Source<'kv> {
+    kv: &'kv dyn Kv,
+    pub generations: Vec<Arc<Generation>>,
+    tombstones: Vec<Arc<Tombstone>>,
+    /// The tier that they belong to, if they hold buckets.
+    finer: Option<Resolution>,
+    resolution: Resolution,
+    extras: Extras,
+    cursors: ChunkCursors<'kv>,
+    merge: PieceMerge,
+    run: Run,
+    fine: Vec<Bucket>,
+}
+
+impl<'kv> Source<'kv> {
+    /// A source of buckets of `resolution` that end in `span`, from raw samples or from the tier `finer`.
+    pub(super) fn new(
+        kv: &'kv dyn Kv,
+        catalogue: &Catalogue,
+        finer: Option<Resolution>,
+        resolution: Resolution,
+        extras: Extras,
+        span: TimeRange,
+    ) -> Self {
+        let tier = finer.map_or(TierId::RAW, |finer| TierId::of(0, finer));
+        let partitions = catalogue.generations.partitions_in(tier, span, catalogue.layout());
+        let generations: Vec<_> =
+            partitions.flat_map(|partition| partition.generations.iter().cloned()).collect();
+        let concerns = |t: &&Arc<Tombstone>| generations.iter().any(|g| t.concerns(&g.record));
+        let tombstones = match finer {
+            None => catalogue.tombstones.iter().filter(concerns).cloned().collect(),
+            // Its buckets are without them.
+            Some(_) => Vec::new(),
+        };
+        Source {
+            kv,
+            generations,
+            tombstones,
+            finer,
+            resolution,
+            extras,
+            cursors: ChunkCursors::scanning(kv),
+            merge: PieceMerge::default(),
+            run: Run::default(),
+            fine: Vec::new(),
+        }
+    }
+
+    /// Appends the buckets of a series that end in `span`, whose ends are bounds of buckets.
+    pub(super) fn read(
+        &mut self,
+        labels: &Labels,
+        ids: &[u64],
+        span: TimeRange,
+        out: &mut Vec<Bucket>,
+    ) -> Result<()> {
+        match self.finer {
+            None => self.fold_samples(labels, ids, span, out),
+            Some(_) => self.fold_buckets(ids, span, out),
+        }
+    }
+
+    fn fold_samples(
+        &mut self,
+        labels: &Labels,
+        ids: &[u64],
+        span: TimeRange,
+        out: &mut Vec<Bucket>,
+    ) -> Result<()> {
+        let hiding = self.tombstones.iter().filter(|t| t.matches(labels)).map(|t| &**t).collect();
+        let mut builder = Builder::new(self.resolution.width_ns(), self.extras);
+        let mut sources = GroupSources::within(span, &self.generations, hiding, ids, &mut self.cursors);
+        self.merge.begin(&mut sources)?;
+        self.run.clear();
+        while self.merge.next(&mut sources, &mut self.run)? {
+            fold_run(&mut builder, &self.run, out);
+            self.run.clear();
+        }
+        builder.finish(out);
+        Ok(())
+    }
+
+    fn fold_buckets(&mut self, ids: &[u64], span: TimeRange, out: &mut Vec<Bucket>) -> Result<()> {
+        self.fine.clear();
+        for of_partition in self.generations.chunk_by(|a, b| a.prefix.partition == b.prefix.partition) {
+            let first = self.fine.len();
+            for generation in of_partition {
+                for &id in ids {
+                    let columns = Columns::ALL;
+                    self.cursors.read_buckets(generation, SeriesId(id), span, columns, &mut self.fine)?;
+                }
+            }
+            newest_of_each(&mut self.fine, first);
+        }
+        let mut fold = Fold::new(self.resolution.width_ns());
+        self.fine.drain(..).for_each(|bucket| fold.push(bucket, out));
+        fold.finish(out);
+        Ok(())
+    }
+
+    /// The ids of a label set in the generations.
+    pub(super) fn ids_of(&self, labels: &Labels) -> Result<Vec<u64>> {
+        let matchers: Vec<Matcher> = labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
+        let mut ids = Vec::new();
+        for generation in &self.generations {
+            let reader = GenerationReader::new(self.kv, generation);
+            for id in select(&reader, &matchers, &Work::unbounded())? {
+                if reader.labels(id)?.is_some_and(|found| found == *labels) {
+                    ids.push(id);
+                }
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+}

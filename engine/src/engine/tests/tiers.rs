@@ -1,0 +1,172 @@
+//! Buckets of tiers, which are always those that raw samples alone give.
+
+mod aging;
+
+use proptest::prelude::*;
+
+use super::model::{Bits, Harness, Op, any_op};
+use super::{SECOND, YEAR_2024};
+use crate::model::{Labels, MatchOp, Matcher, Resolution, TierId, TimeRange, Value};
+use crate::rollup::encode::Columns;
+use crate::rollup::{Bucket, Builder, Extras};
+use crate::view::View;
+
+const TIERS: &str = "1m, 5m";
+
+/// The columns that all tiers keep.
+fn columns() -> Columns {
+    let edges = Columns::TIMES | Columns::VALUES | Columns::STARTS;
+    edges | Columns::CHANGES | Columns::SUM | Columns::M2 | Columns::EXTREMES
+}
+
+/// What distinguishes two buckets, but for `lost`: a tier does not keep that of a series that looks like a gauge.
+fn shown(bucket: &Bucket) -> String {
+    let Bucket { end, count, first, last, nans, markers, ended, overlap, resets, changes, min, max, .. } =
+        bucket;
+    let edge = |edge: &crate::rollup::Edge| (edge.time, edge.value.to_bits(), edge.start);
+    let bits = [*min, *max, bucket.sum.value()].map(f64::to_bits);
+    let bits = (bits, edge(first), edge(last));
+    format!("{:?}", (end, count, nans, markers, ended, overlap, resets, changes, bits))
+}
+
+/// The buckets of the samples of a series, as the model has them.
+fn expected(harness: &Harness, labels: &Labels, resolution: Resolution, range: TimeRange) -> Vec<String> {
+    let mut builder = Builder::new(resolution.width_ns(), Extras::ALL);
+    let mut buckets = Vec::new();
+    for (&time, told) in harness.samples.get(labels).into_iter().flatten() {
+        let value = match &told.value {
+            Bits::Float(bits) => f64::from_bits(*bits),
+            Bits::Int(value) => *value as f64,
+            Bits::Histogram(_) => continue,
+        };
+        builder.push(time, value, told.start, &mut buckets);
+    }
+    builder.finish(&mut buckets);
+    buckets.iter().filter(|bucket| range.contains(bucket.end)).map(shown).collect()
+}
+
+fn has_histograms(harness: &Harness, labels: &Labels) -> bool {
+    harness.samples[labels].values().any(|told| matches!(told.value, Bits::Histogram(_)))
+}
+
+fn check(harness: &Harness, range: TimeRange, after: &Op) {
+    let view = harness.engine().view();
+    let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+    for resolution in ["1m", "5m", "10m"].map(|name| Resolution::parse(name).unwrap()) {
+        let (found, plan) = view.select_buckets(&any, resolution, range, usize::MAX).unwrap();
+        let mut left: Vec<Labels> = harness.samples.keys().cloned().collect();
+        let mut buckets = Vec::new();
+        for series in &found {
+            if !view.reader().read_buckets(&plan, series, columns(), &mut buckets).unwrap() {
+                assert!(has_histograms(harness, &series.labels), "{} lacks columns", series.labels);
+                left.retain(|labels| *labels != series.labels);
+                continue;
+            }
+            let buckets: Vec<String> = buckets.iter().map(shown).collect();
+            let expected = expected(harness, &series.labels, resolution, plan.range());
+            assert_eq!(buckets, expected, "{} at {resolution} after {after:?}", series.labels);
+            left.retain(|labels| *labels != series.labels);
+        }
+        for labels in left {
+            let missing = expected(harness, &labels, resolution, plan.range());
+            assert!(missing.is_empty(), "{labels} at {resolution} after {after:?}: {missing:?}");
+        }
+    }
+}
+
+/// Buckets equal those of the samples that a view has, wherever it has all of them.
+pub(super) fn assert_buckets_of_samples(view: &View<'_>, resolution: &str) {
+    let resolution = Resolution::parse(resolution).unwrap();
+    let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+    let from = resolution.ceil(view.raw_from().max(YEAR_2024 - 600 * SECOND));
+    let range = TimeRange::new(from, YEAR_2024 + 200_000 * SECOND);
+    let (found, plan) = view.select_buckets(&any, resolution, range, 1000).unwrap();
+    let samples = view.select(&any, plan.range(), 1000).unwrap();
+    for series in &samples {
+        let run = view.read(series, plan.range()).unwrap();
+        let (mut builder, mut expected) = (Builder::new(resolution.width_ns(), Extras::ALL), Vec::new());
+        crate::store::generation::fold_run(&mut builder, &run, &mut expected);
+        builder.finish(&mut expected);
+        let mut buckets = Vec::new();
+        match found.iter().find(|found| found.labels == series.labels) {
+            Some(found) => {
+                assert!(view.reader().read_buckets(&plan, found, columns(), &mut buckets).unwrap())
+            }
+            None => assert!(run.is_empty(), "{} has no buckets", series.labels),
+        }
+        let shown = |buckets: &[Bucket]| buckets.iter().map(shown).collect::<Vec<_>>();
+        assert_eq!(shown(&buckets), shown(&expected), "{}", series.labels);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn buckets_equal_those_of_raw_samples(
+        ops in proptest::collection::vec(any_op(), 1..40),
+        from in -100i64..900,
+        length in 1i64..1000,
+    ) {
+        let mut harness = Harness::with_tiers(TIERS);
+        let at = |second: i64| YEAR_2024 + second * SECOND;
+        for op in &ops {
+            harness.apply(op);
+            check(&harness, TimeRange::new(at(-600), at(2000)), op);
+            check(&harness, TimeRange::new(at(from), at(from + length)), op);
+        }
+        harness.check(&Op::Crash);
+        let report = harness.engine().verify().unwrap();
+        prop_assert!(report.is_clean(), "{:?}", report.problems);
+    }
+}
+
+/// The buckets that are stored for a tier.
+fn stored(harness: &Harness, name: &str) -> u64 {
+    let catalogue = harness.engine().shared.versions.current_owned();
+    let tier = TierId::of(0, Resolution::parse(name).unwrap());
+    let partitions = catalogue.generations.partitions().filter(|partition| partition.id.tier == tier);
+    partitions.flat_map(|partition| &partition.generations).map(|generation| generation.record.samples).sum()
+}
+
+#[test]
+fn tiers_are_built_from_closed_partitions_and_a_late_sample_changes_one_bucket_of_each() {
+    let mut harness = Harness::with_tiers(TIERS);
+    let op = Op::Compact;
+    let range = TimeRange::new(YEAR_2024 - 600 * SECOND, YEAR_2024 + 4000 * SECOND);
+    harness.append(0, 1, 200, 9, &Value::Float(1.0));
+    harness.apply(&Op::Flush);
+    harness.apply(&op);
+    check(&harness, range, &op);
+    let (minutes, fives) = (stored(&harness, "1m"), stored(&harness, "5m"));
+    assert_eq!(
+        (minutes, fives),
+        (28, 5),
+        "up to second 1680 and 1500, because the partition at 1740 is open"
+    );
+
+    harness.append(0, 700, 1, 1, &Value::Float(2.0));
+    check(&harness, range, &Op::Crash);
+    harness.apply(&Op::Flush);
+    check(&harness, range, &Op::Flush);
+    assert_eq!((stored(&harness, "1m"), stored(&harness, "5m")), (minutes, fives));
+    harness.apply(&op);
+    check(&harness, range, &op);
+    assert_eq!((stored(&harness, "1m"), stored(&harness, "5m")), (minutes + 1, fives + 1));
+
+    harness.apply(&Op::Delete { series: Some(0), from: 599, to: 720 });
+    check(&harness, range, &Op::Crash);
+    harness.apply(&Op::Flush);
+    harness.apply(&op);
+    check(&harness, range, &op);
+    assert_eq!((stored(&harness, "1m"), stored(&harness, "5m")), (minutes + 3, fives + 2));
+    assert_eq!(harness.engine().stats().tombstones, 0, "no bucket has what was deleted");
+
+    harness.engine().clean().unwrap();
+    check(&harness, range, &op);
+    assert_eq!(
+        (stored(&harness, "1m"), stored(&harness, "5m")),
+        (minutes - 2, fives),
+        "one generation of each"
+    );
+}

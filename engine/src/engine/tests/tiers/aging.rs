@@ -1,0 +1,193 @@
+//! Sixty days of samples that age through three sets of tiers, beside an engine that keeps everything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{columns, shown};
+use crate::clock::ManualClock;
+use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
+use crate::model::{MatchOp, Matcher, Resolution, TierId, TimeRange, Value};
+use crate::rollup::{Builder, Extras};
+use crate::store::memory::MemoryKv;
+use crate::{Batch, Engine, Options};
+
+const DAY: i64 = 86_400 * SECOND;
+const DAYS: i64 = 60;
+const SERIES: u8 = 3;
+const STEP: i64 = 300 * SECOND;
+
+/// What one set of tiers should look like after 60 days.
+struct Ladder {
+    retention_days: u64,
+    tiers: &'static str,
+    /// The first day of raw samples.
+    raw_from: i64,
+    /// For each tier, the first day of buckets at the latest, and the days of its partitions.
+    from: &'static [(&'static str, i64, i64)],
+}
+
+const LADDERS: [Ladder; 3] = [
+    Ladder {
+        retention_days: 0,
+        tiers: "5m, 1h, 1d",
+        raw_from: 0,
+        from: &[("5m", 0, 1), ("1h", 0, 7), ("1d", 0, 112)],
+    },
+    Ladder { retention_days: 15, tiers: "5m 30d, 1h", raw_from: 45, from: &[("5m", 30, 1), ("1h", 0, 7)] },
+    Ladder { retention_days: 50, tiers: "1h 55d, 1d", raw_from: 10, from: &[("1h", 5, 7), ("1d", 0, 112)] },
+];
+
+struct Aged {
+    engine: Engine,
+    clock: Arc<ManualClock>,
+    samples: Vec<BTreeMap<i64, f64>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Aged {
+    fn new(ladder: &Ladder) -> Aged {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(YEAR_2024));
+        let options = Options {
+            partition_width: Duration::from_secs(86_400),
+            retention: Duration::from_secs(ladder.retention_days * 86_400),
+            tiers: ladder.tiers.parse().unwrap(),
+            chunk_samples: 1024,
+            ..options()
+        };
+        let kv = Arc::new(MemoryKv::default());
+        let engine = Engine::open_over(dir.path(), kv, options, clock.clone()).unwrap();
+        Aged { engine, clock, samples: vec![BTreeMap::new(); usize::from(SERIES)], _dir: dir }
+    }
+
+    fn append(&mut self, series: u8, times: impl Iterator<Item = i64>) {
+        let mut batch = Batch::new();
+        for time in times {
+            let value = ((time / SECOND) % 977) as f64 + f64::from(series) / 8.0;
+            batch.push(&labels(series), time, Value::Float(value));
+            self.samples[usize::from(series)].insert(time, value);
+        }
+        self.engine.append(&batch).unwrap();
+    }
+
+    fn day(&mut self, day: i64) {
+        let start = YEAR_2024 + day * DAY;
+        for series in 0..SERIES {
+            self.append(series, (start..start + DAY).step_by(STEP as usize));
+        }
+        self.clock.advance(Duration::from_nanos(DAY as u64));
+        self.engine.flush().unwrap();
+        self.engine.compact().unwrap();
+    }
+
+    /// The buckets that are stored for a tier.
+    fn stored(&self, name: &str) -> u64 {
+        let catalogue = self.engine.shared.versions.current_owned();
+        let tier = TierId::of(0, Resolution::parse(name).unwrap());
+        let partitions = catalogue.generations.partitions().filter(|partition| partition.id.tier == tier);
+        partitions.flat_map(|partition| &partition.generations).map(|g| g.record.samples).sum()
+    }
+
+    /// Compares the buckets of a tier in a range with those of all samples that were ever written.
+    fn check(&self, name: &str, range: TimeRange) {
+        let resolution = Resolution::parse(name).unwrap();
+        let view = self.engine.view();
+        let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+        let (found, plan) = view.select_buckets(&any, resolution, range, 10).unwrap();
+        assert_eq!(found.len(), usize::from(SERIES), "{name}");
+        for (series, samples) in self.samples.iter().enumerate() {
+            let mut builder = Builder::new(resolution.width_ns(), Extras::ALL);
+            let mut expected = Vec::new();
+            samples.iter().for_each(|(&time, &value)| builder.push(time, value, 0, &mut expected));
+            builder.finish(&mut expected);
+            let expected: Vec<_> =
+                expected.iter().filter(|b| plan.range().contains(b.end)).map(shown).collect();
+            let of_series = found.iter().find(|found| found.labels == labels(series as u8)).unwrap();
+            let mut buckets = Vec::new();
+            assert!(view.reader().read_buckets(&plan, of_series, columns(), &mut buckets).unwrap());
+            let buckets: Vec<_> = buckets.iter().map(shown).collect();
+            assert_eq!(buckets, expected, "{name}, series {series}");
+        }
+    }
+}
+
+#[test]
+fn sixty_days_age_through_three_sets_of_tiers() {
+    for ladder in &LADDERS {
+        let mut aged = Aged::new(ladder);
+        (0..DAYS).for_each(|day| aged.day(day));
+        let end = YEAR_2024 + DAYS * DAY;
+        let view = aged.engine.view();
+        let raw_from = view.raw_from().max(YEAR_2024);
+        // The last instant that was dropped.
+        let expired = (raw_from + 1 - YEAR_2024) / DAY;
+        assert!((ladder.raw_from - 1..=ladder.raw_from).contains(&expired), "{}: {expired}", ladder.tiers);
+        for ((name, day, partition), tier) in ladder.from.iter().zip(view.tiers()) {
+            assert_eq!(tier.resolution.name(), *name);
+            let first = (tier.range.start - YEAR_2024).div_euclid(DAY);
+            assert!(
+                (day - partition..=*day).contains(&first),
+                "{name} of {}: from day {first}",
+                ladder.tiers
+            );
+            let kept = tier.range.start.max(YEAR_2024 - DAY);
+            aged.check(name, TimeRange::new(kept, end));
+        }
+        drop(view);
+        late_samples_change_one_bucket_of_each_tier(&mut aged, ladder);
+        deletes_change_the_buckets_that_they_touch(&mut aged, ladder);
+        assert!(aged.engine.verify().unwrap().is_clean(), "{}", ladder.tiers);
+    }
+}
+
+fn check_all(aged: &Aged, ladder: &Ladder) {
+    let tiers = aged.engine.view().tiers();
+    for tier in tiers {
+        let kept = tier.range.start.max(YEAR_2024 - DAY);
+        aged.check(tier.resolution.name(), TimeRange::new(kept, YEAR_2024 + DAYS * DAY));
+    }
+    assert!(!ladder.tiers.is_empty());
+}
+
+fn late_samples_change_one_bucket_of_each_tier(aged: &mut Aged, ladder: &Ladder) {
+    let end = YEAR_2024 + DAYS * DAY;
+    for age in [60 * SECOND, 3_600 * SECOND, 3 * DAY, 40 * DAY] {
+        if ladder.retention_days > 0 && age > DAY * (ladder.retention_days as i64 - 1) {
+            continue;
+        }
+        let before: Vec<u64> = ladder.from.iter().map(|(name, ..)| aged.stored(name)).collect();
+        let time = end - age + 7 * SECOND;
+        aged.append(1, [time].into_iter());
+        check_all(aged, ladder);
+        aged.engine.flush().unwrap();
+        check_all(aged, ladder);
+        let closed = aged.engine.view().tiers();
+        aged.engine.compact().unwrap();
+        check_all(aged, ladder);
+        for (((name, ..), before), tier) in ladder.from.iter().zip(before).zip(closed) {
+            let is_stored = tier.range.contains(tier.resolution.ceil(time));
+            let merged = aged.stored(name) == before;
+            let added = aged.stored(name).saturating_sub(before);
+            assert!(added == u64::from(is_stored) || merged, "{name}, {age} ns late: {added} buckets");
+        }
+    }
+}
+
+fn deletes_change_the_buckets_that_they_touch(aged: &mut Aged, ladder: &Ladder) {
+    let end = YEAR_2024 + DAYS * DAY;
+    let range = TimeRange::new(end - 9 * DAY - 7_000 * SECOND, end - 9 * DAY);
+    aged.engine.delete(&[Matcher::equal("job", "job2")], range).unwrap();
+    aged.samples[2].retain(|time, _| !range.contains(*time));
+    check_all(aged, ladder);
+    let before: Vec<u64> = ladder.from.iter().map(|(name, ..)| aged.stored(name)).collect();
+    aged.engine.flush().unwrap();
+    aged.engine.compact().unwrap();
+    check_all(aged, ladder);
+    assert_eq!(aged.engine.stats().tombstones, 0);
+    for ((name, ..), before) in ladder.from.iter().zip(before) {
+        let width = Resolution::parse(name).unwrap().width_ns();
+        let touched = (range.end - range.start).div_euclid(width) as u64 + 2;
+        assert!(aged.stored(name) <= before + touched, "{name}");
+    }
+}

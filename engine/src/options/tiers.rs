@@ -1,0 +1,153 @@
+//! The tiers of buckets that a database keeps beside raw samples.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::model::Resolution;
+
+/// A tier of buckets: its resolution, and how long it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tier {
+    /// The width of its buckets.
+    pub resolution: Resolution,
+    /// How long its buckets are kept; zero: for ever.
+    pub keep: Duration,
+}
+
+/// The tiers of a database, ascending by width; each is kept at least as long as the one before it.
+///
+/// ```
+/// use barograph_engine::Tiers;
+/// let tiers: Tiers = "5m 90d, 1h 3y".parse().unwrap();
+/// assert_eq!(tiers.to_string(), "5m 90d, 1h 3y");
+/// assert!("1h 3y, 5m 90d".parse::<Tiers>().is_err());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tiers(Vec<Tier>);
+
+/// The units of a duration and their seconds, largest first.
+const UNITS: [(char, u64); 5] =
+    [('y', 365 * 86_400), ('w', 7 * 86_400), ('d', 86_400), ('h', 3_600), ('m', 60)];
+/// The longest time to keep a tier: a thousand years, seconds.
+const KEEP_MAX: u64 = 1_000 * 365 * 86_400;
+
+impl Tiers {
+    /// The tiers, ascending by width.
+    pub fn iter(&self) -> impl Iterator<Item = &Tier> {
+        self.0.iter()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for Tiers {
+    type Err = String;
+
+    /// Parses tiers separated by commas, each a resolution and, unless it is kept for ever, a duration.
+    fn from_str(text: &str) -> Result<Tiers, String> {
+        let mut tiers: Vec<Tier> = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let tier = parse_tier(part)?;
+            if let Some(last) = tiers.last() {
+                if last.resolution.width_ns() >= tier.resolution.width_ns() {
+                    return Err(format!("{} must come before {}", tier.resolution, last.resolution));
+                }
+                if tier.resolution.width_ns() % last.resolution.width_ns() != 0 {
+                    let (wide, narrow) = (tier.resolution, last.resolution);
+                    return Err(format!("{wide} is not a multiple of {narrow}, from which it is built"));
+                }
+                if !tier.keep.is_zero() && (last.keep.is_zero() || last.keep > tier.keep) {
+                    let (wide, narrow) = (tier.resolution, last.resolution);
+                    return Err(format!("{wide} must be kept at least as long as {narrow}"));
+                }
+            }
+            tiers.push(tier);
+        }
+        Ok(Tiers(tiers))
+    }
+}
+
+fn parse_tier(part: &str) -> Result<Tier, String> {
+    let mut words = part.split_whitespace();
+    let name = words.next().unwrap_or_default();
+    let known = || Resolution::all().map(Resolution::name).collect::<Vec<_>>().join(", ");
+    let resolution = Resolution::parse(name)
+        .ok_or_else(|| format!("{name:?} is not a resolution; expected one of {}", known()))?;
+    let keep = match words.next() {
+        None => Duration::ZERO,
+        Some(keep) => parse_keep(keep)?,
+    };
+    match words.next() {
+        None => Ok(Tier { resolution, keep }),
+        Some(more) => Err(format!("unexpected {more:?} after {name} {}", shown(keep))),
+    }
+}
+
+fn parse_keep(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time to keep a tier, such as 90d or 3y");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let (_, seconds) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    match number.checked_mul(seconds).filter(|seconds| (1..=KEEP_MAX).contains(seconds)) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => Err(format!("{text:?} is not between 1m and 1000y; leave it out to keep the tier for ever")),
+    }
+}
+
+fn shown(keep: Duration) -> String {
+    let seconds = keep.as_secs();
+    let unit = UNITS.into_iter().find(|(_, unit)| seconds.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{seconds}s"), |(name, unit)| format!("{}{name}", seconds / unit))
+}
+
+impl fmt::Display for Tiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Tier { resolution, keep }) in self.0.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{resolution}")?;
+            if !keep.is_zero() {
+                write!(f, " {}", shown(*keep))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_parsed_is_shown() {
+        for text in ["", "1h", "5m 90d, 1h 3y", "1m 36h, 1h 2w, 1d"] {
+            assert_eq!(text.parse::<Tiers>().unwrap().to_string(), text);
+        }
+        assert_eq!(" 5m 2160h ,1h ".parse::<Tiers>().unwrap().to_string(), "5m 90d, 1h");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, why) in [
+            (
+                "7m",
+                "\"7m\" is not a resolution; expected one of 1m, 5m, 10m, 15m, 30m, 1h, 2h, 3h, 6h, 12h, 1d",
+            ),
+            ("1h, 5m", "5m must come before 1h"),
+            ("1h, 1h", "1h must come before 1h"),
+            ("10m, 15m", "15m is not a multiple of 10m, from which it is built"),
+            ("5m 90d, 1h 30d", "1h must be kept at least as long as 5m"),
+            ("5m, 1h 30d", "1h must be kept at least as long as 5m"),
+            ("1h 3", "\"3\" is not a time to keep a tier, such as 90d or 3y"),
+            ("1h d", "\"d\" is not a time to keep a tier, such as 90d or 3y"),
+            ("1h 0d", "\"0d\" is not between 1m and 1000y; leave it out to keep the tier for ever"),
+            ("1h 3y ago", "unexpected \"ago\" after 1h 3y"),
+        ] {
+            assert_eq!(text.parse::<Tiers>().unwrap_err(), why, "{text}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Coverage: the span of time for which a tier of buckets is complete, and what was known when it was built.
+//!
+//! # Format
+//! A record of [`Family::Meta`](crate::store::kv::Family::Meta) for each tier, in the envelope of `values`, version 1:
+//!
+//! ```text
+//! 'c' | class u8 | resolution u8       Coverage
+//! ```
+//!
+//! # Invariant
+//! C4. The buckets of a tier that end after `from` and not after `through` summarize exactly the raw samples that
+//!     generations with a cut up to `cut` hold, without those that tombstones up to `deletes_applied` hide. A raw
+//!     generation with a larger cut, a later tombstone, and the head may change buckets inside the span; a reader
+//!     computes these from raw samples, until a repair includes them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bincode::{Decode, Encode};
+
+use crate::Result;
+use crate::model::{TierId, TimeRange, Timestamp};
+use crate::store::catalogue::{Catalogue, Generation, Tombstone};
+use crate::store::generations::Partition;
+use crate::store::values;
+
+/// Version of the records.
+const COVERAGE_VERSION: u32 = 1;
+
+/// The first byte of the key of a coverage.
+pub(super) const KIND_COVERAGE: u8 = b'c';
+
+/// The span for which a tier is complete (C4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Coverage {
+    /// Buckets that end at or before this bound are absent.
+    pub from: Timestamp,
+    /// The end of the last bucket that was built.
+    pub through: Timestamp,
+    /// Every raw generation with a cut up to this one is included.
+    pub cut: u64,
+    /// Deletes up to this sequence are applied.
+    pub deletes_applied: u64,
+}
+
+impl Coverage {
+    /// The span as a range of bucket ends, which is also the range of the samples in them.
+    pub fn range(&self) -> TimeRange {
+        TimeRange::new(self.from, self.through)
+    }
+
+    /// The generations of a raw partition that the tier does not include and that may have samples in `within`.
+    pub(crate) fn lacks<'c>(
+        &'c self,
+        partition: &'c Partition,
+        within: TimeRange,
+    ) -> impl Iterator<Item = &'c Arc<Generation>> {
+        partition.generations.iter().filter(move |generation| {
+            let record = &generation.record;
+            record.cut > self.cut && record.chunks > 0 && within.overlaps(record.first, record.last)
+        })
+    }
+}
+
+impl Catalogue {
+    /// The raw partitions with generations that a tier with this coverage does not include, although they may have samples
+    /// in its part `within`.
+    pub(crate) fn newer_than<'c>(
+        &'c self,
+        coverage: &'c Coverage,
+        within: TimeRange,
+    ) -> impl Iterator<Item = &'c Partition> {
+        let partitions = self.generations.partitions_in(TierId::RAW, within, self.layout());
+        partitions.filter(move |partition| coverage.lacks(partition, within).next().is_some())
+    }
+
+    /// The deletes that a tier with this coverage does not include, although they concern its part `within`.
+    pub(crate) fn deletes_after<'c>(
+        &'c self,
+        coverage: &Coverage,
+        within: TimeRange,
+    ) -> impl Iterator<Item = &'c Arc<Tombstone>> {
+        let later = self.tombstones.iter_from(coverage.deletes_applied.saturating_add(1));
+        later.filter(move |delete| delete.overlaps(within))
+    }
+}
+
+/// The coverage of all tiers that have one. A clone is free.
+pub type Coverages = Arc<BTreeMap<TierId, Coverage>>;
+
+/// The key of a tier's coverage.
+pub fn coverage_key(tier: TierId) -> Vec<u8> {
+    vec![KIND_COVERAGE, tier.class, tier.resolution]
+}
+
+/// The tier of a key, without its first byte.
+pub(super) fn tier_of(rest: &[u8]) -> Option<TierId> {
+    match *rest {
+        [class, resolution] => Some(TierId { class, resolution }),
+        _ => None,
+    }
+}
+
+/// The value of a tier's coverage.
+///
+/// # Errors
+/// None in practice: the record is small.
+pub fn coverage_value(coverage: &Coverage) -> Result<Vec<u8>> {
+    values::encode(COVERAGE_VERSION, coverage)
+}
+
+/// Decodes the result of [`coverage_value`].
+///
+/// # Errors
+/// [`Error::Corrupt`](crate::Error::Corrupt), or a newer version.
+pub(super) fn decode(place: &str, bytes: &[u8]) -> Result<Coverage> {
+    values::decode(place, COVERAGE_VERSION, bytes)
+}

@@ -1,0 +1,69 @@
+//! Reading the chunks of buckets.
+
+use super::ChunkCursors;
+use crate::model::{SeriesId, TimeRange};
+use crate::rollup::{Bucket, BucketChunk, Columns};
+use crate::store::catalogue::Generation;
+use crate::{Error, Result};
+
+impl ChunkCursors<'_> {
+    /// Appends the buckets of series `id` in `generation` whose ends are in `range`, ascending, to `out`, including the
+    /// empty ones, which replace others. Returns whether the chunks keep all columns that are asked for.
+    ///
+    /// # Errors
+    /// A chunk is damaged, or the store could not be read.
+    pub fn read_buckets(
+        &mut self,
+        generation: &Generation,
+        id: SeriesId,
+        range: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool> {
+        let mut has_all = true;
+        self.each_chunk(generation, id, range.end, &mut |key, value, _| {
+            let before = out.len();
+            has_all &= decode_chunk(key, value, columns, out)?;
+            let outside = out[before..].partition_point(|bucket| bucket.end <= range.start);
+            out.drain(before..before + outside);
+            let inside = out[before..].partition_point(|bucket| bucket.end <= range.end);
+            out.truncate(before + inside);
+            Ok(())
+        })?;
+        Ok(has_all)
+    }
+}
+
+/// Appends the buckets of a chunk to `out`. Returns whether it keeps all columns that are asked for.
+///
+/// # Errors
+/// [`Error::Corrupt`] naming the chunk's key.
+pub(crate) fn decode_chunk(
+    key: &[u8],
+    value: &[u8],
+    columns: Columns,
+    out: &mut Vec<Bucket>,
+) -> Result<bool> {
+    let decoded = BucketChunk::open(key, value).and_then(|chunk| {
+        chunk.decode(columns, out)?;
+        Ok(keeps(&chunk, columns))
+    });
+    decoded.map_err(|e| Error::Corrupt {
+        file: format!("chunks/{}", key.escape_ascii()),
+        offset: e.offset as u64,
+        what: e.what.to_string(),
+    })
+}
+
+/// Whether a chunk keeps all of these columns.
+fn keeps(chunk: &BucketChunk<'_>, columns: Columns) -> bool {
+    let shape = chunk.shape();
+    let is_any = |of: &[Columns]| of.iter().any(|column| columns.contains(*column));
+    let needs_measures = is_any(&[Columns::SUM, Columns::M2, Columns::SKETCH]);
+    let needs_counts = is_any(&[Columns::LOST, Columns::STARTS]);
+    let needs_bounds = is_any(&[Columns::GAPS, Columns::STEP]);
+    (!needs_measures || shape.class.measures())
+        && (!needs_counts || shape.class.counts())
+        && (!needs_bounds || shape.bounds)
+        && (!columns.contains(Columns::SKETCH) || chunk.has_sketches())
+}

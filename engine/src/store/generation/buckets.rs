@@ -1,0 +1,80 @@
+//! Generations of buckets: those of a series are one chunk, whose key has the end of the first bucket as its time.
+//!
+//! Of several buckets of one series with the same end, the one in the generation with the largest number counts. An
+//! empty bucket records that the samples of its span were deleted.
+
+use super::GenerationWriter;
+use crate::Result;
+use crate::chunk::Run;
+use crate::model::{SeriesId, Timestamp};
+use crate::rollup::encode::{self, Shape};
+use crate::rollup::{Bucket, Builder};
+
+impl GenerationWriter<'_, '_> {
+    /// Writes the buckets of a series, which ascend. Ids must ascend.
+    ///
+    /// # Errors
+    /// The table could not be written.
+    pub fn add_buckets(&mut self, id: SeriesId, buckets: &[Bucket], shape: &Shape) -> Result<()> {
+        for chunk in buckets.chunks(encode::BUCKETS_MAX) {
+            let Some((first, last)) = chunk.first().zip(chunk.last()) else { continue };
+            let key = self.prefix.chunk(id, first.end);
+            self.buffer.clear();
+            encode::encode(&key, shape, chunk, self.sealing.level, &mut self.buffer);
+            self.tables.chunks.put(&key, &self.buffer)?;
+            // Any instant of a bucket, because readers ask for whole buckets.
+            let (first, last) = (instant_of(first), last.end);
+            self.count_span(first, last);
+            self.times.add(id, first, last);
+            self.record.chunks += 1;
+            self.record.samples += chunk.len() as u64;
+            self.record.bytes += self.buffer.len() as u64;
+            let crc = crc32fast::hash(&self.buffer);
+            self.record.crc_sum = self.record.crc_sum.wrapping_add(u64::from(crc));
+        }
+        Ok(())
+    }
+}
+
+/// The first instant of a bucket at which it may have a sample, as far as that is known.
+fn instant_of(bucket: &Bucket) -> Timestamp {
+    if bucket.count > 0 { bucket.first.time } else { bucket.end }
+}
+
+/// Adds the samples of a run to a builder.
+pub(crate) fn fold_run(builder: &mut Builder, run: &Run, out: &mut Vec<Bucket>) {
+    let starts = |from: usize, to: usize| if run.starts.is_empty() { &[][..] } else { &run.starts[from..to] };
+    let mut from = 0;
+    for at in run.histograms.iter().map(|(at, _)| *at as usize).chain([run.len()]) {
+        builder.extend(&run.timestamps[from..at], &run.values[from..at], starts(from, at), out);
+        from = at + 1;
+    }
+}
+
+/// Of several buckets in `out[first..]` with the same end keeps the last one, in ascending order, and removes empty ones.
+pub(crate) fn newest_of_each(out: &mut Vec<Bucket>, first: usize) {
+    keep_newest(out, first);
+    let mut at = 0;
+    out.retain(|bucket| {
+        at += 1;
+        at <= first || !bucket.is_empty()
+    });
+}
+
+/// Of several buckets in `out[first..]` with the same end keeps the last one, in ascending order.
+pub(crate) fn keep_newest(out: &mut Vec<Bucket>, first: usize) {
+    let added = &mut out[first..];
+    if added.is_sorted_by(|a, b| a.end < b.end) {
+        return;
+    }
+    // The sort is stable: later ones stay behind earlier ones.
+    added.sort_by_key(|bucket| bucket.end);
+    let mut kept = first;
+    for at in first..out.len() {
+        if out.get(at + 1).is_none_or(|next| next.end != out[at].end) {
+            out.swap(kept, at);
+            kept += 1;
+        }
+    }
+    out.truncate(kept);
+}

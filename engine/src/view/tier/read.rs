@@ -1,0 +1,200 @@
+//! Reads the buckets of one series.
+
+use crate::Result;
+use crate::chunk::Run;
+use crate::model::{TierId, TimeRange, Timestamp};
+use crate::rollup::{Bucket, Builder, Columns, Extras};
+use crate::store::generation::{fold_run, newest_of_each};
+use crate::view::reader::SeriesReader;
+use crate::view::tier::BucketPlan;
+use crate::view::{HeadPart, ViewSeries};
+
+impl SeriesReader<'_, '_> {
+    /// Replaces `out` by the buckets of a series of [`View::select_buckets`](crate::View::select_buckets), ascending.
+    /// Columns that are not asked for may have any contents. Returns false if stored buckets lack one of the columns, or if
+    /// there are native histograms, which buckets do not describe; `out` then has any contents.
+    ///
+    /// # Errors
+    /// A chunk is damaged, or the store could not be read.
+    pub fn read_buckets(
+        &mut self,
+        plan: &BucketPlan,
+        series: &ViewSeries,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool> {
+        out.clear();
+        self.enter()?;
+        let computed = self.computed_spans(plan, series)?;
+        let mut from = plan.range.start;
+        let mut has_all = true;
+        for span in computed {
+            let before = TimeRange::new(from, span.start);
+            has_all = has_all
+                && self.add_stored_buckets(plan, series, before, columns, out)?
+                && self.add_computed_buckets(plan, series, span, columns, out)?;
+            from = span.end;
+        }
+        let rest = TimeRange::new(from, plan.range.end);
+        Ok(has_all && self.add_stored_buckets(plan, series, rest, columns, out)?)
+    }
+
+    /// Replaces `out` by the raw samples in `range` of a series of [`View::select_buckets`](crate::View::select_buckets),
+    /// ascending.
+    ///
+    /// # Errors
+    /// A chunk is damaged, or the store could not be read.
+    pub fn read_samples(
+        &mut self,
+        plan: &BucketPlan,
+        series: &ViewSeries,
+        range: TimeRange,
+        out: &mut Run,
+    ) -> Result<()> {
+        let mut ids = series.ids.clone();
+        ids.retain(|(known, _)| known.tier == TierId::RAW);
+        let layout = series.catalogue.layout();
+        for partition in series.catalogue.generations.partitions_in(TierId::RAW, range, layout) {
+            if plan.known.binary_search(&partition.id).is_err() {
+                ids.extend(self.view.without_damage(|| self.view.ids_in(series, partition.id))?);
+            }
+        }
+        ids.sort_unstable();
+        let raw = ViewSeries {
+            labels: series.labels.clone(),
+            rank: series.rank,
+            head: series.head.clone(),
+            catalogue: series.catalogue.clone(),
+            ids,
+        };
+        self.read(&raw, range, out)
+    }
+
+    /// The spans of buckets that must be computed from raw samples, ascending and apart from each other.
+    fn computed_spans(&mut self, plan: &BucketPlan, series: &ViewSeries) -> Result<Vec<TimeRange>> {
+        let mut spans = plan.raw.clone();
+        spans.extend(plan.deleted_from(&series.labels));
+        let mut times = Vec::new();
+        self.head_times(series, plan.stored, &mut times)?;
+        let mut run = Run::default();
+        for generation in &plan.newer {
+            let partition = generation.prefix.partition;
+            for &(_, id) in series.ids.iter().filter(|(known, _)| *known == partition) {
+                run.clear();
+                self.cursors_of(series).read(generation, id, plan.stored, &mut run)?;
+                times.extend_from_slice(&run.timestamps);
+            }
+        }
+        times.retain(|time| plan.stored.contains(*time));
+        let one = |time: Timestamp| plan.buckets_over(TimeRange::inclusive(time, time));
+        times.iter_mut().for_each(|time| *time = one(*time).end);
+        times.sort_unstable();
+        times.dedup();
+        spans.extend(times.into_iter().map(one));
+        Ok(joined(spans))
+    }
+
+    /// Adds the times of the samples in `range` that are in the head.
+    fn head_times(
+        &mut self,
+        series: &ViewSeries,
+        range: TimeRange,
+        times: &mut Vec<Timestamp>,
+    ) -> Result<()> {
+        if range.is_empty() || matches!(series.head, HeadPart::Nothing) {
+            return Ok(());
+        }
+        let of_head = ViewSeries {
+            labels: series.labels.clone(),
+            rank: series.rank,
+            head: series.head.clone(),
+            catalogue: series.catalogue.clone(),
+            ids: Default::default(),
+        };
+        let mut run = Run::default();
+        self.read(&of_head, range, &mut run)?;
+        times.append(&mut run.timestamps);
+        Ok(())
+    }
+
+    fn add_stored_buckets(
+        &mut self,
+        plan: &BucketPlan,
+        series: &ViewSeries,
+        span: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool> {
+        if span.is_empty() {
+            return Ok(true);
+        }
+        let mut has_all = true;
+        let ids: Vec<_> = series.ids.iter().copied().filter(|(known, _)| known.tier == plan.tier).collect();
+        let catalogue = series.catalogue.clone();
+        for ids in ids.chunk_by(|a, b| a.0 == b.0) {
+            let first = out.len();
+            for generation in catalogue.generations.in_partition(ids[0].0) {
+                let record = &generation.record;
+                if !span.overlaps(record.first, record.last) || self.view.is_lost(generation.prefix) {
+                    continue;
+                }
+                for &(_, id) in ids {
+                    let read = self.cursors_of(series).read_buckets(generation, id, span, columns, out);
+                    match read {
+                        Ok(has) => has_all &= has,
+                        Err(error) => self.view.gives_up(generation.prefix, span, error)?,
+                    }
+                }
+            }
+            newest_of_each(out, first);
+            if columns.contains(Columns::LOST) {
+                // It is not kept where there are as many resets as in a gauge.
+                has_all &= out[first..].iter().all(|bucket| !bucket.lost.value().is_nan());
+            }
+            self.take_buckets(out)?;
+        }
+        Ok(has_all)
+    }
+
+    fn add_computed_buckets(
+        &mut self,
+        plan: &BucketPlan,
+        series: &ViewSeries,
+        span: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool> {
+        let mut run = Run::default();
+        self.read_samples(plan, series, span, &mut run)?;
+        if !run.histograms.is_empty() {
+            return Ok(false);
+        }
+        let bounds = columns.contains(Columns::GAPS) || columns.contains(Columns::STEP);
+        let extras = Extras { bounds, distribution: columns.contains(Columns::SKETCH) };
+        let mut builder = Builder::new(plan.resolution.width_ns(), extras);
+        fold_run(&mut builder, &run, out);
+        builder.finish(out);
+        self.take_buckets(out)?;
+        Ok(true)
+    }
+
+    /// Takes memory for buckets.
+    fn take_buckets(&self, out: &[Bucket]) -> Result<()> {
+        self.view.work().check()?;
+        Ok(self.taken.at_least(size_of_val(out))?)
+    }
+}
+
+/// The union of spans, ascending; spans that touch are one.
+fn joined(mut spans: Vec<TimeRange>) -> Vec<TimeRange> {
+    spans.retain(|span| !span.is_empty());
+    spans.sort_unstable_by_key(|span| (span.start, span.end));
+    let mut out: Vec<TimeRange> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match out.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => out.push(span),
+        }
+    }
+    out
+}
