@@ -71,16 +71,16 @@ pub use barograph_engine::line::{
 };
 pub use barograph_engine::model::{
     CompileError, Exemplar, Expressions, Histogram, HistogramError, Labels, LabelsBuilder, LabelsError,
-    METRIC_NAME, MatchOp, Matcher, Metadata, MetricType, PatternError, ResetHint, STALE_NAN_BITS, Span,
-    Tenant, Value, is_stale,
+    METRIC_NAME, MatchOp, Matcher, Metadata, MetricType, PatternError, ResetHint, Resolution, STALE_NAN_BITS,
+    Span, Tenant, Value, is_stale,
 };
 pub use barograph_engine::remote::{LabelFault, RemoteReason, WireError, WireFault};
 pub use barograph_engine::{
     AppendReport, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error as StorageError,
     ErrorKind as StorageErrorKind, Event, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
     OpenReport, Options, PartUse, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesHandle,
-    SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Timestamp,
-    TimestampError, Update, VerifyReport,
+    SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Tier, TierReport, Tiers,
+    Timestamp, TimestampError, Update, VerifyReport,
 };
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{

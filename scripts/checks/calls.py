@@ -360,7 +360,7 @@ class Caller:
         **dict.fromkeys(
             (
                 "/api/v1/status/buildinfo", "/api/v1/status/runtimeinfo", "/api/v1/status/flags", "/api/v1/status/config",
-                "/api/v1/status/walreplay", "/api/v1/status/memory", "/api/v1/status/active_queries", "/api/v1/features", "/api/v1/alerts",
+                "/api/v1/status/walreplay", "/api/v1/status/memory", "/api/v1/status/compaction", "/api/v1/status/active_queries", "/api/v1/features", "/api/v1/alerts",
                 "/api/v1/targets", "/api/v1/targets/metadata", "/api/v1/scrape_pools", "/api/v1/alertmanagers",
                 "/api/v1/admin/tsdb/clean_tombstones", "/api/v1/admin/tsdb/snapshot", "/api/v1/admin/tsdb/flush", "/ping", "/health", "/ready",
                 "/api/v2/orgs", "/settings", "/", "/-/healthy", "/-/ready", "/metrics",

@@ -14,7 +14,7 @@ use crate::memory::Memory;
 use crate::memory::connections::Connections;
 use crate::open_files;
 use crate::telemetry::exposition::Metric;
-use crate::telemetry::{self, Telemetry, database};
+use crate::telemetry::{self, Telemetry, compaction, database};
 use barograph::internals::pattern;
 use barograph::{Database, Health};
 
@@ -117,6 +117,7 @@ impl State {
         metrics.extend(telemetry::memory::metrics(&self.memory, database));
         metrics.extend(self.gates.turns.metrics());
         metrics.extend(database::metrics(&database.stats()));
+        metrics.extend(compaction::metrics(&database.tiers()));
         metrics.extend(database::tenants(&database.tenants(database::TENANTS_MAX)));
         metrics
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use barograph_engine::{
     CleanReport, Engine, FlushReport, Health, OpenReport, Options, PartUse, RepairReport, Stats,
-    TenantsReport, VerifyReport,
+    TenantsReport, TierReport, VerifyReport,
 };
 
 use crate::{Database, Result};
@@ -239,6 +239,25 @@ impl Database {
     /// ```
     pub fn stats(&self) -> Stats {
         self.engine.stats()
+    }
+
+    /// The tiers of buckets, ascending by width.
+    ///
+    /// ```
+    /// use barograph::{Database, LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// let tiers = "5m 90d, 1h".parse().expect("two tiers");
+    /// let db = Database::in_memory(Options::default().with_tiers(tiers))?;
+    /// let lines: String = (0..4).map(|day| format!("cpu usage={day} {}\n", 1_700_000_000 + day * 86_400)).collect();
+    /// db.write_lines(lines.as_bytes(), &LineOptions::default().with_precision("s".parse()?))?;
+    /// db.flush()?;
+    /// db.compact()?;
+    /// let hourly = &db.tiers()[1];
+    /// assert_eq!((hourly.resolution.name(), hourly.buckets), ("1h", 2), "the last two days are open");
+    /// # Ok(()) }
+    /// ```
+    pub fn tiers(&self) -> Vec<TierReport> {
+        self.engine.tiers()
     }
 
     /// The series in memory of the `top` tenants with the most series, those of all others together, and the number of

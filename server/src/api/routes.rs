@@ -89,6 +89,7 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v1/status/tsdb"                         GET    Read        Own   Prometheus LIST     Form None  describe::tsdb;
     "/api/v1/status/walreplay"                    GET    Read        Same  Prometheus INSTANT  Form None  describe::wal_replay;
     "/api/v1/status/memory"                       GET    Read        Whole Prometheus INSTANT  Form None  status::memory;
+    "/api/v1/status/compaction"                   GET    Read        Whole Prometheus INSTANT  Form None  status::compaction;
     "/api/v1/status/active_queries"               GET    Read        Own   Prometheus INSTANT  Form None  active::list;
     "/api/v1/status/active_queries/{name}/cancel" POST   Queries     Own   Prometheus INSTANT  Form None  active::cancel;
     "/api/v1/features"                            GET    Read        Same  Prometheus INSTANT  Form None  features::features;

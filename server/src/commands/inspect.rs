@@ -26,7 +26,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let data = match &args.target.data_dir {
         Some(dir) => {
             let database = &reader.insert(Reader::open(dir, args.target.allow_damage)?).database;
-            print!("{}", figures(&crate::telemetry::database::metrics(&database.stats())));
+            let mut metrics = crate::telemetry::database::metrics(&database.stats());
+            metrics.extend(crate::telemetry::compaction::metrics(&database.tiers()));
+            print!("{}", figures(&metrics));
             stored(database, TimeRange::ALL, args.top)?
         }
         None => {

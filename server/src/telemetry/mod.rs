@@ -4,6 +4,7 @@
 //! no request can add a series. [`Telemetry::metrics`] returns all of them in one list, which `/metrics` prints and the
 //! self-monitor writes into the database. A metric therefore exists in both or in neither.
 
+pub mod compaction;
 pub mod database;
 pub mod exposition;
 pub mod latency;

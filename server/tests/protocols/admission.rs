@@ -29,6 +29,7 @@ const INSTANT: &[&str] = &[
     "/api/v1/status/active_queries",
     "/api/v1/status/active_queries/{name}/cancel",
     "/api/v1/status/buildinfo",
+    "/api/v1/status/compaction",
     "/api/v1/status/config",
     "/api/v1/status/flags",
     "/api/v1/status/memory",

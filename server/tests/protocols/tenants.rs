@@ -261,9 +261,11 @@ fn plain_probe(path: &str) -> Option<Probe> {
         | "/"
         | "/-/healthy"
         | "/-/ready" => Probe::Same(vec![get(path)]),
-        "/api/v1/status/flags" | "/api/v1/status/config" | "/api/v1/status/memory" | "/metrics" => {
-            Probe::Whole(get(path))
-        }
+        "/api/v1/status/flags"
+        | "/api/v1/status/config"
+        | "/api/v1/status/memory"
+        | "/api/v1/status/compaction"
+        | "/metrics" => Probe::Whole(get(path)),
         "/api/v1/admin/tsdb/clean_tombstones"
         | "/api/v1/admin/tsdb/snapshot"
         | "/api/v1/admin/tsdb/flush" => Probe::Whole(post(path, &[], "")),

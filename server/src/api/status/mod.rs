@@ -112,6 +112,16 @@ pub async fn memory(call: Call) -> Result<Reply, ApiError> {
     Ok(success_value(&value))
 }
 
+/// `/api/v1/status/compaction`: the work of the compactor, and the tiers of buckets.
+///
+/// # Errors
+/// 503 while there is no database.
+pub async fn compaction(call: Call) -> Result<Reply, ApiError> {
+    let database = call.database()?;
+    let value = runtime::blocking(move || telemetry::compaction::describe(&database)).await?;
+    Ok(success_value(&value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
