@@ -4,10 +4,13 @@ use std::sync::{Arc, RwLock};
 
 use barograph_engine::budget::Taken;
 use barograph_engine::chunk::Run;
-use barograph_engine::model::{Histogram, Labels, Matcher, ResetHint, Samples, TimeRange, Value};
-use barograph_engine::{Error, View, ViewSeries};
+use barograph_engine::model::{
+    Histogram, Labels, Matcher, ResetHint, Resolution, Samples, TimeRange, Timestamp, Value,
+};
+use barograph_engine::rollup::{self, Bucket};
+use barograph_engine::{BucketPlan, Error, View, ViewSeries};
 
-use crate::source::{Cause, Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError};
+use crate::source::{Cause, Columns, Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError, TierInfo};
 
 /// A handle consists of the number of a selection and, in the lower bits, an index into it.
 const SELECTION_SHIFT: u32 = 32;
@@ -15,8 +18,14 @@ const SELECTION_SHIFT: u32 = 32;
 /// A view of the engine as a source for one query.
 pub struct EngineSource<'e> {
     view: View<'e>,
-    /// The selected series, by selection.
-    selected: RwLock<Vec<Arc<Vec<ViewSeries>>>>,
+    selected: RwLock<Vec<Arc<Selected>>>,
+}
+
+/// The series of one selection.
+struct Selected {
+    series: Vec<ViewSeries>,
+    /// Where their buckets are, if they were selected for that.
+    plan: Option<BucketPlan>,
 }
 
 impl<'e> EngineSource<'e> {
@@ -124,13 +133,25 @@ struct EngineReader<'s, 'e> {
     source: &'s EngineSource<'e>,
     reader: barograph_engine::SeriesReader<'s, 'e>,
     /// The selection of the last read, and its number.
-    selection: Option<(u64, Arc<Vec<ViewSeries>>)>,
+    selection: Option<(u64, Arc<Selected>)>,
     run: Run,
 }
 
 impl EngineReader<'_, '_> {
+    /// The selection and the index of a handle.
+    ///
+    /// # Errors
+    /// The handle is unknown.
+    fn selected(&mut self, series: &SeriesRef) -> Result<(Arc<Selected>, usize), SourceError> {
+        let selection = self.selection(series.handle >> SELECTION_SHIFT).cloned();
+        let at = (series.handle & ((1 << SELECTION_SHIFT) - 1)) as usize;
+        let known = selection.filter(|selection| at < selection.series.len());
+        let known = known.map(|selection| (selection, at));
+        known.ok_or_else(|| storage(Error::Invalid(format!("unknown series handle {}", series.handle))))
+    }
+
     /// The selection with this number, if it exists.
-    fn selection(&mut self, number: u64) -> Option<&Arc<Vec<ViewSeries>>> {
+    fn selection(&mut self, number: u64) -> Option<&Arc<Selected>> {
         if self.selection.as_ref().is_none_or(|(known, _)| *known != number) {
             let all = self.source.selected.read().unwrap_or_else(|poisoned| poisoned.into_inner());
             self.selection = all.get(number as usize).map(|found| (number, found.clone()));
@@ -141,13 +162,13 @@ impl EngineReader<'_, '_> {
 
 impl SeriesReader for EngineReader<'_, '_> {
     fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
-        let selection = self.selection(series.handle >> SELECTION_SHIFT).cloned();
-        let at = (series.handle & ((1 << SELECTION_SHIFT) - 1)) as usize;
-        let entry = selection
-            .as_ref()
-            .and_then(|found| found.get(at))
-            .ok_or_else(|| storage(Error::Invalid(format!("unknown series handle {}", series.handle))))?;
-        self.reader.read(entry, range, &mut self.run).map_err(storage)?;
+        let (selection, at) = self.selected(series)?;
+        let entry = &selection.series[at];
+        let read = match &selection.plan {
+            None => self.reader.read(entry, range, &mut self.run),
+            Some(plan) => self.reader.read_samples(plan, entry, range, &mut self.run),
+        };
+        read.map_err(storage)?;
         let run = &mut self.run;
         if !run.histograms.is_empty() {
             tell_continued(&self.source.view, entry, range, &mut run.histograms).map_err(storage)?;
@@ -155,19 +176,48 @@ impl SeriesReader for EngineReader<'_, '_> {
         hand_out(run, out);
         Ok(())
     }
+
+    fn read_buckets(
+        &mut self,
+        series: &SeriesRef,
+        width: i64,
+        range: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool, SourceError> {
+        let (selection, at) = self.selected(series)?;
+        let Some(plan) = selection.plan.as_ref().filter(|plan| plan.resolution().width_ns() == width) else {
+            return Ok(false);
+        };
+        let columns = stored_columns(columns);
+        if !self.reader.read_buckets(plan, &selection.series[at], columns, out).map_err(storage)? {
+            return Ok(false);
+        }
+        out.retain(|bucket| range.overlaps(bucket.end.saturating_sub(width - 1), bucket.end));
+        Ok(true)
+    }
 }
 
-impl SeriesSource for EngineSource<'_> {
-    fn select(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        series_max: usize,
-    ) -> Result<Vec<SeriesRef>, SourceError> {
-        let found = self
-            .view
-            .select_unsorted(matchers, range, series_max)
-            .map_err(|error| too_many(error, series_max))?;
+/// The stored columns that a reader asks for.
+fn stored_columns(columns: Columns) -> rollup::Columns {
+    use rollup::Columns as Stored;
+    let all = [
+        (Columns::COUNTER, Stored::LOST | Stored::STARTS),
+        (Columns::CHANGES, Stored::CHANGES),
+        (Columns::SUM, Stored::SUM),
+        (Columns::SPREAD, Stored::SUM | Stored::M2),
+        (Columns::EXTREMES, Stored::EXTREMES),
+        (Columns::BOUNDS, Stored::GAPS | Stored::STEP),
+        (Columns::SKETCH, Stored::SKETCH | Stored::EXTREMES),
+    ];
+    let asked = all.into_iter().filter(|(column, _)| columns.has(*column));
+    asked.fold(Stored::TIMES | Stored::VALUES, |stored, (_, column)| stored | column)
+}
+
+impl EngineSource<'_> {
+    /// Keeps a selection, and returns references to its series.
+    fn keep(&self, selection: Selected) -> Result<Vec<SeriesRef>, SourceError> {
+        let found = &selection.series;
         // From then on, the caller counts them.
         let taken = Taken::of(self.view.work());
         taken.more(found.len() * size_of::<SeriesRef>())?;
@@ -178,8 +228,61 @@ impl SeriesSource for EngineSource<'_> {
             .zip(first..)
             .map(|(series, handle)| SeriesRef { labels: series.labels.clone(), handle, rank: series.rank })
             .collect();
-        selected.push(Arc::new(found));
+        selected.push(Arc::new(selection));
         Ok(refs)
+    }
+}
+
+impl SeriesSource for EngineSource<'_> {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<SeriesRef>, SourceError> {
+        let found = self.view.select_unsorted(matchers, range, series_max);
+        let series = found.map_err(|error| too_many(error, series_max))?;
+        self.keep(Selected { series, plan: None })
+    }
+
+    fn tiers(&self) -> Vec<TierInfo> {
+        let tiers = self.view.tiers().into_iter();
+        let info = |tier: barograph_engine::TierSpan| TierInfo {
+            width: tier.resolution.width_ns(),
+            from: tier.range.start,
+            through: tier.range.end,
+        };
+        tiers.map(info).collect()
+    }
+
+    fn samples_from(&self) -> Timestamp {
+        self.view.raw_from()
+    }
+
+    fn select_buckets(
+        &self,
+        matchers: &[Matcher],
+        width: i64,
+        range: TimeRange,
+        series_max: usize,
+    ) -> Result<Vec<SeriesRef>, SourceError> {
+        let Some(resolution) = Resolution::of_width(width) else {
+            return self.select(matchers, range, series_max);
+        };
+        let found = self.view.select_buckets(matchers, resolution, range, series_max);
+        let (series, plan) = found.map_err(|error| too_many(error, series_max))?;
+        self.keep(Selected { series, plan: Some(plan) })
+    }
+
+    fn read_buckets(
+        &self,
+        series: &SeriesRef,
+        width: i64,
+        range: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool, SourceError> {
+        self.reader().read_buckets(series, width, range, columns, out)
     }
 
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {

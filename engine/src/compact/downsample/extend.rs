@@ -94,7 +94,7 @@ fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<Tim
         None => match job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer))) {
             // A bucket before its first whole one would lack samples.
             Some(finer) => job.resolution.ceil(finer.from),
-            None => job.resolution.floor(first_sample(catalogue)?.saturating_sub(1)),
+            None => first_bound(catalogue, job)?,
         },
     };
     let (_, end) = layout.bounds(layout.partition(job.tier(), from.saturating_add(1)));
@@ -102,10 +102,15 @@ fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<Tim
     (from < until).then(|| TimeRange::new(from, end_of_some(catalogue, job, TimeRange::new(from, until))))
 }
 
-/// The time of the first raw sample.
-fn first_sample(catalogue: &Catalogue) -> Option<Timestamp> {
-    let partition = catalogue.generations.partitions().next().filter(|first| first.id.tier.is_raw())?;
-    partition.generations.iter().map(|generation| generation.record.first).min()
+/// Where a tier that is built from raw samples begins: at a bound that is one of all wider tiers too, unless samples after
+/// it have been dropped.
+fn first_bound(catalogue: &Catalogue, job: &TierJob) -> Option<Timestamp> {
+    let first = catalogue.generations.partitions().next().filter(|first| first.id.tier.is_raw())?;
+    let first = first.generations.iter().map(|generation| generation.record.first).min()?;
+    let layout = catalogue.layout();
+    let (first, _) = layout.bounds(layout.partition(job.tier(), first));
+    let dropped = catalogue.coverage.get(&TierId::RAW).map_or(Timestamp::MIN, |raw| raw.from);
+    Some(job.resolution.ceil(dropped.max(first.saturating_sub(1))))
 }
 
 /// The end of the first part of `span` in which there are not too many raw generations.

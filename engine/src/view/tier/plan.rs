@@ -83,6 +83,11 @@ impl BucketPlan {
         self.deletes = catalogue.deletes_after(coverage, stored).cloned().collect();
     }
 
+    /// The width of the buckets.
+    pub fn resolution(&self) -> Resolution {
+        self.resolution
+    }
+
     /// The ends of its buckets; the ends of the range are bounds of buckets.
     pub fn range(&self) -> TimeRange {
         self.range
