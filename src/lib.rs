@@ -85,7 +85,8 @@ pub use barograph_engine::{
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{
     Bucket, BucketKind, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
-    QueryStats, QueryValue, Request, Response, SampleValue, TierChoice, Times, Usage, VectorSample, histogram_buckets,
+    QueryStats, QueryValue, Request, Response, SampleValue, TierChoice, Times, Usage, VectorSample,
+    histogram_buckets,
 };
 pub use batch::Batch;
 pub use columns::{Samples, SeriesColumns};

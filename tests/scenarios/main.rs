@@ -16,3 +16,4 @@ mod readme;
 mod scan;
 mod tenants;
 mod tidy;
+mod tiers;

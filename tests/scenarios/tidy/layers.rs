@@ -125,6 +125,7 @@ const LEVELS: &[Levels] = &[
             ("named", 0),
             ("window", 0),
             ("analytics", 1),
+            ("buckets", 1),
             ("checks", 1),
             ("range", 1),
             ("arguments", 2),
@@ -232,7 +233,8 @@ fn foreign(source: &Source) -> Vec<Finding> {
         findings.extend(words(&source.production, "barograph_engine").filter_map(|at| {
             let rest = &source.production[at + "barograph_engine".len()..];
             (!["::model", "::budget", "::rollup"].iter().any(|module| rest.starts_with(module))).then(|| {
-                let what = format!("only {ENGINE_ADAPTER} may name the engine beyond its model, budget and rollups");
+                let what =
+                    format!("only {ENGINE_ADAPTER} may name the engine beyond its model, budget and rollups");
                 Finding::new(source, line_at(&source.code, at), what)
             })
         }));

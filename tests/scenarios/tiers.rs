@@ -1,0 +1,154 @@
+//! Tiers of buckets, from the options to the answers of queries, over RocksDB.
+
+use std::time::Duration;
+
+use barograph::{
+    Batch, Database, Labels, Matcher, Options, Request, STALE_NAN_BITS, TierChoice, TimeRange, Timestamp,
+    Value,
+};
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3_600;
+const DAY: i64 = 86_400;
+/// A Monday.
+const START: i64 = 1_704_067_200 + 7 * DAY;
+const DAYS: i64 = 12;
+
+/// Functions whose answers from whole buckets are those of the samples.
+const QUERIES: [&str; 18] = [
+    "count_over_time(gauge[6h])",
+    "sum_over_time(gauge[1d])",
+    "avg_over_time(gauge[6h])",
+    "min_over_time(gauge[6h])",
+    "max_over_time(gauge[1d])",
+    "first_over_time(gauge[6h])",
+    "last_over_time({job=~\".+\"}[6h])",
+    "present_over_time(gauge[1h])",
+    "rate(counter_total[6h])",
+    "increase(counter_total[1d])",
+    "delta(gauge[6h])",
+    "changes(gauge[6h])",
+    "resets(counter_total[1d])",
+    "sum by (job) (rate(counter_total[1h]))",
+    "max_over_time(gauge[6h] offset 1h)",
+    "gauge",
+    "avg(gauge) by (job)",
+    "timestamp(gauge)",
+];
+
+fn options() -> Options {
+    Options::default()
+        .with_background(false)
+        .with_tiers("5m, 1h".parse().expect("two tiers"))
+        .with_wal_reserve_bytes(0)
+        .with_memory_bytes(64 << 20)
+}
+
+fn labels(name: &str, job: i64) -> Labels {
+    let job = job.to_string();
+    Labels::from_pairs([("__name__", name), ("job", job.as_str())]).expect("two labels")
+}
+
+/// A value whose sums are exact most of the time, because averages of others may differ in their last bit, sometimes NaN or the end of the series.
+fn gauge(job: i64, at: i64) -> f64 {
+    match (at / MINUTE + job * 17) % 997 {
+        0 => f64::NAN,
+        1 => f64::from_bits(STALE_NAN_BITS),
+        n => ((n * n + job) % 701) as f64 / 8.0 - 20.0,
+    }
+}
+
+fn write(db: &Database, days: std::ops::Range<i64>) {
+    for job in 0..3 {
+        let mut batch = Batch::new();
+        for at in (START + days.start * DAY..START + days.end * DAY).step_by(30) {
+            // The second job has its samples on bounds of buckets, the others beside them.
+            let time = Timestamp::from_secs(at + (job + 2) % 3);
+            batch.push(&labels("gauge", job), time, Value::Float(gauge(job, at)));
+            let count = (at - START) % (DAY * 3 / 7 + job) * 11;
+            batch.push(&labels("counter_total", job), time, Value::Float(count as f64 / 8.0));
+        }
+        db.append(&batch).expect("append");
+        db.flush().expect("flush");
+    }
+}
+
+fn answer(db: &Database, query: &str, hours: (i64, i64), step: i64, tier: TierChoice) -> String {
+    let at = |hour: i64| Timestamp::from_secs(START + hour * HOUR);
+    let step = Duration::from_secs(step.unsigned_abs());
+    let mut request = Request::range(query, at(hours.0), at(hours.1), step);
+    request.tier = tier;
+    let response = db.execute(&request).unwrap_or_else(|error| panic!("{query}: {error}"));
+    format!("{:?}", response.value)
+}
+
+/// The answers of all queries, the same from tiers as from samples.
+fn answers(db: &Database, hours: (i64, i64)) -> Vec<String> {
+    let mut all = Vec::new();
+    for query in QUERIES {
+        for step in [HOUR, 6 * HOUR] {
+            let raw = answer(db, query, hours, step, TierChoice::Raw);
+            let exact = answer(db, query, hours, step, TierChoice::Exact);
+            assert_eq!(exact, raw, "{query} each {step} s");
+            all.push(raw);
+        }
+    }
+    all
+}
+
+#[test]
+fn queries_get_from_tiers_what_samples_say() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = Database::open_with(dir.path(), options()).expect("open");
+    write(&db, 0..DAYS);
+    db.compact().expect("compact");
+    let hourly = &db.tiers()[1];
+    assert_eq!(
+        hourly.complete.map(|(_, through)| through),
+        Some(Timestamp::from_secs(START + (DAYS - 2) * DAY))
+    );
+    let all = (-10, DAYS * 24 + 5);
+    answers(&db, all);
+
+    let late = Timestamp::from_secs(START + 2 * DAY + 7);
+    let mut batch = Batch::new();
+    batch.push(&labels("gauge", 1), late, Value::Float(1e6));
+    batch.push(&labels("gauge", 9), late, Value::Float(7.0));
+    db.append(&batch).expect("append");
+    let hour =
+        TimeRange::from(Timestamp::from_secs(START + 3 * DAY)..Timestamp::from_secs(START + 3 * DAY + 5_000));
+    db.delete(&[Matcher::equal("job", "2")], hour).expect("delete");
+    let changed = answers(&db, all);
+    db.flush().expect("flush");
+    assert_eq!(answers(&db, all), changed);
+    db.compact().expect("compact");
+    assert_eq!(answers(&db, all), changed);
+    db.close().expect("close");
+
+    let db = Database::open_with(dir.path(), options()).expect("open");
+    assert_eq!(answers(&db, all), changed, "after a restart");
+    assert!(db.verify_open().expect("verify").problems.is_empty());
+}
+
+#[test]
+fn a_tier_answers_for_samples_that_are_past_the_retention() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = Database::open_with(dir.path(), options()).expect("open");
+    write(&db, 0..DAYS);
+    db.compact().expect("compact");
+    let old = (24, 5 * 24);
+    let before = answers(&db, old);
+    db.set_retention(Duration::from_secs(3 * DAY as u64)).expect("three days");
+    db.compact().expect("expire");
+    let gone = answer(&db, "count_over_time(gauge[6h])", old, 6 * HOUR, TierChoice::Raw);
+    assert_eq!(gone, "Matrix([])", "no sample is left");
+    let mut kept = before.iter();
+    for query in QUERIES {
+        for step in [HOUR, 6 * HOUR] {
+            let exact = answer(&db, query, old, step, TierChoice::Exact);
+            assert_eq!(Some(&exact), kept.next(), "{query} each {step} s");
+        }
+    }
+    let names = db.label_values("job", &[], ..).expect("values");
+    assert_eq!(names.len(), 3, "their labels are found too: {names:?}");
+}
