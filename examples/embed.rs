@@ -38,8 +38,8 @@ pub fn main() -> barograph::Result<()> {
 
     // Any thread may cancel a query, before or while it runs.
     let cancel = Cancel::new();
-    let mut request = Request::instant("avg_over_time(temperature[1h])", begin + minute * 59);
-    request.cancel = cancel.clone();
+    let request = Request::instant("avg_over_time(temperature[1h])", begin + minute * 59);
+    let request = request.with_cancel(cancel.clone());
     cancel.cancel();
     match db.execute(&request) {
         Err(error) if error.kind() == ErrorKind::Canceled => println!("canceled"),

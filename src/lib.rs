@@ -63,7 +63,8 @@ pub mod internals {
     pub use barograph_engine::model::{Samples, pattern};
     pub use barograph_engine::options::PARTS;
     pub use barograph_engine::{line, remote};
-    pub use barograph_query::{functions, syntax};
+    pub use barograph_query::request::Metered;
+    pub use barograph_query::{Usage, functions, syntax};
 }
 
 pub use barograph_engine::line::{
@@ -85,7 +86,7 @@ pub use barograph_engine::{
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{
     Bucket, BucketKind, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
-    QueryStats, QueryValue, Request, Response, SampleValue, TierChoice, Times, Usage, VectorSample,
+    QueryStats, QueryValue, Request, Response, SampleValue, TierChoice, Times, VectorSample,
     histogram_buckets,
 };
 pub use batch::Batch;

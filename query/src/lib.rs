@@ -23,6 +23,7 @@ pub mod usage;
 pub mod value;
 
 use barograph_engine::model::Expressions;
+use request::Metered;
 use steps::QueryTimes;
 
 pub use barograph_engine::budget::{Account, Cancel, Share, Work};
@@ -49,6 +50,7 @@ pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, Vec
 /// # Errors
 /// Any [`QueryError`]. Its text is what the HTTP API prints.
 pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<Response, QueryError> {
+    let request = &*request.begun();
     let times = query_times(request)?;
     // The memory of the tree and its patterns stays counted for as long as they exist.
     let mut expressions = request.expressions();
@@ -71,6 +73,7 @@ pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<R
 /// # Errors
 /// The text is not a query, the times are inconsistent, or the index could not be read.
 pub fn explain(source: &dyn source::SeriesSource, request: &Request) -> Result<Explained, QueryError> {
+    let request = &*request.begun();
     let times = query_times(request)?;
     let mut expressions = request.expressions();
     let expr = parsed(request, &mut expressions)?;

@@ -63,10 +63,11 @@ impl AddAssign for Footprint {
 ///
 /// ```
 /// use barograph_query::source::memory::MemorySource;
+/// use barograph_query::request::Metered;
 /// use barograph_query::{Request, execute};
 ///
 /// let request = Request::instant("vector(1)", barograph_engine::Timestamp::UNIX_EPOCH);
-/// let usage = request.usage.clone();
+/// let usage = request.usage().clone();
 /// let response = execute(&MemorySource::new(), &request)?;
 /// assert!(usage.bytes() > 0, "the answer is still held");
 /// assert_eq!(response.stats.bytes_peak, usage.bytes_peak());

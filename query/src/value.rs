@@ -67,6 +67,7 @@ impl MatrixSeries {
 
 /// The result of a query, by type.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum QueryValue {
     /// One number and its time.
     Scalar(Timestamp, f64),
@@ -97,6 +98,23 @@ impl SampleValue {
 }
 
 impl QueryValue {
+    /// The name of its type in the query language: `scalar`, `string`, `vector` or `matrix`.
+    ///
+    /// ```
+    /// use barograph_engine::Timestamp;
+    /// use barograph_query::QueryValue;
+    ///
+    /// assert_eq!(QueryValue::Scalar(Timestamp::UNIX_EPOCH, 1.0).type_name(), "scalar");
+    /// ```
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            QueryValue::Scalar(..) => "scalar",
+            QueryValue::String(..) => "string",
+            QueryValue::Vector(_) => "vector",
+            QueryValue::Matrix(_) => "matrix",
+        }
+    }
+
     /// The samples, if the answer is an instant vector.
     ///
     /// ```
@@ -159,6 +177,7 @@ pub struct QueryStats {
 
 /// The answer of a query.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Response {
     /// The value.
     pub value: QueryValue,
@@ -168,11 +187,25 @@ pub struct Response {
     pub infos: Vec<String>,
     /// The cost.
     pub stats: QueryStats,
-    /// The time of each step in milliseconds, and the samples read for it, if requested. Samples that a subquery reads
+    /// The time of each step, and the samples read for it, if requested. Samples that a subquery reads
     /// count toward the first step that needs them.
     pub samples_per_step: Vec<(Timestamp, u64)>,
     /// The estimated and actual cost of each part, if requested.
     pub explain: Option<Explained>,
+}
+
+/// An answer without warnings and statistics.
+impl From<QueryValue> for Response {
+    fn from(value: QueryValue) -> Self {
+        Response {
+            value,
+            warnings: Vec::new(),
+            infos: Vec::new(),
+            stats: QueryStats::default(),
+            samples_per_step: Vec::new(),
+            explain: None,
+        }
+    }
 }
 
 /// A float as formatted by Go's `%g` and `%v`: the shortest digits that parse back, with an exponent from 1e+06 on and

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use barograph_query::request::Metered;
 use barograph_query::source::engine::EngineSource;
 use barograph_query::{Explained, Request, Response};
 
@@ -69,9 +70,10 @@ impl Database {
     /// # let db = Database::in_memory(Options::default())?;
     /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
-    /// let mut request = Request::instant("sum(cpu_usage)", Timestamp::from_secs(1_700_000_060));
-    /// request.cancel = Cancel::new();
-    /// request.cancel.cancel();
+    /// let cancel = Cancel::new();
+    /// let request = Request::instant("sum(cpu_usage)", Timestamp::from_secs(1_700_000_060))
+    ///     .with_cancel(cancel.clone());
+    /// cancel.cancel();
     /// assert_eq!(db.execute(&request).unwrap_err().kind(), ErrorKind::Canceled);
     /// # Ok(()) }
     /// ```
@@ -80,6 +82,7 @@ impl Database {
     /// Same as [`Database::query_range`], and if a limit is reached or the request is canceled. If other queries have
     /// used up the memory that all queries share, the request waits for its turn and is evaluated again.
     pub fn execute(&self, request: &Request) -> Result<Response> {
+        let request = &*request.begun();
         Ok(request.evaluated(|| barograph_query::execute(&self.source(request), request))?)
     }
 
@@ -103,6 +106,7 @@ impl Database {
     /// # Errors
     /// Same as [`Database::execute`], and [`QueryError::MemoryPool`](crate::QueryError::MemoryPool).
     pub fn execute_at_once(&self, request: &Request) -> Result<Response> {
+        let request = &*request.begun();
         Ok(barograph_query::execute(&self.source(request), request)?)
     }
 
@@ -125,6 +129,7 @@ impl Database {
     /// # Errors
     /// Same as [`Database::query_range`], except for limits.
     pub fn explain(&self, request: &Request) -> Result<Explained> {
+        let request = &*request.begun();
         let source = self.source(request);
         Ok(barograph_query::explain(&source, request)?)
     }

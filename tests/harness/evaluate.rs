@@ -1,7 +1,7 @@
 //! Random data and random queries: memory and engine must give the same answer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use barograph_engine::model::{
     Histogram, Labels, Matcher, ResetHint, STALE_NAN_BITS, Span, TimeRange, Value,
@@ -9,7 +9,7 @@ use barograph_engine::model::{
 use barograph_engine::{Batch, Engine, Options, Timestamp};
 use barograph_query::source::engine::EngineSource;
 use barograph_query::source::{MemorySource, SeriesSource};
-use barograph_query::{QueryError, Request, execute};
+use barograph_query::{Limits, QueryError, Request, execute};
 
 use super::choices::Choices;
 use super::expression::expression;
@@ -195,20 +195,18 @@ pub fn evaluate(data: &[u8]) {
     let both = Both::new(&mut choices);
     let start = START_MS + choices.next() as i64 * 1000;
     let text = expression(&mut choices);
-    let mut request = if choices.next() % 2 == 0 {
+    let request = if choices.next() % 2 == 0 {
         Request::instant(&text, Timestamp::from_millis(start))
     } else {
         let end = start + choices.next() as i64 * 2000;
         let step = Duration::from_millis(1 + choices.next() as u64 * 500);
         Request::range(&text, Timestamp::from_millis(start), Timestamp::from_millis(end), step)
     };
-    request.limits.samples_max = 100_000;
-    // A query may be long; what is cut off is not compared.
-    request.limits.timeout = Duration::from_secs(5);
+    // A query may take long; an answer that is cut off is not compared.
+    let limits = Limits::default().with_samples_max(100_000).with_timeout(Duration::from_secs(5));
+    let request = request.with_limits(limits);
     let view = EngineSource::new(both.engine.view());
-    let mut shown = |source: &dyn SeriesSource| {
-        // Each has the time for itself.
-        request.started = Instant::now();
+    let shown = |source: &dyn SeriesSource| {
         let shown = shown(source, &request)?;
         Some(if both.is_whole { shown } else { shown.replace("NotReset", "Unknown") })
     };

@@ -66,7 +66,7 @@ impl Budget {
         Budget {
             limits: request.limits,
             work: request.work(),
-            started: request.started,
+            started: request.started.unwrap_or_else(Instant::now),
             usage: request.usage.clone(),
             crew: request.crew.clone(),
             bytes: AtomicU64::new(0),

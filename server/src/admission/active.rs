@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use barograph::{Cancel, Times, Usage};
+use barograph::internals::Usage;
+use barograph::{Cancel, Times};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;

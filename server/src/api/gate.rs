@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barograph::budget::{Allowance, Cancel, Hold, Share, Work};
-use barograph::{QueryError, Times, Usage};
+use barograph::internals::Usage;
+use barograph::{QueryError, Times};
 use hyper::StatusCode;
 
 use crate::admission::{Active, Answer, Client, Described, Kind, Lane, Pieces, Turn, Turns, Writer};

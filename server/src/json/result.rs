@@ -23,15 +23,9 @@ const POINTS_AT_ONCE: usize = 256;
 /// # Errors
 /// The errors of the sink.
 pub fn query_data<S: Sink>(sink: &mut S, value: &QueryValue) -> Result<(), S::Error> {
-    let kind = match value {
-        QueryValue::Scalar(..) => "scalar",
-        QueryValue::String(..) => "string",
-        QueryValue::Vector(_) => "vector",
-        QueryValue::Matrix(_) => "matrix",
-    };
     sink.put(POINT_ROOM, |out| {
         out.extend_from_slice(b"{\"resultType\":\"");
-        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(value.type_name().as_bytes());
         out.extend_from_slice(b"\",\"result\":");
     })?;
     match value {
@@ -51,6 +45,8 @@ pub fn query_data<S: Sink>(sink: &mut S, value: &QueryValue) -> Result<(), S::Er
             }
             sink.put(1, |out| out.push(b']'))
         }
+        // A type that the API of Prometheus does not have.
+        _ => sink.put(POINT_ROOM, |out| out.extend_from_slice(b"null")),
     }
 }
 

@@ -157,13 +157,8 @@ pub fn column(expect: &Expectation, value: &QueryValue, time_ms: i64) -> QueryVa
     }
 }
 
-fn kind(value: &QueryValue) -> &'static str {
-    match value {
-        QueryValue::Scalar(..) => "a scalar",
-        QueryValue::String(..) => "a string",
-        QueryValue::Vector(_) => "an instant vector",
-        QueryValue::Matrix(_) => "a matrix",
-    }
+fn kind(value: &QueryValue) -> String {
+    format!("a {}", value.type_name())
 }
 
 fn time_equal(got: i64, want: i64) -> Verdict {

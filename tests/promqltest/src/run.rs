@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use barograph_engine::Timestamp;
 use barograph_query::source::SeriesSource;
-use barograph_query::{QueryError, Request, Response, Times, execute};
+use barograph_query::{Limits, QueryError, Request, Response, Times, execute};
 
 use crate::compare::{self, Positions, Verdict};
 use crate::expect::ExpectedValue;
@@ -198,9 +198,7 @@ impl std::fmt::Display for NoAnswer {
 }
 
 fn query(source: &dyn SeriesSource, text: &str, times: Times) -> Result<Response, NoAnswer> {
-    let mut request = Request::instant(text, Timestamp::UNIX_EPOCH);
-    request.times = times;
-    request.limits.samples_max = SAMPLES_MAX;
+    let request = Request::new(text, times).with_limits(Limits::default().with_samples_max(SAMPLES_MAX));
     match catch_unwind(AssertUnwindSafe(|| execute(source, &request))) {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(NoAnswer::Error(error)),

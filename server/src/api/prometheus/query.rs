@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use barograph::Expressions;
 use barograph::budget::Taken;
+use barograph::internals::Metered;
 use barograph::internals::syntax::{self, ast::Expr};
-use barograph::{
-    Cancel, Crew, Limits, QueryError, QueryValue, Request, Response, TierChoice, Times, Timestamp, Usage,
-};
+use barograph::{Limits, QueryError, QueryValue, Request, Response, Times, Timestamp};
 
 use crate::admission::Writer;
 use crate::api::call::{Call, TRUNCATED, success};
@@ -83,26 +82,19 @@ pub fn text(call: &Call) -> Result<&str, ApiError> {
 fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
     let config = &call.config;
     let lookback = call.params.lookback()?;
-    Ok(Request {
-        query: text(call)?.to_owned(),
-        times,
-        lookback: lookback.map_or(config.query_lookback, |ms| Duration::from_millis(ms as u64)),
-        tier: TierChoice::default(),
-        limits: Limits {
-            query_bytes_max: config.query_max_bytes,
-            samples_max: config.query_max_samples,
-            memory_max: call.state.memory.one_query(config),
-            regex_memory_max: config.query_regex_memory,
-            series_max: config.query_max_series,
-            timeout: call.timeout()?,
-        },
-        cancel: Cancel::default(),
-        usage: Usage::of(call.state.memory.queries.clone()),
-        crew: Crew::default(),
-        explain: call.params.switch("explain")?,
-        per_step_stats: call.params.get("stats") == Some("all"),
-        started: Instant::now(),
-    })
+    let limits = Limits::default()
+        .with_query_bytes_max(config.query_max_bytes)
+        .with_samples_max(config.query_max_samples)
+        .with_memory_max(call.state.memory.one_query(config))
+        .with_regex_memory_max(config.query_regex_memory)
+        .with_series_max(config.query_max_series)
+        .with_timeout(call.timeout()?);
+    Ok(Request::new(text(call)?, times)
+        .with_lookback(lookback.map_or(config.query_lookback, |ms| Duration::from_millis(ms as u64)))
+        .with_limits(limits)
+        .with_share(call.state.memory.queries.clone())
+        .with_explain(call.params.switch("explain")?)
+        .with_per_step_stats(call.params.get("stats") == Some("all")))
 }
 
 async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
@@ -113,17 +105,24 @@ async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
         text: request.query.clone(),
         times: Some(times),
         timeout: Some(request.limits.timeout),
-        usage: request.usage.clone(),
+        usage: request.usage().clone(),
         cancel: request.cancel.clone(),
     };
     let admitted = call.admit(asked).await?;
     let since = admitted.since;
     admitted
         .answer(JSON, move |work, out| {
-            request.started = work.started();
-            wanted.write(&database, &request, work.started().duration_since(since), out)
+            request.start_at(work.started());
+            wanted.write(&database, &request, Began { queued: since, started: work.started() }, out)
         })
         .await
+}
+
+/// When a request began to wait for its turn, and when its turn began.
+#[derive(Clone, Copy)]
+struct Began {
+    queued: Instant,
+    started: Instant,
 }
 
 /// The parts of the answer that the caller asks for.
@@ -138,7 +137,7 @@ impl Wanted {
         &self,
         database: &Database,
         request: &Request,
-        queued: Duration,
+        began: Began,
         out: &mut Writer<'_>,
     ) -> Result<(), ApiError> {
         // A request that waits for memory repeats everything from here, because writing takes memory in addition to the
@@ -148,7 +147,7 @@ impl Wanted {
         success(out, &response.warnings, &response.infos, |out| {
             json::query_data(out, &response.value)?;
             if self.has_stats {
-                out.text(&stats(&response, request.usage.bytes_peak(), queued, request.started.elapsed()))?;
+                out.text(&stats(&response, request.usage().bytes_peak(), began))?;
             }
             if let Some(explained) = &response.explain {
                 out.text(b",\"explain\":")?;
@@ -177,8 +176,9 @@ fn truncate(response: &mut Response, limit: usize) {
     response.warnings.push(TRUNCATED.to_owned());
 }
 
-fn stats(response: &Response, peak_bytes: u64, queued: Duration, took: Duration) -> Vec<u8> {
-    let (queue_seconds, total_seconds) = (queued.as_secs_f64(), took.as_secs_f64());
+fn stats(response: &Response, peak_bytes: u64, began: Began) -> Vec<u8> {
+    let queue_seconds = began.started.duration_since(began.queued).as_secs_f64();
+    let total_seconds = began.started.elapsed().as_secs_f64();
     let eval = response.stats.eval_time.as_secs_f64();
     let mut value = serde_json::json!({
         "timings": {

@@ -148,13 +148,11 @@ fn a_column_is_what_an_instant_query_answers() {
 
 #[test]
 fn annotations_match_both_ways() {
-    let response = |warnings: &[&str], infos: &[&str]| Response {
-        value: QueryValue::Scalar(Timestamp::from_millis(0), 0.0),
-        warnings: warnings.iter().map(|w| (*w).to_owned()).collect(),
-        infos: infos.iter().map(|w| (*w).to_owned()).collect(),
-        stats: Default::default(),
-        samples_per_step: Vec::new(),
-        explain: None,
+    let response = |warnings: &[&str], infos: &[&str]| {
+        let mut response = Response::from(QueryValue::Scalar(Timestamp::from_millis(0), 0.0));
+        response.warnings = warnings.iter().map(|w| (*w).to_owned()).collect();
+        response.infos = infos.iter().map(|w| (*w).to_owned()).collect();
+        response
     };
     let check = |lines: &[&str], warnings: &[&str], infos: &[&str], positions| {
         annotations(&expect(lines), &response(warnings, infos), positions).is_ok()

@@ -128,6 +128,7 @@ fn lines_of(response: &Response, ordered: bool) -> Vec<String> {
             vector.into_iter().map(|sample| element(&sample.labels, &value(&sample.value))).collect()
         }
         QueryValue::Matrix(matrix) => matrix.iter().map(series).collect(),
+        other => vec![format!("{other:?}")],
     };
     if !lines.is_empty() {
         lines.extend(response.warnings.iter().chain(&response.infos).cloned());
