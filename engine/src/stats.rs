@@ -1,6 +1,7 @@
 //! Figures about an open database, and the counters that its owners keep for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::store::kv::KvStats;
 
@@ -50,14 +51,14 @@ pub struct Stats {
     pub flushes: u64,
     /// Number of failed flushes; each is retried.
     pub flush_failures: u64,
-    /// Nanoseconds spent in flushes.
-    pub flush_ns: u64,
+    /// Time spent in flushes.
+    pub flush_time: Duration,
     /// Number of completed merges.
     pub merges: u64,
     /// Number of failed merges.
     pub merge_failures: u64,
-    /// Nanoseconds spent in merges.
-    pub merge_ns: u64,
+    /// Time spent in merges.
+    pub merge_time: Duration,
     /// Maximum number of decoded samples that a merge held at once.
     pub merge_samples_peak: u64,
     /// Maximum size of events that a merge held at once, bytes.
@@ -88,8 +89,8 @@ pub struct Stats {
     pub wal_records: u64,
     /// Number of fsyncs of the WAL.
     pub wal_syncs: u64,
-    /// Nanoseconds spent in fsyncs of the WAL.
-    pub wal_sync_ns: u64,
+    /// Time spent in fsyncs of the WAL.
+    pub wal_sync_time: Duration,
     /// Number of WAL segments.
     pub wal_segments: u64,
     /// Whether the WAL refuses writes because of a failed fsync.
@@ -112,19 +113,19 @@ pub struct Stats {
     pub stored_samples: u64,
     /// Bytes of chunks in the store before block compression.
     pub stored_chunk_bytes: u64,
-    /// Oldest timestamp in the store, nanoseconds since the Unix epoch.
+    /// Oldest timestamp in the store.
     pub oldest: Option<crate::Timestamp>,
-    /// Newest timestamp written, nanoseconds since the Unix epoch.
+    /// Newest timestamp written.
     pub newest: Option<crate::Timestamp>,
-    /// How far the clock is ahead of the time that retention trusts, nanoseconds; 0 if the clock is trusted.
-    pub clock_ahead_ns: u64,
+    /// How far the clock is ahead of the time that retention trusts; zero if the clock is trusted.
+    pub clock_ahead: Duration,
     /// Number of completed scrubs.
     pub scrub_passes: u64,
     /// Bytes read by scrubs.
     pub scrub_bytes: u64,
     /// Problems found by the last scrub, or by the current one if it has found more.
     pub scrub_problems: u64,
-    /// When the last scrub ended, nanoseconds since the Unix epoch.
+    /// When the last scrub ended.
     pub scrub_finished: Option<crate::Timestamp>,
     /// The statistics of the store.
     pub store: KvStats,

@@ -16,6 +16,8 @@ mod untouched;
 
 pub(crate) use retention::is_expiry_due;
 
+use std::time::Duration;
+
 use crate::compact::downsample::awaits_repair;
 use crate::model::{PartitionId, Timestamp};
 use crate::stats::{Counter, Stats};
@@ -58,7 +60,7 @@ impl MergeCounts {
         let MergeCounts { merges, failures, ns, samples_peak, event_bytes_peak, partitions_expired } = self;
         stats.merges = merges.get();
         stats.merge_failures = failures.get();
-        stats.merge_ns = ns.get();
+        stats.merge_time = Duration::from_nanos(ns.get());
         stats.merge_samples_peak = samples_peak.get();
         stats.merge_event_bytes_peak = event_bytes_peak.get();
         stats.partitions_expired = partitions_expired.get();

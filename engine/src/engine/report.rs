@@ -1,7 +1,7 @@
 //! Figures about the open database.
 
+use crate::engine::Engine;
 use crate::engine::directory::disk_use;
-use crate::engine::{Engine, duration_ns};
 use crate::head::TenantsReport;
 use crate::model::Timestamp;
 use crate::stats::Stats;
@@ -19,7 +19,7 @@ impl Engine {
             head_sample_bytes: shared.head.sample_bytes(),
             head_series_bytes: shared.head.series_bytes(),
             newest: (newest != Timestamp::MIN).then_some(crate::Timestamp::from_nanos(newest)),
-            clock_ahead_ns: duration_ns(shared.retention.ahead()).unsigned_abs(),
+            clock_ahead: shared.retention.ahead(),
             store_poisoned: shared.versions.kv().failure().is_some(),
             store: shared.versions.kv().stats(),
             disk: shared.disk.dir().map(disk_use::measure).unwrap_or_default(),

@@ -1,6 +1,9 @@
 //! Instants and left-open ranges, both in nanoseconds since the Unix epoch.
 
-/// Nanoseconds since the Unix epoch; negative before it. What callers of the engine see is a type ([`crate::Timestamp`]).
+/// Nanoseconds since the Unix epoch; negative before it.
+///
+/// This alias is the engine's own form of an instant: columns of timestamps are columns of integers, and arithmetic is
+/// that of `i64`. It is not [`crate::Timestamp`], the type with the same layout that callers of the engine see.
 pub type Timestamp = i64;
 
 /// A time range that is open on the left and closed on the right, like the windows of PromQL: it contains `t` if and

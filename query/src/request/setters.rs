@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use barograph_engine::budget::{Cancel, Share};
 
-use super::{Limits, Request};
+use super::{Limits, Request, TierChoice};
 use crate::crew::Crew;
 use crate::usage::Usage;
 

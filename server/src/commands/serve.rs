@@ -94,7 +94,7 @@ fn report_opening(database: &Database) {
     tracing::info!(
         samples_replayed = report.samples_replayed,
         leftovers_removed = report.leftovers_removed,
-        took_ms = report.open_ns / 1_000_000,
+        took_ms = report.open_time.as_millis() as u64,
         "database opened"
     );
     let Some(wal) = &report.wal else { return };

@@ -42,11 +42,13 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
         s.flush_failures as f64
     }),
     ("barograph_db_flush_seconds_total", "Time spent in flushes.", Kind::Counter, |s| {
-        s.flush_ns as f64 / 1e9
+        s.flush_time.as_secs_f64()
     }),
     ("barograph_db_merges_total", "Completed merges.", Kind::Counter, |s| s.merges as f64),
     ("barograph_db_merge_failures_total", "Failed merges.", Kind::Counter, |s| s.merge_failures as f64),
-    ("barograph_db_merge_seconds_total", "Time spent in merges.", Kind::Counter, |s| s.merge_ns as f64 / 1e9),
+    ("barograph_db_merge_seconds_total", "Time spent in merges.", Kind::Counter, |s| {
+        s.merge_time.as_secs_f64()
+    }),
     ("barograph_db_partitions_expired_total", "Partitions dropped by retention.", Kind::Counter, |s| {
         s.partitions_expired as f64
     }),
@@ -75,7 +77,7 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     ("barograph_db_wal_records_total", "WAL records appended.", Kind::Counter, |s| s.wal_records as f64),
     ("barograph_db_wal_syncs_total", "fsyncs of the WAL.", Kind::Counter, |s| s.wal_syncs as f64),
     ("barograph_db_wal_sync_seconds_total", "Time spent in fsyncs of the WAL.", Kind::Counter, |s| {
-        s.wal_sync_ns as f64 / 1e9
+        s.wal_sync_time.as_secs_f64()
     }),
     ("barograph_db_scrub_passes_total", "Completed scrubs of the store.", Kind::Counter, |s| {
         s.scrub_passes as f64
@@ -132,7 +134,7 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
         "barograph_db_clock_ahead_seconds",
         "How far the clock is ahead of the time that retention trusts; 0 if the clock is trusted.",
         Kind::Gauge,
-        |s| s.clock_ahead_ns as f64 / 1e9,
+        |s| s.clock_ahead.as_secs_f64(),
     ),
     (
         "barograph_db_disk_bytes",

@@ -66,7 +66,7 @@ pub(super) fn assemble(opened: Opened) -> Engine {
     let read = report.wal.as_ref().map_or(0, |found| found.last_seq);
     let last_seq = wal.as_ref().map_or(catalogue.root.flushed_seq.max(read), Wal::last_seq);
     (report.samples_replayed, report.samples_unknown) = (replay.samples, replay.unknown);
-    report.open_ns = started.elapsed().as_nanos() as u64;
+    report.open_time = started.elapsed();
     let kv: Arc<dyn Kv> = guard.clone();
     let gate = Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded));
     let newest = newest(&catalogue, &replay, &options);

@@ -24,7 +24,7 @@ pub(in crate::engine) mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::directory::disk;
@@ -60,8 +60,8 @@ pub struct OpenReport {
     pub leftovers_removed: u64,
     /// The findings of the replay; `None` for a database in memory.
     pub wal: Option<ReplayReport>,
-    /// How long opening took, nanoseconds.
-    pub open_ns: u64,
+    /// How long opening took.
+    pub open_time: Duration,
 }
 
 impl Engine {

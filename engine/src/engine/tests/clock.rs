@@ -104,7 +104,7 @@ impl Clocked {
     }
 
     fn ahead_days(&self) -> i64 {
-        (self.engine.stats().clock_ahead_ns / DAY as u64) as i64
+        (self.engine.stats().clock_ahead.as_nanos() / DAY as u128) as i64
     }
 }
 

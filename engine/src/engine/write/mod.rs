@@ -24,7 +24,7 @@ pub(in crate::engine) mod remote;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use apply::Applier;
 pub(in crate::engine) use epoch::Begun;
@@ -213,7 +213,7 @@ impl Writer {
         stats.wal_bytes = wal.size_bytes();
         stats.wal_records = figures.records;
         stats.wal_syncs = figures.syncs;
-        stats.wal_sync_ns = figures.sync_ns_sum;
+        stats.wal_sync_time = Duration::from_nanos(figures.sync_ns_sum);
         stats.wal_segments = figures.segments;
         stats.wal_poisoned = figures.poisoned;
         stats.disk_full = figures.disk_full;

@@ -180,7 +180,7 @@ impl Flusher {
         let Counts { flushes, failures, ns, samples_peak } = &self.counts;
         stats.flushes = flushes.get();
         stats.flush_failures = failures.get();
-        stats.flush_ns = ns.get();
+        stats.flush_time = Duration::from_nanos(ns.get());
         stats.flush_samples_peak = samples_peak.get();
     }
 
