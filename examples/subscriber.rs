@@ -3,7 +3,9 @@
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
-use barograph::{Database, LineOptions, Options, Subscription, Update, Value, parse_selector};
+use std::time::Duration;
+
+use barograph::{Batch, Database, Labels, Options, Subscription, Timestamp, Update, Value, parse_selector};
 
 /// Watches until the database is closed. Returns how often a value was too high.
 fn watch(subscription: Subscription) -> usize {
@@ -23,18 +25,31 @@ fn watch(subscription: Subscription) -> usize {
 }
 
 /// Runs the example; a test calls it as well.
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub fn main() -> barograph::Result<()> {
     let db = Database::in_memory(Options::default())?;
     let matchers = parse_selector(r#"cpu_celsius{host=~"web-.*"}"#)?;
     let subscription = db.subscribe(&matchers)?;
     let watcher = std::thread::spawn(move || watch(subscription));
+
+    let watched = Labels::from_pairs([("__name__", "cpu_celsius"), ("host", "web-1")])?;
+    let other = Labels::from_pairs([("__name__", "cpu_celsius"), ("host", "db-1")])?;
+    let begin = Timestamp::from_secs(1_700_000_000);
+    let mut batch = Batch::new();
     for (second, celsius) in [(0, 61.5), (1, 93.0), (2, 95.5), (3, 70.0)] {
-        let at = (1_700_000_000 + second) * 1_000_000_000_i64;
-        let lines = format!("cpu,host=web-1 celsius={celsius} {at}\ncpu,host=db-1 celsius=99 {at}\n");
-        db.write_lines(lines.as_bytes(), &LineOptions::default())?;
+        let time = begin + Duration::from_secs(second);
+        batch.clear();
+        batch.push(&watched, time, Value::Float(celsius));
+        batch.push(&other, time, Value::Float(99.0));
+        db.append(&batch)?;
     }
     db.close()?; // ends the subscription, after what is buffered
-    let alerts = watcher.join().map_err(|_| "the watcher panicked")?;
-    println!("{alerts} alerts");
-    if alerts == 2 { Ok(()) } else { Err("an alert is missing".into()) }
+
+    match watcher.join() {
+        Ok(alerts) => {
+            println!("{alerts} alerts");
+            assert_eq!(alerts, 2);
+        }
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+    Ok(())
 }

@@ -57,11 +57,11 @@ pub fn example_many(dir: &Path) -> Outcome {
 }
 
 pub fn example_service(dir: &Path) -> Outcome {
-    run_in(dir, || service::main().map_err(|error| error.to_string().into()))
+    run_in(dir, || Ok(service::main()?))
 }
 
 pub fn example_subscriber(dir: &Path) -> Outcome {
-    run_in(dir, subscriber::main)
+    run_in(dir, || Ok(subscriber::main()?))
 }
 
 /// Its parent ends at once; the daemon has the other end of the pipe.
@@ -77,5 +77,5 @@ pub fn example_daemon(dir: &Path) -> Outcome {
 
 /// Not run by itself: it ends in a daemon.
 pub fn daemon(dir: &Path) -> Outcome {
-    run_in(dir, daemon::main)
+    run_in(dir, || Ok(daemon::main()?))
 }
