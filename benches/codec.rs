@@ -1,8 +1,8 @@
 //! Speed and size of chunks: append to an open one, encode, decode.
 //!
-//! Data are seeded and made here: walks as the TSBS generator makes them, counters scraped
-//! with jitter, constants, decimals, and random floats that nothing can compress. Before it
-//! measures, each data set prints its bytes per sample in a stored chunk and in an open one.
+//! The data is seeded and generated here: walks like those of the TSBS generator, counters scraped with jitter,
+//! constants, decimals, and random floats that cannot be compressed. Before the measurement, each data set prints its
+//! bytes per sample in a stored chunk and in an open one.
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
@@ -40,7 +40,7 @@ impl Column {
     }
 }
 
-/// The yardstick: plain Gorilla, differences of differences and XOR of floats.
+/// The yardstick: plain Gorilla, which is differences of differences and XOR of floats.
 struct Gorilla {
     frame: Frame,
     times: Vec<u8>,
@@ -95,7 +95,7 @@ impl Series {
     }
 }
 
-/// xorshift64*: small, seeded, the same everywhere.
+/// xorshift64*: small, seeded, the same on every machine.
 struct Random(u64);
 
 impl Random {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What a database costs before it holds much, beside redb and SQLite: prints the table of docs/embedding.md.
+"""The fixed costs of a database, compared with redb and SQLite: prints the table of docs/embedding.md.
 
     footprint.py PROGRAM [SECONDS]    the built example `footprint`; how long the idle rows last, 30 s by default
 
-SQLite is that of Python's module sqlite3, in WAL mode with synchronous=FULL. As root, what a commit costs is counted at a
-device: an ext4 file system in a file; else by the process and by strace, if it is installed.
+SQLite is that of Python's module sqlite3, in WAL mode with synchronous=FULL. As root, the cost of a commit is counted
+at a device, an ext4 file system in a file; otherwise by the process, and by strace if it is installed.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def figure(path, name):
 
 
 def taken():
-    # The thread that measures is the program's own.
+    # The thread that measures belongs to the program.
     tasks = [task for task in os.listdir("/proc/self/task") if task != str(threading.get_native_id())]
     switches = sum(figure(f"/proc/self/task/{task}/status", name) for task in tasks
                    for name in ("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"))
@@ -63,7 +63,7 @@ def timed(action):
 
 
 def sqlite(work, folder, number):
-    """The same pieces of work as those of the program."""
+    """The same pieces of work as in the program."""
     if work == "empty":
         create, reopen, sizes = [], [], []
         for turn in range(number):
@@ -117,7 +117,7 @@ def measured(program, place, store, work, number):
 
 
 def idle(program, place, seconds):
-    """All stores at once: each figure is one of its own process."""
+    """All stores at once; each figure comes from its own process."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
         runs = {store: subprocess.Popen(command(program, store, "idle", f"{folder}/{store}", seconds), text=True,
                                         stdout=subprocess.PIPE) for store, _ in COLUMNS}
@@ -129,7 +129,7 @@ def idle(program, place, seconds):
 
 
 def of_device(program, place, device, store):
-    """What a commit costs the device: a run with many commits, less one with one."""
+    """The cost of a commit to the device: a run with many commits, minus one with one commit."""
     def run(commits):
         os.sync()
         before = counts()
@@ -146,7 +146,7 @@ def of_device(program, place, device, store):
 
 
 def of_calls(program, place, store):
-    """The same without a device of our own: flushes are the calls that ask for one."""
+    """The same without a device: the number of calls that request a flush."""
     def count(commits):
         with tempfile.TemporaryDirectory(dir=place) as folder, tempfile.NamedTemporaryFile("r") as trace:
             subprocess.run(["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync,sync_file_range,msync", "-e", "signal=none",
@@ -160,7 +160,8 @@ def of_calls(program, place, store):
 
 @contextlib.contextmanager
 def disk_of_our_own():
-    """A folder on an ext4 file system in a file, and its device: what others write does not count. Needs root."""
+    """A folder on an ext4 file system in a file, and its device, so that other programs' writes do not count. Needs
+    root."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
         image, place = f"{folder}/image", f"{folder}/place"
         os.mkdir(place)

@@ -1,8 +1,8 @@
-//! From line-protocol bytes to acknowledged: samples per second, one fsync for each batch
-//! of 10,000 samples, on one core; and what a stored sample costs on disk.
+//! From the bytes of line protocol to the acknowledgement: samples per second, with one fsync for each batch of 10,000
+//! samples, on one core; and the size of a stored sample on disk.
 //!
-//! The data is of the TSBS cpu-only kind: ten tags, ten integer fields that walk at random
-//! between 0 and 100, one line a host every ten seconds.
+//! The data is like TSBS cpu-only: ten tags, ten integer fields that walk at random between 0 and 100, and one line for
+//! each host every ten seconds.
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
@@ -29,7 +29,7 @@ const FIELDS: [&str; 10] = [
 const START_NS: i64 = 1_704_067_200_000_000_000;
 const STEP_NS: i64 = 10_000_000_000;
 
-/// Hosts whose figures walk; a small generator of our own keeps the data the same for ever.
+/// Hosts with random walks; a small generator in this file keeps the data the same forever.
 struct Hosts {
     values: Vec<[f64; 10]>,
     tags: Vec<String>,
@@ -131,8 +131,7 @@ fn write_batches(c: &mut Criterion) {
     group.finish();
 }
 
-/// Samples that are parsed already, of series whose handles are known, on one core and without fsync: what the
-/// engine itself costs an embedder.
+/// Parsed samples of series with handles, on one core and without fsync: the cost of the engine itself to an embedder.
 fn append_parsed(c: &mut Criterion) {
     let mut group = c.benchmark_group("ingest");
     let samples = HOSTS * FIELDS.len();
@@ -178,7 +177,7 @@ fn append_parsed(c: &mut Criterion) {
     db.close().expect("close");
 }
 
-/// A clean stop with many series, then open and answer one query.
+/// A clean stop with many series, then an opening and the answer to one query.
 fn restart(c: &mut Criterion) {
     let mut group = c.benchmark_group("restart");
     group.sample_size(10).measurement_time(Duration::from_secs(5));

@@ -4,9 +4,8 @@
     benches/instructions.py [NAME...]        count, compare with benches/baseline.json
     benches/instructions.py --accept [NAME]  and make what was counted the baseline
 
-Needs cargo and valgrind. The counts do not depend on how busy the machine is; they depend a little on the compiler and
-on what `memchr` finds the processor able to do, so both stand in the baseline. Nothing fails by them: they are to be
-read before a change is called faster.
+Needs cargo and valgrind. The counts do not depend on other load. They depend a little on the compiler and on the
+instructions that `memchr` finds in the processor, so the baseline records both. A higher count is not an error.
 """
 
 import argparse
@@ -25,7 +24,7 @@ NOTEWORTHY = 0.01
 
 
 def build():
-    """The path of the driver."""
+    """The path of the built bench."""
     command = [*os.environ.get("CARGO", "cargo").split(), "build", "--release", "--workspace", "--bench", "instructions",
                "--message-format=json-render-diagnostics"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -1,11 +1,10 @@
-//! Small fixed pieces of work, to be counted in instructions under callgrind: a busy machine
-//! and its clock do not show in them. `make instructions` runs each and compares the counts
-//! with `benches/baseline.json`; run by hand, this program takes the name of one.
+//! Small fixed pieces of work whose instructions are counted under callgrind, so that other load on the machine has no
+//! effect. `make instructions` runs each piece and compares the counts with `benches/baseline.json`. Run by hand, this
+//! program takes the name of one.
 //!
-//! Only [`counted`] is counted, and on its thread alone: no piece has 32 series, from which
-//! on queries use further threads. Callgrind counts what the processor it imitates runs; the
-//! build is for x86-64-v2, and the one thing chosen at run time is how `memchr` searches
-//! (`avx2` where the machine has it), which this program prints.
+//! Only [`counted`] is counted, and only on its thread: no piece has 32 series, the number from which queries use
+//! further threads. Callgrind counts the instructions of the processor that it simulates. The build is for x86-64-v2;
+//! only `memchr` chooses its code at run time (`avx2` if the machine has it), and this program prints its choice.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
@@ -34,7 +33,7 @@ const KEY: &[u8] = b"class tier partition series";
 const HOSTS: usize = 100;
 const FIELDS: usize = 10;
 
-/// Prepares its data, passes the work to [`counted`], and reports how many units that was.
+/// Prepares its data, passes the work to [`counted`], and returns the number of units and their name.
 type Piece = fn() -> (usize, &'static str);
 
 const PIECES: &[(&str, Piece)] = &[
@@ -91,13 +90,13 @@ fn main() {
     println!("{name} {units} {unit} {memchr}");
 }
 
-/// The one function whose instructions count, with what it calls.
+/// The only function whose instructions are counted, with everything that it calls.
 #[inline(never)]
 fn counted(work: &mut dyn FnMut()) {
     work();
 }
 
-/// xorshift64*: small, seeded, the same everywhere.
+/// xorshift64*: small, seeded, the same on every machine.
 struct Random(u64);
 
 impl Random {
@@ -164,7 +163,7 @@ fn decimals() -> Column {
     Column::regular(walk(0x5eed).take(SAMPLES).map(|value| (value * 100.0).round() / 100.0).collect())
 }
 
-/// A counter whose scrapes come a few milliseconds early or late.
+/// A counter whose scrapes are a few milliseconds early or late.
 fn counter() -> Column {
     let mut random = Random(0x5eed);
     let mut total = 0.0;
@@ -205,7 +204,7 @@ fn decode(column: &Column, level: CompressionLevel) -> (usize, &'static str) {
     (SAMPLES, "sample")
 }
 
-/// The yardstick: the same samples as plain Gorilla, differences of differences and XOR.
+/// The yardstick: the same samples as plain Gorilla, which is differences of differences and XOR.
 fn decode_gorilla(column: &Column) -> (usize, &'static str) {
     let (mut time_bytes, mut value_bytes) = (Vec::new(), Vec::new());
     timestamps::encode(&column.timestamps, &mut time_bytes);
@@ -220,7 +219,7 @@ fn decode_gorilla(column: &Column) -> (usize, &'static str) {
     (SAMPLES, "sample")
 }
 
-/// The tags of a host, as line protocol has them.
+/// The tags of a host in line protocol.
 fn tags(host: usize) -> [(&'static str, String); 10] {
     [
         ("arch", "x64".to_owned()),
@@ -273,7 +272,7 @@ fn parse_lines() -> (usize, &'static str) {
     (HOSTS * FIELDS, "sample")
 }
 
-/// A log in a folder, a store in memory, no fsync: the work of the processor alone.
+/// A log in a directory, a store in memory, no fsync, so that only the work of the processor remains.
 fn engine(dir: &tempfile::TempDir) -> Engine {
     let options = Options::default().with_durability(Durability::Off).with_background(false);
     Engine::open_over(dir.path(), Arc::new(MemoryKv::default()), options, Arc::new(SystemClock))
@@ -340,7 +339,7 @@ fn append_handles() -> (usize, &'static str) {
     append(&engine, |batch, i, at, value| batch.push_to(&handles[i], at, value))
 }
 
-/// The same by remote write, version 1: one request a step, whose series are known by their bytes.
+/// The same by remote write, version 1: one request for each step. The series are known by their bytes.
 fn append_remote() -> (usize, &'static str) {
     let dir = tempfile::tempdir().expect("a folder");
     let (engine, labels) = (engine(&dir), label_sets());
@@ -402,7 +401,7 @@ fn flush_new_series() -> (usize, &'static str) {
     (10 * HOSTS * FIELDS, "series")
 }
 
-/// Six samples, ten seconds apart, of each of ten thousand series that were never seen before.
+/// Six samples, ten seconds apart, of each of ten thousand new series.
 fn churn() -> Vec<String> {
     const SERIES: usize = 10_000;
     let mut random = Random(0x5eed);
@@ -455,8 +454,8 @@ fn flush_churn() -> (usize, &'static str) {
     (10_000, "series")
 }
 
-/// Finds series that lived for a minute and are on the disk alone: what a query over churned series pays before it
-/// reads a sample.
+/// Finds series that lived for a minute and are only on disk: the cost of a query over churned series before it reads a
+/// sample.
 fn select_churned() -> (usize, &'static str) {
     const SERIES: usize = 10_000;
     let dir = tempfile::tempdir().expect("a folder");
@@ -492,7 +491,7 @@ fn select_churned() -> (usize, &'static str) {
     (SERIES, "series")
 }
 
-/// Thirty series for four hours, flushed; a dashboard's 240 steps.
+/// Thirty series for four hours, flushed, and the 240 steps of a dashboard.
 fn query(text: &str) -> (usize, &'static str) {
     const STEPS: i64 = 1440;
     let options = Options::default().with_background(false);

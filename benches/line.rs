@@ -1,16 +1,15 @@
-//! Line protocol to checked lines, on one core: field values and bytes a second.
+//! From line protocol to checked lines, on one core: field values and bytes per second.
 //!
-//! The body is the cpu-only data of the Time Series Benchmark Suite's kind: 10 tags, 10
-//! integer fields and a nanosecond timestamp a line, about 350 bytes; a second body has
-//! floats of full length in place of the integers,
-//! a third one short floats.
+//! The body is like the cpu-only data of the Time Series Benchmark Suite: lines of about 350 bytes with 10 tags, 10
+//! integer fields and a nanosecond timestamp. A second body has floats of full length instead of the integers, and a
+//! third one has short floats.
 
 use std::hint::black_box;
 
 use barograph_engine::line::{FieldValue, LineLimits, Lines, Naming, Precision, labels};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// Lines a body has: as many samples as the batch that one fsync covers.
+/// Lines of a body: as many samples as a batch with one fsync.
 const LINES: usize = 1_000;
 
 /// The fields of a host's CPU.
@@ -51,7 +50,7 @@ fn body(value: impl Fn(&mut u64) -> String) -> String {
     text
 }
 
-/// Reads a body as ingest does: each series key and each value is looked at once.
+/// Reads a body like ingest: looks at each series key and each value once.
 fn read(body: &[u8]) -> f64 {
     let mut sum = 0.0;
     for line in Lines::new(body, Precision::Nanosecond, LineLimits::default()) {

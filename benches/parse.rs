@@ -1,7 +1,7 @@
-//! Query text to a checked tree: a short query, one of a dashboard, one of 300 terms.
+//! From the text of a query to a checked tree: a short query, one of a dashboard, and one with 300 terms.
 //!
-//! A dashboard sends a few hundred queries in a second at most, so what counts here is
-//! that parsing stays far below the cost of the cheapest evaluation.
+//! A dashboard sends at most a few hundred queries per second, so it is enough if parsing costs far less than the
+//! cheapest evaluation.
 
 use std::fmt::Write;
 use std::hint::black_box;

@@ -14,7 +14,7 @@ const SIZES: [i64; 3] = [100, 10_000, 100_000];
 const DAY_NS: i64 = 86_400_000_000_000;
 /// Days in one batch, as in one request.
 const DAYS_PER_BATCH: i64 = 5_000;
-/// Each figure is the median of this many rounds.
+/// Each figure is the median of this number of rounds.
 const ROUNDS: usize = 5;
 
 fn open(dir: &Path) -> Database {

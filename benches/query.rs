@@ -1,9 +1,8 @@
-//! Queries over columns in memory, which is what the evaluator itself costs, and over the
-//! engine.
+//! Queries over columns in memory, which is the cost of the evaluator itself, and over the engine.
 //!
-//! A thousand counters at 15 s for six hours and a dashboard's 240 steps, if not said
-//! otherwise. Throughput over columns is samples handed to windows, as the statistics of a
-//! query count them; over the engine it is samples that storage decoded.
+//! The default is a thousand counters at 15 s for six hours, and the 240 steps of a dashboard. Throughput over columns
+//! is the number of samples passed to windows, as in the statistics of a query; over the engine it is the number of
+//! samples that storage decoded.
 
 use std::time::Duration;
 
@@ -127,8 +126,8 @@ fn range(query: impl Into<String>, start: i64, end: i64, step: i64) -> Request {
     Request::range(query, ms(start), ms(end), Duration::from_millis(step as u64))
 }
 
-/// The same over the engine: half of the samples as chunks in the store, half in the head.
-/// What a query costs here and not there is the cost of storage.
+/// The same over the engine, with half of the samples as chunks in the store and half in the head. The additional cost
+/// is that of storage.
 fn engine(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let options = Options::default().with_durability(Durability::Off);
@@ -166,8 +165,8 @@ fn engine(c: &mut Criterion) {
     group.finish();
 }
 
-/// Pods that live for a minute each: thirty thousand series of six samples, in the store.
-/// What a query costs here is the cost of a series, not of its samples; throughput is series.
+/// Pods that live for a minute each: thirty thousand series with six samples, in the store. The cost of a query is that
+/// of its series, not of its samples; throughput is series.
 fn churned(c: &mut Criterion) {
     const GENERATIONS: i64 = 30;
     const ALIVE: usize = 1000;
@@ -205,8 +204,8 @@ fn churned(c: &mut Criterion) {
     group.finish();
 }
 
-/// Windows of an hour at twice as many steps: what slides costs as much per sample and little
-/// more per step; what reads each window from its start costs twice as much.
+/// Windows of an hour, at more and more steps. A window that slides costs the same per sample and little more per step;
+/// one that is read from its start at each step costs twice as much at twice as many steps.
 fn sliding(c: &mut Criterion) {
     let source = source();
     let mut group = c.benchmark_group("sliding");

@@ -1,6 +1,5 @@
-//! Remote write: samples per second from the decompressed bytes of a request to the head, without a disk: what
-//! decoding, finding series and appending cost. As Prometheus sends them: 2,000 samples a request, one of each series,
-//! ten labels.
+//! Remote write, from the decompressed bytes of a request to the head, without a disk: the cost of decoding, finding
+//! series and appending. Requests are like those of Prometheus: 2,000 samples, one for each series, with ten labels.
 
 use barograph::{Database, Options, RemoteVersion};
 use barograph_engine::remote::wire::{put_any_double, put_bytes, put_integer, put_message};
@@ -10,7 +9,7 @@ const SERIES: usize = 10_000;
 const PER_REQUEST: usize = 2_000;
 const START_MS: i64 = 1_704_067_200_000;
 
-/// Ten labels, 250 bytes, as an exporter of a cluster has them.
+/// Ten labels, 250 bytes, as from an exporter of a cluster.
 fn labels(series: usize) -> Vec<(String, String)> {
     [
         ("__name__", "container_network_receive_bytes_total".to_owned()),
@@ -74,7 +73,7 @@ fn request_two(step: i64, first: usize) -> Vec<u8> {
     out
 }
 
-/// Makes a request of a step, from a series on.
+/// Makes the request of one step, starting at one of the series.
 type Make = fn(i64, usize) -> Vec<u8>;
 
 fn known_series(c: &mut Criterion) {

@@ -1,7 +1,7 @@
 //! Speed of the write-ahead log: append with and without sync, group commit, replay.
 //!
-//! Throughput is in records and in bytes of payload. Payloads are of the size of a batch of 10, 1,000 and 10,000
-//! samples; the disk is the one under the temporary directory.
+//! Throughput is in records and in bytes of payload. Payloads have the size of a batch of 10, 1,000 and 10,000 samples.
+//! The log is on the disk of the temporary directory.
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
@@ -23,7 +23,7 @@ fn open(dir: &Path, sync: SyncPolicy) -> Wal {
     wal
 }
 
-/// Cuts the log now and then, so that a long measurement does not fill the disk. Not part of what is measured.
+/// Truncates the log now and then, so that a long measurement does not fill the disk. This is not measured.
 fn cut(wal: &Wal) {
     if wal.size_bytes() > 256 << 20 {
         let last = wal.rotate().expect("a sound log");
@@ -31,7 +31,7 @@ fn cut(wal: &Wal) {
     }
 }
 
-/// Appends a record and waits until it is as safe as the policy says.
+/// Appends a record and waits until the policy is satisfied.
 fn put(wal: &Wal, payload: &[u8]) {
     let record = NewRecord { kind: 1, parts: [payload, &[], &[], &[]] };
     let ticket = wal.append_all(&[record], 0).expect("a sound log").expect("nothing is ever taken back");
@@ -84,7 +84,7 @@ fn group_commit(c: &mut Criterion) {
     group.finish();
 }
 
-/// Appends about `count` records, each synced by the thread that appended it; the time that `count` would take.
+/// Appends about `count` records, each synced by the thread that appended it. Returns the time for exactly `count`.
 fn append_from_threads(wal: &Wal, payload: &[u8], count: u64) -> Duration {
     let each = count.div_ceil(THREADS as u64);
     let begun = Instant::now();
@@ -133,7 +133,7 @@ fn per_record(records: usize, bytes: usize) -> Throughput {
     Throughput::ElementsAndBytes { elements: records as u64, bytes: (records * bytes) as u64 }
 }
 
-/// Bytes that look like nothing in particular.
+/// Bytes without a pattern.
 fn payload(bytes: usize) -> Vec<u8> {
     (0..bytes as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }

@@ -1,5 +1,5 @@
-//! From matchers to series over the real index: half of the series in the store, all of
-//! them in the head, a hundred thousand in all.
+//! From matchers to series over the real index, with a hundred thousand series: half of them in the store, all of them
+//! in the head.
 //!
 //! Throughput is series found.
 
@@ -20,7 +20,7 @@ fn labels(i: usize) -> Labels {
     Labels::from_pairs(pairs).expect("the names are unique")
 }
 
-/// Every series has a sample in the head; every second one also in the store.
+/// Every series has a sample in the head; every second one also has one in the store.
 fn database(dir: &std::path::Path) -> Database {
     let options = Options::default().with_durability(Durability::Off);
     let database = Database::open_with(dir, options).expect("the directory is fresh");

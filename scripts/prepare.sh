@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares a machine for building Barograph: finds missing packages and installs them with apt if it has the permission.
-# Otherwise it prints the command that installs them and stops. The Makefile runs it before each build. It prints nothing
-# if all packages are installed and RocksDB is already compiled.
+# Otherwise it prints the command that installs them and stops. The Makefile runs it before each build. It prints
+# nothing if all packages are installed and RocksDB is already compiled.
 #
 # COMPILERS         a folder, first in PATH, with links to ccache in place of the compilers
 # CARGO_TARGET_DIR  the folder that is searched for RocksDB, to determine whether this build will take long
@@ -20,7 +20,7 @@ have_libclang() {
     [ -n "$library" ] && [ -n "$header" ]
 }
 
-# The release of LLVM that this distribution calls its own: 14 on Debian 12, 19 on Debian 13.
+# The release of LLVM that is the default of this distribution: 14 on Debian 12, 19 on Debian 13.
 default_llvm() {
     apt-cache depends libclang-dev 2>/dev/null | sed -n 's/.*Depends: libclang-\([0-9]*\)-dev.*/\1/p' | head -n 1
 }
@@ -37,7 +37,7 @@ quiet_apt() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >/dev/null
 }
 
-# The line that installs everything; docs/embedding.md has the same.
+# The line that installs everything; docs/embedding.md contains the same line.
 install_line() {
     local llvm
     if command -v apt-get >/dev/null; then

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every script of scripts/checks (or those named as arguments) against the built server, one after the other, and
-# fails if one of them fails. A check that cannot run on this machine (mounts, packages) prints SKIPPED and exits with 77.
+# Runs every script of scripts/checks (or those given as arguments) against the built server, one after the other, and
+# fails if one of them fails. A check that cannot run on this machine (mounts, packages) prints SKIPPED and exits with
+# 77.
 #
 # BAROGRAPH  path of the server binary
 set -uo pipefail

@@ -7,10 +7,10 @@ use barograph_engine::model::{Exemplar, Labels, Metadata, Value};
 
 use crate::SeriesHandle;
 
-/// Samples to append at once: written to the log as one record, or as several if they exceed 32 MiB, and visible together
-/// once they are durable: a view has all samples and events of a batch or none (exemplars and metadata are not part of
-/// views). If the process ends before an append returns, a restart finds all of the batch or nothing; of a batch with
-/// several records, or with events, metadata or exemplars, it may find only the first records.
+/// Samples to append at once: written to the log as one record, or as several if they exceed 32 MiB, and visible
+/// together once they are durable: a view has all samples and events of a batch or none (exemplars and metadata are not
+/// part of views). If the process ends before an append returns, a restart finds all of the batch or nothing; of a
+/// batch with several records, or with events, metadata or exemplars, it may find only the first records.
 ///
 /// ```
 /// use std::time::Duration;
@@ -139,8 +139,9 @@ impl Batch {
         self.0.push_exemplar(series, exemplar);
     }
 
-    /// Marks all timestamps of the batch as taken from this machine's clock. Retention then does not use them to confirm
-    /// the clock, so a clock that jumps ahead does not expire the data of others. [`Batch::clear`] resets the mark.
+    /// Marks all timestamps of the batch as taken from this machine's clock. Retention then does not use them to
+    /// confirm the clock, so a clock that jumps ahead does not expire the data of others. [`Batch::clear`] resets the
+    /// mark.
     ///
     /// ```
     /// # use barograph::Batch;

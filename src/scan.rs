@@ -72,7 +72,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options, Matcher};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// # use barograph::budget::Work;
     /// # let all: [Vec<Matcher>; 1] = [vec![]];

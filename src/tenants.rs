@@ -56,7 +56,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert_eq!(db.for_tenant("a")?.tenant().map(|tenant| tenant.name()), Some("a"));
     /// assert_eq!(db.tenant(), None);

@@ -10,12 +10,12 @@ use crate::owned::OwnedView;
 use crate::reader::view_of;
 use crate::{Database, Result, Scan, TimeRange};
 
-/// The database as it was when the view was created, for any number of reads; created by [`Database::view`]. Clones share
-/// it.
+/// The database as it was when the view was created, for any number of reads; created by [`Database::view`]. Clones
+/// share it.
 ///
-/// A view owns what it needs, and keeps the database open like a clone of its handle. Drop it soon: during its lifetime,
-/// and that of the iterators that it created, memory keeps the samples that were unflushed when it was created. After
-/// [`Database::close`] its reads return an error of the kind [`Closed`](crate::ErrorKind::Closed).
+/// A view owns what it needs, and keeps the database open like a clone of its handle. Drop it soon: during its
+/// lifetime, and that of the iterators that it created, memory keeps the samples that were unflushed when it was
+/// created. After [`Database::close`] its reads return an error of the kind [`Closed`](crate::ErrorKind::Closed).
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,7 +52,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let view = db.view()?;
     /// db.delete(&[Matcher::equal("host", "a")], ..)?;
@@ -98,7 +99,8 @@ impl View {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let view = db.view()?;
     /// for series in view.select(&[Matcher::equal("host", "a")], ..) {

@@ -1,15 +1,15 @@
-"""Measures Barograph beside its peers: the same data in, the same PromQL asked, one table out.
+"""Compares Barograph with its peers: the same data, the same PromQL, one table.
 
     python3 benches/compare --barograph target/release/barograph --size quick
     python3 benches/compare --size full --recordings DIR --peers victoria-metrics,prometheus
 
-Every server runs alone, on loopback, over a fresh folder, with its documented best settings. Bodies are made before
-the clock starts and sent uncompressed over kept-alive connections, so that next to no CPU is spent beside the server;
-what is measured is the server's own CPU time, which a busy machine disturbs far less than the clock. Needs python3
-alone. Missing peers are installed from Debian with --install, and named where they are left out.
+Every server runs alone, on loopback, with a fresh folder and its documented best settings. Bodies are generated before
+the measurement and sent uncompressed over kept-alive connections, so that almost no CPU is used outside the server. The
+main figure is the CPU time of the server, which depends far less on other load than elapsed time. Needs only python3.
+Missing peers are installed from Debian with --install, and otherwise listed as left out.
 
-Exits with 1 when a server lost what it acknowledged and is called Barograph, when one of its answers differs from
-Prometheus', or when nothing could be measured.
+Exits with 1 if Barograph lost data that it had acknowledged, if one of its answers differs from Prometheus', or if
+nothing could be measured.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def arguments():
 
 
 def install(peers):
-    """Debian starts nothing: a policy forbids services during the installation."""
+    """Prevents Debian from starting services during the installation."""
     import shutil
     kinds = [servers.KINDS[peer] for peer in peers]
     missing = [kind.package for kind in kinds if kind.package and not shutil.which(kind.binary)]
@@ -85,7 +85,7 @@ def chosen_sets(options):
 
 
 def available(options):
-    """{title: program} of the servers to measure; says loudly which are missing."""
+    """{title: program} of the servers to measure; prints which are missing."""
     peers = [name for name in options.peers.split(",") if name and name != "none"]
     programs = dict(entry.split("=", 1) for entry in options.program)
     unknown = [name for name in [*peers, *programs] if name not in servers.KINDS]
@@ -108,7 +108,7 @@ def available(options):
 
 
 def measure_set(data, programs, options):
-    """The set's part of the report, and whether Barograph held."""
+    """The part of the report about the set, and whether Barograph passed."""
     for title in [title for title in programs if servers.KINDS[title].protocol not in data.protocols]:
         say(f"LEFT OUT of {data.name}: {title} takes samples only in order of time")
     programs = {title: path for title, path in programs.items() if servers.KINDS[title].protocol in data.protocols}
@@ -137,7 +137,7 @@ def measure_set(data, programs, options):
 
 def main():
     options = arguments()
-    # Ended from outside, it still ends its server.
+    # When terminated from outside, it still ends its server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     programs, data_sets = available(options), chosen_sets(options)
     if not programs:

@@ -1,4 +1,4 @@
-"""Are two answers the same? Labels exactly, times exactly, values within 1e-9 of each other."""
+"""Compares two answers: labels exactly, times exactly, values within 1e-9 of each other."""
 
 import json
 import math
@@ -23,7 +23,7 @@ def without_name(answer):
 
 
 def compare(ours, reference):
-    """`=` equal, `~` equal but for the metric name, `!` and the first difference otherwise."""
+    """`=` if they are equal, `~` if they differ only in the metric name, otherwise `!` and the first difference."""
     found = difference(ours, reference)
     if found is None:
         return "=", None
@@ -35,7 +35,7 @@ def compare(ours, reference):
 
 
 def difference(ours, reference):
-    """None, or what differs first in words."""
+    """The first difference in words, or None."""
     if ours.keys() != reference.keys():
         odd = sorted(map(str, ours.keys() ^ reference.keys()))
         return f"{len(ours)} series against {len(reference)}; only in one: {odd[0]}"

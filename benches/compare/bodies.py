@@ -1,8 +1,8 @@
-"""Request bodies made before the clock starts: files of concatenated bodies, one a lane, with an index beside each.
+"""Request bodies generated before the measurement: files of concatenated bodies, one per lane, each with an index file.
 
-They are kept below the work folder under a name made of the data set's parameters, so a second run finds them. A body
-ends at 10,000 samples. A remote-write body also ends after a span of time, since Prometheus refuses samples that are
-much older than the newest it has of any series.
+They are kept below the work folder under a name derived from the parameters of the data set, so that a second run
+reuses them. A body ends at 10,000 samples. A remote-write body also ends after a span of time, since Prometheus refuses
+samples that are much older than its newest one.
 """
 
 import collections
@@ -14,7 +14,7 @@ import shutil
 import wire
 
 SAMPLES_PER_BODY = 10_000
-FORMAT = 2  # part of the folder's name: raise it when generators or encoders change
+FORMAT = 2  # part of the folder's name; increment it when generators or encoders change
 
 Body = collections.namedtuple("Body", "offset length samples first_s last_s")
 
@@ -57,7 +57,7 @@ class Writer:
 
 
 class Bodies:
-    """A lane's bodies, read back."""
+    """The bodies of a lane, read back."""
 
     def __init__(self, path, index):
         self.path, self.bodies = path, [Body(*entry) for entry in index]
@@ -67,7 +67,7 @@ class Bodies:
 
 
 def prepare(data, protocols, work, say):
-    """Makes what is missing; returns {protocol: [Bodies of each lane]} and the facts about the data set."""
+    """Generates missing bodies; returns {protocol: [Bodies of each lane]} and the facts about the data set."""
     folder = pathlib.Path(work) / "bodies" / f"{data.key}-v{FORMAT}"
     missing = [p for p in protocols if not (folder / f"{p}.json").exists()]
     if missing:
@@ -103,7 +103,7 @@ def generate(data, protocols, folder):
              "metrics": sorted({name for group in groups for name in group.names()})[:20_000]}
     for protocol, lanes in writers.items():
         indexes = [lane.close() for lane in lanes]
-        # Written last and whole: its presence says that the bodies are complete.
+        # Written last and atomically: its presence shows that the bodies are complete.
         temporary = folder / f"{protocol}.json.tmp"
         temporary.write_text(json.dumps({**facts, "lanes": indexes}))
         temporary.rename(folder / f"{protocol}.json")

@@ -1,4 +1,5 @@
-"""Sends prepared bodies: one kept-alive connection a lane, one body after the other, each answered before the next."""
+"""Sends prepared bodies: one kept-alive connection per lane, one body after the other, each answered before the
+next."""
 
 import http.client
 import os
@@ -10,11 +11,11 @@ RETRY_S, PATIENCE_S = 0.2, 600
 
 
 class Refused(RuntimeError):
-    """The server did not take a body, and trying again would not help."""
+    """The server did not accept a body, and a retry would not help."""
 
 
 class Clocks:
-    """How far each lane is in data time, so that none runs ahead of another by more than `span_s`."""
+    """How far each lane is in data time, so that none gets more than `span_s` ahead of another."""
 
     def __init__(self, lanes, span_s):
         self.next_s, self.span_s, self.moved = [None] * lanes, span_s, threading.Condition()
@@ -32,7 +33,7 @@ class Clocks:
 
 
 class Load:
-    """One run of a data set, or of its first `samples_max`, against a server."""
+    """Sends a data set, or its first `samples_max` samples, to a server."""
 
     def __init__(self, server, protocol, lanes, span_s, samples_max=None):
         self.server, self.protocol, self.lanes = server, protocol, lanes
@@ -41,7 +42,7 @@ class Load:
         self.acknowledged, self.retries, self.failure = [0] * len(lanes), 0, None
 
     def run(self):
-        """Returns the seconds it took; `acknowledged` is the number of samples."""
+        """Returns the seconds that it took; `acknowledged` is the number of samples."""
         threads = [threading.Thread(target=self.guarded, args=(lane,), daemon=True) for lane in range(len(self.lanes))]
         began = time.monotonic()
         for thread in threads:

@@ -1,4 +1,4 @@
-"""One server, one data set: load, settle, ask, restart, merge, kill."""
+"""One server and one data set: load, settle, query, restart, merge, kill."""
 
 import http.client
 import shutil
@@ -54,7 +54,7 @@ def fill(server, lanes, data, out, say):
 
 
 def restart(server, data, out):
-    """A graceful stop, and how long until data comes back."""
+    """A graceful stop, and the time until queries return data again."""
     server.stop()
     began = time.monotonic()
     server.start()
@@ -63,7 +63,7 @@ def restart(server, data, out):
 
 
 def merge(server, data, out, say):
-    """What the server's own rules leave for later."""
+    """The merges that the server's own rules leave for later."""
     before = process.cpu_seconds(server.pid)
     out["how_merged"] = server.force()
     if out["how_merged"]:
@@ -73,7 +73,8 @@ def merge(server, data, out, say):
 
 
 def crash(server, lanes, data, out, say):
-    """A fresh folder, SIGKILL right after an acknowledgement, a new start: what is lost, how long it takes."""
+    """A fresh folder, SIGKILL right after an acknowledgement, a restart: the number of lost samples, and the time it
+    takes."""
     server.kill()
     shutil.rmtree(server.folder, ignore_errors=True)
     server.start()
@@ -93,12 +94,12 @@ def crash(server, lanes, data, out, say):
 
 
 def answers_at_all(server):
-    """A server that lost everything answers too, with nothing."""
+    """A server that lost everything answers too, with an empty result."""
     return server.get("/api/v1/query?query=up")[0] == 200
 
 
 def ask_all(server, data, say):
-    """{lane: {query: figures}}; the first variant's answer is kept for the comparison."""
+    """{lane: {query: figures}}; the answer of the first variant is kept for the comparison."""
     out = {}
     for suffix, parameters in server.lanes_of_queries:
         figures = {}
@@ -114,7 +115,7 @@ def ask_all(server, data, say):
 
 
 def ask(server, variants, parameters):
-    """Variants in turn, enough of them that CPU time counted in ticks means something."""
+    """Sends the variants in turn, often enough that CPU time counted in ticks is meaningful."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
     try:
         read = [answers.read(text) for text in ask_variant(connection, server, variants[0], parameters)]

@@ -1,4 +1,4 @@
-"""What a process has used, read from /proc: CPU seconds, memory, and what its folder holds."""
+"""The resources of a process, read from /proc: CPU seconds, memory, and the size of its folder."""
 
 import os
 import time
@@ -7,20 +7,20 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid):
-    """User and system time of the process, its ended threads included."""
+    """User and system time of the process, including its ended threads."""
     with open(f"/proc/{pid}/stat") as text:
         fields = text.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def peak_mb(pid):
-    """The most memory the process has had resident, in MB of 10^6 bytes."""
+    """Maximum resident memory of the process, in MB of 10^6 bytes."""
     with open(f"/proc/{pid}/status") as text:
         return next(int(line.split()[1]) for line in text if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 def disk_bytes(folder):
-    """Blocks that the folder's files occupy, without what is held back for a full disk; a file in two places counts once."""
+    """Blocks of the folder's files, without those held back for a full disk; a file with two names counts once."""
     seen, total = set(), 0
     for root, _, files in os.walk(folder):
         for name in files:
@@ -37,19 +37,20 @@ def disk_bytes(folder):
 
 
 def machine_seconds():
-    """CPU seconds that the whole machine has been busy."""
+    """CPU seconds of the whole machine."""
     with open("/proc/stat") as text:
         user, nice, system, _, _, irq, softirq, steal = map(int, text.readline().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / TICK
 
 
 def wait_idle(pid, quiet_s, limit_s):
-    """Waits until the process has used next to nothing for `quiet_s`; False if that did not come within `limit_s`."""
+    """Waits until the process has used almost no CPU for `quiet_s`; returns False if that does not happen within
+    `limit_s`."""
     deadline, since, before = time.monotonic() + limit_s, time.monotonic(), cpu_seconds(pid)
     while time.monotonic() < deadline:
         time.sleep(0.25)
         now = cpu_seconds(pid)
-        if now - before > 0.02:  # of 250 ms: a timer's tick is no work
+        if now - before > 0.02:  # of 250 ms: a tick of a timer does not count as work
             since = time.monotonic()
         before = now
         if time.monotonic() - since >= quiet_s:
@@ -58,7 +59,7 @@ def wait_idle(pid, quiet_s, limit_s):
 
 
 class Others:
-    """CPU that neither the server nor this program used: the rest of the machine, in cores."""
+    """CPU used by neither the server nor this program, in cores."""
 
     def __init__(self, pid):
         self.pid, self.began = pid, time.monotonic()

@@ -1,7 +1,7 @@
-"""The questions. Each has a name and a few seeded variants (other hosts, other windows), asked in turn.
+"""The queries. Each has a name and a few seeded variants (other hosts, other windows), which are sent in turn.
 
-A variant is a list of `Ask`, sent one after the other as a dashboard with so many lines would, and timed as one.
-Starts and ends are multiples of the step, so that no server's rounding of them changes the answer.
+A variant is a list of `Ask`. They are sent one after the other, like a dashboard with that number of lines, and timed
+together. Starts and ends are multiples of the step, so that no server's rounding changes the answer.
 """
 
 import random
@@ -31,11 +31,11 @@ class Questions:
         self.first, self.last = data.first_ns // 1_000_000_000, data.last_ns // 1_000_000_000
 
     def add(self, name, make, variants=VARIANTS):
-        """`make(self)` gives a variant."""
+        """`make(self)` returns a variant."""
         self.all.append((name, [make() for _ in range(variants)]))
 
     def window(self, span, step):
-        """A window of the length asked, or the whole where there is less, at a random place."""
+        """A window of the given length at a random place, or the whole range if that is shorter."""
         span = min(span, (self.last - self.first) // step * step)
         latest = (self.last - span) // step
         start = self.chance.randint(-(-self.first // step), max(-(-self.first // step), latest)) * step
@@ -50,14 +50,14 @@ class Questions:
 
 
 def of(data):
-    """[(name, variants)] for the data set; `data.probe` is the query that stands for a first answer."""
+    """[(name, variants)] for the data set; `data.probe` is the query that detects the first answer."""
     questions = Questions(data)
     {"cpu": cpu, "churn": churn, "active": churn, "hist": hist, "year": year}.get(data.name, recording)(questions)
     return questions.all
 
 
 def probe(data):
-    """A cheap query with an answer for the data's last moment."""
+    """A cheap query with an answer for the last moment of the data."""
     one = {"cpu": 'cpu_usage_user{hostname="host_1"}', "churn": 'http_requests_total{deployment="d-1",code="200"}',
            "active": 'http_requests_total{deployment="d-1",code="200"}', "year": 'temperature{sensor="s-1"}', "hist": 'http_request_duration_seconds_count{service="s-1"}'}
     return f"count(last_over_time({one.get(data.name, data.metrics[0])}[3h]))"
@@ -128,7 +128,8 @@ def hist(q):
     q.add("h-p99-all-6h", lambda: q.range(6 * HOUR, 300, f"histogram_quantile(0.99, sum by (le) (rate({name}_bucket[5m])))"))
     q.add("h-slow-ratio-3h", lambda: q.range(3 * HOUR, 60, f'1 - sum by (region) (rate({name}_bucket{{le="0.5"}}[5m]))'
                                              f" / sum by (region) (rate({name}_count[5m]))"))
-    # Two seconds after the last sample: its window of an hour would begin exactly at a sample (`START_S` in sets.py).
+    # Two seconds after the last sample: otherwise its window of an hour would begin exactly at a sample (`START_S` in
+    # sets.py).
     q.add("h-increase-topk", lambda: q.instant(f"topk(10, increase({name}_count[1h]))", at=q.last + 2))
     q.add("h-one-service", lambda: q.range(HOUR, 60, f'rate({name}_count{{service="s-{q.chance.randrange(q.data.services)}"}}[5m])'))
     q.add("h-mean-latency", lambda: q.range(

@@ -1,10 +1,11 @@
 """Real recordings as data sets: every folder of CSV below the given one becomes a set.
 
-`scripts/recordings/to_lines.py` says which CSV files are known; its functions read them here. A small recording is
-repeated, each copy with an `instance` label of its own and a clock 37 ms later than the one before it, until the whole
-has as many samples as asked: then the fixed cost of an empty database is no part of the bytes per sample. Copies of a
-series never lie beside each other, or a database that compresses neighbours together would store only one of them:
-a scrape is sent whole, copy after copy; recordings without scrapes are sent whole, which Prometheus cannot take.
+`scripts/recordings/to_lines.py` documents the known CSV files; its functions read them here. A small recording is
+repeated until it has the requested number of samples, each copy with its own label `instance` and a clock 37 ms later
+than that of the previous copy, so that the fixed cost of an empty database does not affect the bytes per sample. Copies
+of a series are never neighbours, because a database that compresses neighbours together would then store only one of
+them. A scrape is sent as a whole, copy after copy; recordings without scrapes are sent as a whole too, which Prometheus
+does not accept.
 """
 
 import csv
@@ -22,7 +23,7 @@ import to_lines  # noqa: E402  (found through the line above)
 
 DAY_NS = 86_400 * SECOND
 SHIFT_NS = 37_000_000
-OFF_THE_SECOND_NS = 1_000_000  # for the reason that START_S has
+OFF_THE_SECOND_NS = 1_000_000  # for the same reason as START_S
 
 
 def sets_below(folder, samples):
@@ -57,7 +58,8 @@ class Recording(Set):
         own = sum(len(samples) for _, _, samples in self.recorded)
         self.copies = max(1, -(-samples // own))
         last = max(samples[-1][0] for _, _, samples in self.recorded)
-        # Whole days back, to before the made-up sets' start: a peer refuses or expires nothing, whatever today's date.
+        # Whole days back, to before the start of the generated sets, so that no peer refuses or expires anything,
+        # whatever today's date.
         self.back_ns = max(0, -(-(last - START_S * SECOND) // DAY_NS)) * DAY_NS
         self.in_scrapes = all(kind(path) == "wide" for path in paths)
         if not self.in_scrapes:
@@ -78,7 +80,7 @@ class Recording(Set):
         return groups, self.rows()
 
     def rows(self):
-        """Scrape by scrape, or all at once; of each the copies one after the other."""
+        """Scrape by scrape, or all at once; in each, the copies one after the other."""
         streams = [[(at, i, text) for at, text in samples] for i, (_, _, samples) in enumerate(self.recorded)]
         merged = heapq.merge(*streams)
         scrapes = itertools.groupby(merged, lambda row: row[0]) if self.in_scrapes else [(0, merged)]
@@ -106,7 +108,7 @@ def read(path, folder):
     for name, column in zip(header[1:], columns, strict=True):
         if not column:
             continue
-        column = sorted(dict(column).items())  # of two values at one time the later stands, as a database has it
+        column = sorted(dict(column).items())  # of two values at one time, the later one wins, as in a database
         if wide:
             yield (*to_lines.parse_series(name), column)
         else:

@@ -45,7 +45,7 @@ def load_table(data, results):
 
 
 def query_table(results, say):
-    """The table, and how many of Barograph's answers differ from the reference's."""
+    """The table, and the number of Barograph's answers that differ from the reference's."""
     lanes = {name: figures for r in results for name, figures in r.get("queries", {}).items()}
     if not lanes:
         return "", 0
@@ -77,7 +77,7 @@ def query_table(results, say):
 
 
 def ratio(lanes, name, cached):
-    """How many times longer than Barograph the quickest peer takes; result caches count only where `cached`."""
+    """How many times longer than Barograph the quickest peer takes; result caches count only if `cached`."""
     peers = [figures[name] for lane, figures in lanes.items()
              if lane != "barograph" and (cached or not lane.endswith("+cache")) and "p50" in figures[name]]
     ours = lanes.get("barograph", {}).get(name, {})
@@ -88,7 +88,7 @@ def ratio(lanes, name, cached):
 
 
 def judge(one, reference, is_reference):
-    """The mark of a query whose every part is compared, and the first difference."""
+    """The mark of a query, for which every part is compared, and the first difference."""
     if is_reference or "error" in reference:
         return "", None
     verdicts = [answers.compare(a, b) for a, b in zip(one["answers"], reference["answers"], strict=True)]

@@ -1,7 +1,7 @@
-"""The servers under measurement: how each is started with its documented best settings, flushed, merged and asked.
+"""The servers under measurement: how each is started with its documented best settings, flushed, merged and queried.
 
-`settle` brings a server to rest by its own rules: everything flushed, no merge left to do, CPU idle. `force` asks it to
-merge what those rules would leave for later. Both return, in words, how that was reached.
+`settle` brings a server to rest by its own rules: everything flushed, no merge left to do, CPU idle. `force` requests
+the merges that those rules would leave for later. Both return a description of what they did.
 """
 
 import http.client
@@ -26,11 +26,11 @@ class Missing(RuntimeError):
 
 
 class Server:
-    """A server in a process of its own over a folder of its own."""
+    """A server in its own process with its own folder."""
 
     title, package, binary, protocol, asks_promql = "", "", "", "lp", True
     ready_path = "/-/ready"
-    lanes_of_queries = [("", {})]  # name and further parameters; VictoriaMetrics is asked with its cache and without
+    lanes_of_queries = [("", {})]  # name and further parameters; VictoriaMetrics is queried with its cache and without
 
     def __init__(self, folder, data, path=None):
         self.folder, self.data = folder, data
@@ -56,7 +56,7 @@ class Server:
         return next((line for line in (done.stdout + done.stderr).splitlines() if line.strip()), "unknown").strip()
 
     def start(self):
-        """Starts and returns when it is ready."""
+        """Starts it, and returns when it is ready."""
         os.makedirs(self.folder, exist_ok=True)
         self.port = free_port()
         with open(self.folder + ".log", "ab") as log:
@@ -124,18 +124,18 @@ class Server:
         return self.idle()
 
     def force(self):
-        """None where the server has no such call."""
+        """None if the server has no such call."""
         return None
 
     def stored_bytes(self):
         return process.disk_bytes(self.folder)
 
     def first_answer(self, probe, last_s):
-        """Waits for an answer that has data."""
+        """Waits for an answer with data."""
         self.wait_for(lambda: self.samples_of(probe, last_s) is not None, "answering")
 
     def samples_of(self, query, at_s):
-        """The one value of an instant query; None while there is none."""
+        """The single value of an instant query; None if there is none."""
         text = urllib.parse.urlencode({"query": query, "time": at_s, **dict(self.lanes_of_queries[0][1])})
         status, answer = self.get("/api/v1/query?" + text)
         if status != 200:
@@ -144,7 +144,7 @@ class Server:
         return float(result[0]["value"][1]) if result else None
 
     def count(self, first_s, last_s):
-        """Samples that it has, all series together."""
+        """The number of samples it has, in all series."""
         span = f"[{last_s - first_s + 2}s]"
         return sum(self.samples_of(f"sum(count_over_time({name}{span}))", last_s + 1) or 0 for name in self.data.metrics)
 
@@ -164,7 +164,7 @@ class Barograph(Server):
         """A sample from days later closes the partitions; closed partitions are merged to one generation each."""
         self.call("POST", "/write?precision=ns", f"compare_marker value=1 {self.data.last_ns + 3 * DAY_NS}\n".encode())
         path, deadline = "/api/v1/admin/tsdb/clean_tombstones", time.monotonic() + IDLE_LIMIT_S
-        # 503 while a read that began earlier still needs what was replaced.
+        # 503 while an earlier read still needs the replaced files.
         while (answer := self.request("POST", path))[0] == 503 and time.monotonic() < deadline:
             time.sleep(0.1)
         if answer[0] >= 300:
@@ -176,7 +176,7 @@ class VictoriaMetrics(Server):
     title, package, binary = "victoria-metrics", "victoria-metrics", "victoria-metrics"
     ready_path = "/health"
     lanes_of_queries = [("", {"nocache": "1"}), ("+cache", {})]
-    QUIET_S = 12  # its parts go from memory to disk every five seconds
+    QUIET_S = 12  # it writes its parts from memory to disk every five seconds
 
     def arguments(self):
         return [f"-storageDataPath={self.folder}", f"-httpListenAddr=127.0.0.1:{self.port}", f"-retentionPeriod={CENTURY}",
@@ -187,7 +187,7 @@ class VictoriaMetrics(Server):
         return ["-version"]
 
     def version(self):
-        """Debian's build prints none; then the package's stands for it."""
+        """Debian's build prints no version, so this is the version of the package."""
         text = super().version()
         if text != "unknown":
             return text
@@ -195,7 +195,7 @@ class VictoriaMetrics(Server):
         return "Debian " + done.stdout.strip().replace("\t", " ")
 
     def stored_bytes(self):
-        """Without the caches that a graceful stop writes down."""
+        """Without the caches that a graceful stop saves."""
         return super().stored_bytes() - process.disk_bytes(os.path.join(self.folder, "cache"))
 
     def settle(self):
@@ -221,7 +221,7 @@ class Prometheus(Server):
         return arguments
 
     def force(self):
-        """Its head never becomes a block without newer samples; a snapshot writes all of it as blocks."""
+        """Its head becomes a block only after newer samples arrive; a snapshot writes all of it as blocks."""
         self.call("POST", "/api/v1/admin/tsdb/snapshot")
         return f"a snapshot, whose blocks alone are counted, then {self.idle()}"
 
@@ -266,7 +266,7 @@ class InfluxDb(Server):
 
 
 class Tsink(Server):
-    """The embedded peer, by the server of its own project over the crate. Its default is a sync for each append."""
+    """The embedded peer, through its own project's server for the crate. By default it syncs each append."""
 
     title, binary = "tsink", "tsink-server"
     ready_path = "/ready"

@@ -1,17 +1,17 @@
-"""The made-up data sets. Each is seeded: the same parameters give the same bytes on every machine.
+"""The generated data sets. Each is seeded: the same parameters give the same bytes on every machine.
 
-A data set has `name`, `key` (its parameters, for the cache of bodies), `lanes` (connections; a series always travels on
-one of them, so its samples arrive in order), `span_s` (longest span of a remote-write body), `head_block` (Prometheus'
-block length, longer than its default only where the data span months), `protocols` (in which it can be sent) and `generate() -> (groups, rows)`, the rows
-in order of time.
+A data set has `name`, `key` (its parameters, for the cache of bodies), `lanes` (connections; all samples of a series
+use the same one, so they arrive in order), `span_s` (longest span of a remote-write body), `head_block` (Prometheus'
+block length, longer than its default only if the data spans months), `protocols` (in which it can be sent) and
+`generate() -> (groups, rows)`, with the rows in order of time.
 """
 
 import random
 
 from wire import Group
 
-# 2026-01-01T00:00:03Z: three seconds off the steps of the queries, so that no window begins exactly at a sample
-# (before version 3 Prometheus counted that sample, since then it does not).
+# 2026-01-01T00:00:03Z: three seconds away from the steps of the queries, so that no window begins exactly at a sample
+# (before version 3, Prometheus counted that sample).
 START_S = 1_767_225_603
 SECOND = 1_000_000_000
 
@@ -22,13 +22,13 @@ REGIONS = ["us-east-1", "us-west-1", "us-west-2", "eu-west-1", "eu-central-1", "
 
 
 class Set:
-    """What the made-up sets share."""
+    """What the generated sets have in common."""
 
     lanes, span_s, head_block, protocols = 4, 900, None, ("lp", "rw")
 
 
 class Cpu(Set):
-    """TSBS' cpu-only kind: a host has 10 tags and 10 integer fields that walk between 0 and 100, every 10 s for 28 h."""
+    """Like TSBS cpu-only: a host has 10 tags and 10 integer fields that walk between 0 and 100, every 10 s for 28 h."""
 
     STEPS = 10_080
 

@@ -1,4 +1,4 @@
-"""Tests of what the comparison rests on: encoders, bodies, and the judgement of answers. `python3 benches/compare/tests.py`."""
+"""Tests of the parts of the comparison: encoders, bodies, comparison of answers. `python3 benches/compare/tests.py`."""
 
 import json
 import pathlib
@@ -17,7 +17,7 @@ SECOND = 1_000_000_000
 
 
 def fields(data):
-    """Protobuf, read independently of the encoder: (number, value) pairs."""
+    """Parses protobuf, independently of the encoder: (number, value) pairs."""
     at, out = 0, []
 
     def number():
@@ -46,7 +46,7 @@ def fields(data):
 
 
 def unsnap(block):
-    """The contents of a snappy block that has one literal."""
+    """The contents of a snappy block with one literal."""
     start = next(i for i, byte in enumerate(block) if byte < 128) + 1
     assert block[start] == 0xFC
     length = struct.unpack("<I", block[start + 1:start + 5])[0] + 1

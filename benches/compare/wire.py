@@ -1,8 +1,8 @@
-"""Rows to request bodies: line protocol, and Prometheus' remote write (protobuf in a snappy block of literals).
+"""Rows as request bodies: line protocol, and Prometheus' remote write (protobuf in a snappy block of literals).
 
-A *group* is what one line of line protocol writes at once: a measurement, its tags, its fields. Its series are named
-`measurement_field`, or `measurement` alone where the one field is called `value`. A *row* is `(group, nanoseconds,
-value texts)`; the texts go into line protocol as they are.
+A *group* is what one line of line protocol contains: a measurement, its tags, its fields. Its series are named
+`measurement_field`, or just `measurement` if its only field is called `value`. A *row* is `(group, nanoseconds, value
+texts)`; line protocol contains the texts unchanged.
 """
 
 import struct
@@ -38,7 +38,8 @@ def lines(groups, rows):
 
 
 def remote_write(groups, rows, labels):
-    """The rows as one WriteRequest, a series' samples together; `labels` keeps encoded label sets between calls."""
+    """The rows as one WriteRequest, with the samples of a series together; `labels` keeps encoded label sets between
+    calls."""
     samples = {}
     for g, at, values in rows:
         stamp = varint(at // 1_000_000)
@@ -72,5 +73,5 @@ def message(field, body):
 
 
 def snappy_literals(data):
-    """A valid snappy block that compresses nothing, so that neither side's figures depend on a compressor of ours."""
+    """A valid snappy block that compresses nothing, so that the quality of our compressor affects no figure."""
     return varint(len(data)) + b"\xfc" + struct.pack("<I", len(data) - 1) + data

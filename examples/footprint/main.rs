@@ -1,7 +1,7 @@
-//! What a database costs before it holds much: the program behind `benches/footprint.py`.
+//! The fixed costs of a database: the program behind `benches/footprint.py`.
 //!
 //! `footprint STORE WORK FOLDER NUMBER` does one piece of work with one store in a process of its own and prints
-//! figures, one a line: a name and a number. Each store keeps the same samples: series of floats, by number and time.
+//! figures, one per line: a name and a number. Each store keeps the same samples: series of floats, by number and time.
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
@@ -31,7 +31,7 @@ fn disk_bytes(folder: &Path) -> u64 {
     bytes
 }
 
-/// What the process takes, of memory in kB.
+/// The resources of the process; memory in kB.
 #[derive(Clone, Copy)]
 struct Taken {
     memory: f64,
@@ -53,7 +53,7 @@ fn entries(path: &str) -> Vec<String> {
 }
 
 fn taken() -> Taken {
-    // The thread that measures is the program's own.
+    // The thread that measures belongs to the program.
     let own = fs::read_link("/proc/thread-self").unwrap_or_default();
     let mut tasks = entries("/proc/self/task");
     tasks.retain(|task| !task.ends_with(&own.file_name().unwrap_or_default().display().to_string()));
@@ -117,7 +117,7 @@ fn little(kind: Kind, folder: &Path) -> Result<Figures, Failure> {
 
 /// Many databases in one process, each with a sample.
 fn many(kind: Kind, folder: &Path, count: u64) -> Result<Figures, Failure> {
-    // What is there once for all of them is not counted.
+    // What exists once for all of them is not counted.
     let first = kind.open(&folder.join("first"))?;
     first.append(&[(0, 0)])?;
     let before = taken();
@@ -136,7 +136,7 @@ fn many(kind: Kind, folder: &Path, count: u64) -> Result<Figures, Failure> {
     ]))
 }
 
-/// Commits of one sample, each on the disk before the next.
+/// Commits of one sample, each on disk before the next.
 fn commits(kind: Kind, folder: &Path, count: u64) -> Result<Figures, Failure> {
     let store = kind.open(folder)?;
     store.append(&[(0, -1)])?;
@@ -153,7 +153,7 @@ fn commits(kind: Kind, folder: &Path, count: u64) -> Result<Figures, Failure> {
 fn idle(kind: Kind, folder: &Path, seconds: u64) -> Result<Figures, Failure> {
     let store = kind.open(folder)?;
     store.append(&[(0, 0)])?;
-    // What the sample left to do is done.
+    // The work caused by the sample is done.
     std::thread::sleep(Duration::from_secs(3));
     let before = taken();
     std::thread::sleep(Duration::from_secs(seconds));

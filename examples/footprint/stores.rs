@@ -11,18 +11,18 @@ const SAMPLES: TableDefinition<(u64, i64), f64> = TableDefinition::new("samples"
 
 /// An open store.
 pub trait Store {
-    /// Adds samples by series and second; on the disk when it returns.
+    /// Adds samples by series and second; they are on disk when it returns.
     fn append(&self, samples: &[(u64, i64)]) -> Result<(), Failure>;
 
     fn close(self: Box<Self>) -> Result<(), Failure>;
 }
 
-/// Which store.
+/// The kind of a store.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// Ours with default options.
+    /// Barograph with default options.
     Default,
-    /// Ours for small devices.
+    /// Barograph with options for small devices.
     Small,
     Redb,
 }

@@ -1,4 +1,4 @@
-//! Compares patterns with what they match by definition, and prints how many.
+//! Compares patterns with the definition of matching, and prints the number of comparisons.
 //!
 //! `cargo run --release --manifest-path fuzz/Cargo.toml --bin patterns -- [PATTERNS] [COMPARISONS] [SEED]`
 

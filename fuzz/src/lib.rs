@@ -1,4 +1,4 @@
-//! The fuzzers' checks, which the project's own tests replay too.
+//! The checks of the fuzzers, which the project's tests run too.
 
 #[path = "../../tests/harness/fuzz.rs"]
 pub mod harness;

@@ -63,7 +63,7 @@ class Vmagent:
 
 
 def arrived(server, query, at):
-    """The answer as soon as there is one."""
+    """The answer as soon as it is not empty."""
     return wait_for(query, lambda: server.query(query, at))
 
 
@@ -112,7 +112,7 @@ def glances_export(folder, server):
 
 
 def glances(checks, folder):
-    """Glances asks for the list of databases and gives up where its own is not among them."""
+    """Glances requests the list of databases and gives up if its own is missing."""
     server = Server(str(folder / "data"), str(folder / "log"))
     with server.running():
         form = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -124,7 +124,7 @@ def glances(checks, folder):
         checks.holds("a database is listed before a sample came, and after a crash", ["glances"] in series.get("values", []), f"{answer}")
         status, said = glances_export(folder, server)
         checks.holds("Glances ends well", status == 0, f"{status}: {said}")
-        # Gauges of the machine, under the database's name and with the tags of the configuration.
+        # Gauges of the machine, under the name of the database and with the configured tags.
         names = {labels["__name__"] for labels, _ in server.query('{db="glances",rack="7"}', time.time() + 1)}
         wanted = {"seen.cpu_total", "seen.load_min1", "seen.mem_percent"}
         checks.holds("Glances stores its gauges", wanted <= names, f"{sorted(wanted - names)} not in {sorted(names)}; it says {said!r}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real agents against the real server: VictoriaMetrics' vmagent (Debian's package, unpacked) forwards pushed samples, and
-# Glances (PyPI) exports as to InfluxDB 1.
+# Real agents against the real server: VictoriaMetrics' vmagent (Debian's package, unpacked) forwards pushed samples,
+# and Glances (PyPI) exports as if to InfluxDB 1.
 set -euo pipefail
 CHECK=agents
 here=$(cd "$(dirname "$0")" && pwd)

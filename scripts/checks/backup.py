@@ -21,14 +21,14 @@ from harness import Server, checking, wait_for
 OPTIONS = ("--enable-admin", "--flush-interval=1s", "--partition-width=1m", "--self-interval=0s", "--memory=64MiB",
            "--wal-size=16MiB", "--retention=0")
 WRITERS, SERIES = 3, 10
-# A partition has a few batches, so that some are merged in every round.
+# A partition has few batches, so that some are merged in every round.
 BATCH_SECONDS = 15
 BASE = 1_700_000_040
 LINE = re.compile(rb"backup,s=(\d+),w=(\d+) value=(\d+)(?:i)? (\d+)")
 
 
 class Batch:
-    """When it was sent and acknowledged, and when its delete was; none if it was not."""
+    """When it was sent and acknowledged, and when its delete was; None if that has not happened."""
 
     def __init__(self):
         self.sent = time.monotonic()
@@ -75,7 +75,7 @@ class Load:
             known = [number for number, batch in enumerate(self.batches[writer]) if batch.acknowledged and not batch.delete_sent]
             if len(known) < 5:
                 continue
-            # Recent ones are in memory, others in the store.
+            # Recent ones are in memory, the others in the store.
             number = chance.choice(known[-3:] if chance.random() < 0.5 else known)
             batch, at = self.batches[writer][number], BASE + number * BATCH_SECONDS
             batch.delete_sent = time.monotonic()
@@ -86,7 +86,7 @@ class Load:
 
 
 def contents(binary, directory):
-    """What a directory has: the values of each batch, by writer and number."""
+    """The contents of a directory: the values of each batch, by writer and number."""
     words = ("export", "--match", "backup", "--data-dir", directory)
     done = subprocess.run([binary, *words], capture_output=True, check=False)
     if done.returncode:
@@ -107,7 +107,7 @@ def contents(binary, directory):
 
 
 def judge(batches, found, asked, answered):
-    """What is wrong with a copy that was asked for and answered at these times."""
+    """The faults of a copy that was requested and completed at these times."""
     known = {(writer, number): batch for writer, of in enumerate(batches) for number, batch in enumerate(of)}
     for key in found.keys() - known.keys():
         yield f"batch {key} was not sent before it was read"
@@ -130,7 +130,7 @@ def judge(batches, found, asked, answered):
 
 
 def snapshot(server, load, folder, chance):
-    """Makes, restores, verifies and reads one; what is wrong, and the batches in it."""
+    """Makes, restores, verifies and reads a copy. Returns its faults, and its batches."""
     time.sleep(chance.uniform(0.05, 0.6))
     asked = time.monotonic()
     status, answer = server.request("POST", "/api/v1/admin/tsdb/snapshot")

@@ -17,7 +17,7 @@ from pods import BATCH, HOUR, START, body, disk
 SERIES = int(os.environ.get("BAROGRAPH_CHURN_SERIES", "100000"))
 ROUNDS = 3
 MIB = 1 << 20
-# By how much what is held in the end may be more than it was: less than a fifth of a million series.
+# How much more may be held at the end than at the beginning: less than a fifth of a million series.
 SLACK = {"tables": 256 << 10, "disk": 66 * MIB, "rss": 64 * MIB}
 
 
@@ -44,7 +44,7 @@ class Pulse(threading.Thread):
             time.sleep(0.01)
 
     def beat(self):
-        """Returns when a sample that was not on its way before has been written."""
+        """Returns when a sample that was not sent before this call has been written."""
         before = self.written
         wait_for("the pulse", lambda: self.written > before + 1, 0.01)
 
@@ -62,7 +62,7 @@ class Churn:
         assert status in (200, 204), answer
 
     def settle(self):
-        """Until what is past the retention has gone, and nothing is left to merge."""
+        """Waits until everything past the retention is gone, and nothing is left to merge."""
         wait_for("partitions to expire", lambda: self.server.metric("barograph_db_partitions") <= 1)
         status, answer = self.server.request("POST", "/api/v1/admin/tsdb/clean_tombstones")
         assert status in (200, 204), answer
@@ -96,14 +96,14 @@ class Churn:
             assert status == 204, (status, answer)
 
     def silence(self, hour, flushes):
-        """Time passes; the pulse alone is written."""
+        """Advances the time; only the pulse is written."""
         self.pulse.hour = hour
         for _ in range(flushes):
             self.pulse.beat()
             self.flush()
 
     def cycle(self, hour, rounds):
-        """Series are replaced `rounds` times, then all partitions expire; what was held at each peak."""
+        """Series are replaced `rounds` times, then all partitions expire. Returns what was held at each peak."""
         peaks = []
         for n in range(rounds):
             self.fill(hour + n)
@@ -116,12 +116,13 @@ class Churn:
         return peaks
 
     def come_down(self, is_down):
-        """Memory and files are given back by threads that take their time. Who waits in vain sees it when it looks."""
+        """Threads return memory and remove files with a delay. If the wait was in vain, the comparison after it
+        fails."""
         with contextlib.suppress(RuntimeError):
             wait_for("memory and files to be given back", lambda: is_down(self.measure()), 0.5)
 
     def run(self):
-        # The first cycle warms allocator and caches up: what it leaves is where things were.
+        # The first cycle warms up allocator and caches; the state after it is the reference.
         self.pulse.start()
         self.cycle(0, 2)
         before = self.look("before")
@@ -147,7 +148,7 @@ class Churn:
 
 
 def most_of_a_round(peaks):
-    """What the process may hold in a round, by what it held in the first."""
+    """The limit of the process in a round, relative to the first."""
     return peaks[0]["rss"] * 1.2 + 32 * MIB
 
 

@@ -21,7 +21,7 @@ NANOS = SECOND * 1_000_000_000
 
 
 def v2_synchronous(server, checks):
-    """influxdb-client, one call one request, gzip on, each precision."""
+    """influxdb-client, one request per call, with gzip, in each precision."""
     with InfluxDBClient(server.url, token="any", org="home", enable_gzip=True, timeout=PATIENCE * 1000) as client:
         checks.equal("v2 ping", client.ping(), True)
         checks.equal("v2 health", client.health().status, "pass")
@@ -79,7 +79,7 @@ def v1_client(server, checks):
 
 
 def v1_http(server, checks):
-    """The 1.x protocol by hand, as Telegraf and collectd speak it."""
+    """The 1.x protocol by hand, as spoken by Telegraf and collectd."""
     status, answer = server.request("POST", "/query", b"q=CREATE+DATABASE+%22mine%22", {"Content-Type": "application/x-www-form-urlencoded"})
     checks.equal("v1 CREATE DATABASE", (status, "results" in json.loads(answer)), (200, True))
     status, _ = server.request("GET", "/ping")
@@ -95,7 +95,7 @@ def v1_http(server, checks):
 
 
 def errors(server, checks):
-    """Bad input: the right status, the place and the reason; what was good stays."""
+    """Bad input: the right status, position and reason; the good lines are stored."""
     lines = [f"part,n=1 value=1 {SECOND}", "part,n=2 value= 5", f"part,n=3 value=3 {SECOND}", "part n"]
     status, text = server.write(lines, precision="s")
     checks.equal("a bad line gives 400", status, 400)
@@ -139,7 +139,7 @@ class Promtool:
 
 
 def promtool(server, checks):
-    """What Prometheus' own tool reads back, to the digit."""
+    """The values that Prometheus' own tool reads back are exact."""
     lines = [f"tool,host=h{i} value={i * 0.1!r} {SECOND + step}" for i in range(3) for step in range(0, 300, 15)]
     checks.equal("promtool data", server.write(lines, precision="s")[0], 204)
     tool = Promtool(server)

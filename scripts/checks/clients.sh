@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real clients against the real server: writes with PyPI's influxdb-client and influxdb (1.x), in a Python environment of
-# their own, reads with Prometheus' promtool.
+# Real clients against the real server: PyPI's influxdb-client and influxdb (1.x), in a separate Python environment,
+# write; Prometheus' promtool reads.
 set -euo pipefail
 CHECK=clients
 here=$(cd "$(dirname "$0")" && pwd)

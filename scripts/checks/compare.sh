@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The comparison with other databases, without those databases: its tests, and a small run on this server alone, which
+# The comparison with other databases, without those databases: its tests, and a small run with this server alone, which
 # must lose nothing, count every sample and answer every query.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

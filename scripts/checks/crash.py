@@ -44,7 +44,7 @@ NO_LOG_FLUSH = 2
 
 
 class Writer:
-    """One client with series of its own: its requests, and what the database must hold after them."""
+    """One client with series of its own: its requests, and the samples that the database must contain after them."""
 
     def __init__(self, number, seed):
         self.number, self.random = number, random.Random(seed * 1000 + number)
@@ -119,7 +119,7 @@ class Writer:
                 self.kept[series][at] = value
 
     def compare(self, found):
-        """What differs between the samples found and those allowed; then takes the found ones as the truth."""
+        """The differences between the samples found and those allowed; then continues with the samples found."""
         wrong, unknown = [], self.unknown or {}
         for series in range(SERIES):
             kept, there = self.kept[series], found.get(str(series), {})
@@ -139,7 +139,7 @@ class Writer:
 
 
 def verify(server, writers):
-    """Reads every sample and compares; a list of what is wrong."""
+    """Reads every sample and compares it. Returns a list of faults."""
     wrong = []
     for writer in writers:
         everything = f'crash{{writer="{writer.number}"}}[1000d]'
@@ -175,12 +175,12 @@ def done_by(server):
 
 
 def any_time(chance):
-    """A moment that nobody foresees: an idle server, one that flushes, one that merges."""
+    """A random moment: the server is idle, or flushes, or merges."""
     return lambda: time.sleep(chance.uniform(0.02, 1.6))
 
 
 def until_it_says_something(server, writers, rounds, work):
-    """All rounds together have flushed, merged and acknowledged enough, however long that takes."""
+    """Together, all rounds have flushed, merged and acknowledged enough, however long that takes."""
     def is_enough():
         done = done_by(server)
         return acknowledged_by(writers) > rounds and all(work[kind] + done[kind] > 0 for kind in WORK)
@@ -197,7 +197,7 @@ def acknowledged_by(writers):
 
 
 def upkeep(server, chance):
-    """Sometimes asks for the work that an administrator starts: it must not lose anything either."""
+    """Sometimes requests work that an administrator can start, which must not lose anything either."""
     if chance.random() < 0.3:
         server.request("POST", "/api/v1/admin/tsdb/clean_tombstones")
 
@@ -208,7 +208,7 @@ def kill_rounds(rounds, seed, checks):
         try:
             kill_rounds_of(server, rounds, seed, checks, folder)
         finally:
-            # After a failure too: flushes and merges that continue would change what is to be looked at.
+            # Also after a failure: flushes and merges that continue would change the state to examine.
             server.kill()
 
 
@@ -239,7 +239,7 @@ def kill_rounds_of(server, rounds, seed, checks, folder):
 
 
 def interrupt_start(server, chance):
-    """Kills the server while it opens: recovery has to be repeatable."""
+    """Kills the server while it opens, because recovery must be repeatable."""
     command = [server.binary, "serve", "--data-dir", server.data_dir, "--listen", f"127.0.0.1:{server.port}", *OPTIONS]
     with open(server.log_path, "ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -249,7 +249,7 @@ def interrupt_start(server, chance):
 
 
 class LoopMount:
-    """An ext4 in a file, mounted on a folder."""
+    """An ext4 file system in a file, mounted on a folder."""
 
     def __init__(self, folder):
         self.image, self.folder = f"{folder}/image", f"{folder}/mount"
@@ -267,7 +267,7 @@ class LoopMount:
             run("umount", self.folder)
 
     def shut_down(self):
-        """All that has not reached the disk is gone from this moment; every later write fails."""
+        """From this moment, everything that has not reached the disk is lost, and every later write fails."""
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.ioctl(descriptor, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
@@ -300,7 +300,7 @@ def power_rounds(rounds, seed, checks):
 
 
 def power_round(disk, server, writers, pause, work):
-    """One load cut off by the shutdown of the file system, then a reopen; what is wrong after it."""
+    """One load interrupted by the shutdown of the file system, then a restart. Returns the faults found after it."""
     with disk.mounted():
         with server.running():
             load(server, writers, pause, disk.shut_down, work, False)
@@ -315,7 +315,7 @@ def forget_refusals(writers):
 
 
 def tolerant(function):
-    """A call that may meet a dead server."""
+    """A call to a server that may be dead."""
     def call(*arguments):
         with contextlib.suppress(OSError, http.client.HTTPException):
             function(*arguments)
@@ -330,7 +330,7 @@ def run(*command):
 
 @contextlib.contextmanager
 def work_folder(prefix):
-    """A temporary folder that stays when something went wrong in it."""
+    """A temporary folder that is kept if something failed in it."""
     folder = tempfile.mkdtemp(prefix=prefix)
     yield folder
     if not os.path.exists(f"{folder}/keep"):

@@ -8,7 +8,7 @@ import subprocess
 
 from harness import Server, checking
 
-# Behind the header of the segment and of its first record.
+# After the header of the segment and of its first record.
 PAYLOAD_AT = 48 + 25
 
 
@@ -67,7 +67,7 @@ def missing(folder, checks):
 
 
 def copy(folder, checks):
-    """An idle directory is copied without a server, the log included."""
+    """The offline command copies a directory that no server uses, including its log."""
     server = Server(f"{folder}/idle", f"{folder}/log", "--self-interval", "0")
     with server.running():
         checks.equal("a line is taken", server.write(["m,i=a value=1 1"], precision="s")[0], 204)
@@ -82,7 +82,7 @@ def copy(folder, checks):
 def run(folder, checks):
     server = Server(f"{folder}/data", f"{folder}/log", "--self-interval", "0")
     with server.running():
-        # The definition of a series goes with the first record; the other two samples are of series that are known.
+        # The first record contains the definition of its series; the other two samples belong to known series.
         for line in ("m,i=a value=1 1", "m,i=b value=2 2", "m,i=a value=3 3"):
             checks.equal(f"{line} is taken", server.write([line], precision="s")[0], 204)
     segment = pathlib.Path(server.data_dir, "wal", "00000001.wal")

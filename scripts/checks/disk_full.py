@@ -18,7 +18,7 @@ FOLDER, SMALL = sys.argv[1:]
 
 
 def fill(path):
-    """Takes all blocks that are left, the last ones too."""
+    """Takes all free blocks, including the last ones."""
     with open(path, "ab") as file:
         for piece in (1 << 20, 4096, 1):
             try:
@@ -81,7 +81,7 @@ def main(checks, log):
         os.truncate(other, 0)
         resumed = wait_for("writes to resume", lambda: (status := write_hour(server, HOURS - 1)) != 507 and status, 0.2)
         checks.equal("with space, writes resume without a restart", resumed, 204)
-        # A flush that failed is tried again after a pause.
+        # A failed flush is retried after a pause.
         healthy = (200, b"Barograph is healthy.\n")
         checks.equal("nothing is wrong any more",
                      wait_for("health", lambda: (found := server.request("GET", "/-/healthy")) == healthy and found), healthy)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs small programs that embed the database, each in a process of its own: closing, fork, daemon, exec, chdir,
-# directories without write permission, short lives. Ends in "embed: N passed, 0 failed". Names of programs may be given.
+# Runs small programs that embed the database, each in a separate process: closing, fork, daemon, exec, chdir,
+# directories without write permission, short runs. Ends with "embed: N passed, 0 failed". Takes names of programs as
+# arguments.
 #
 # embed.sh ten_thousand_lives   opens, writes one sample and closes 10,000 times; prints what the database costs then
 set -euo pipefail

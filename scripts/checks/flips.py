@@ -12,7 +12,7 @@ import sys
 
 from harness import Server, checking
 
-# Only a command that hangs takes so long.
+# Only a command that hangs takes this long.
 PATIENCE = 120
 EVERYTHING = '{__name__=~".+"}'
 DAY = 86_400
@@ -55,7 +55,7 @@ def command(binary, *words):
 
 
 def commands(directory):
-    """Those that read a data directory."""
+    """The commands that read a data directory."""
     at = ("--data-dir", str(directory))
     return {
         "query": ("query", f"{EVERYTHING}[12d]", "--time", str(12 * DAY), "--format", "json", *at),
@@ -94,7 +94,7 @@ def series(answer):
 
 
 class Judge:
-    """What the whole database prints, and what became of each damage."""
+    """The output for the whole database, and the outcome of each damage."""
 
     def __init__(self, binary, whole):
         self.binary, self.outcomes, self.wrong = binary, collections.Counter(), []
@@ -107,7 +107,7 @@ class Judge:
         self.wrong.append(what)
 
     def ran(self, name, status, said):
-        """Whether a command ended as commands do: with 0, or with 1 and a reason."""
+        """Whether a command ended properly: with 0, or with 1 and a reason."""
         if status == "hang":
             self.fault(f"{name}: hangs")
         elif status not in (0, 1):
@@ -117,7 +117,7 @@ class Judge:
         return status in (0, 1)
 
     def offline(self, place, directory):
-        """Whether all commands print what they should."""
+        """Whether all commands print the expected output."""
         at = ("--data-dir", str(directory))
         status, _, said = command(self.binary, "verify", *at)
         self.ran(f"{place}: verify", status, said)

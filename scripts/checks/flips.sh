@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Damages files of a database and opens it in every way: flips.sh [long]
-# The long form also runs the tests of tests/scenarios/flips/ with each byte of each file; the quick form leaves these to
-# `cargo test`.
+# The long form also runs the tests of tests/scenarios/flips/ with each byte of each file; the quick form leaves these
+# to `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ "${1:-}" = long ]; then

@@ -15,12 +15,12 @@ import time
 import traceback
 import urllib.parse
 
-# Only what hangs takes so long: the slowest machine is through sooner.
+# Only a server that hangs takes this long; the slowest machine needs less.
 PATIENCE = 600
 
 
 def wait_for(what, ready, pause=0.05):
-    """Returns what `ready` gives as soon as that is true; what is never ready is an error."""
+    """Returns the value of `ready` as soon as it is true; fails if that takes too long."""
     deadline = time.monotonic() + PATIENCE
     while not (found := ready()):
         if time.monotonic() > deadline:
@@ -51,7 +51,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        """Starts the process and returns when it says that it is ready."""
+        """Starts the process, and returns when it prints that it is ready."""
         command = [self.binary, "serve", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}", *self.options]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -69,19 +69,19 @@ class Server:
 
     @contextlib.contextmanager
     def running(self):
-        """Started inside, killed at the end whatever happens."""
+        """Starts the server for the block, and kills it at the end in any case."""
         try:
             yield self.start()
         finally:
             self.kill()
 
     def stop(self):
-        """Asks for a graceful end and returns the exit status."""
+        """Requests a graceful stop, and returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
 
     def kill(self):
-        """Ends the process without a chance to write anything."""
+        """Ends the process without giving it a chance to write anything."""
         if self.process:
             self.process.kill()
             self.process.wait()
@@ -91,12 +91,13 @@ class Server:
             return "".join(log.readlines()[-20:])
 
     def resident(self, key="VmRSS"):
-        """Bytes of the process in memory; with `VmHWM` the most since the start or `reset_peak`. 0 if it has ended."""
+        """Resident bytes of the process; with `VmHWM`, the maximum since the start or `reset_peak`. 0 if it has
+        ended."""
         lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")), 0)
 
     def reset_peak(self):
-        """What `VmHWM` shows begins at what is resident now."""
+        """Resets `VmHWM` to what is resident now."""
         pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def request(self, method, path, body=None, headers=None, timeout=PATIENCE, **parameters):
@@ -119,7 +120,7 @@ class Server:
         return status, answer.decode(errors="replace")
 
     def write_patiently(self, lines, **parameters):
-        """As `write`, but retries while the server answers that its memory is full, as clients do."""
+        """Like `write`, but retries while the server answers that its memory is full, as clients do."""
         def answer():
             status, text = self.write(lines, **parameters)
             return status not in (429, 503) and (status, text)
@@ -143,7 +144,7 @@ class Server:
         return json.loads(answer)["data"]
 
     def metric(self, name):
-        """One of the server's own metrics that has no labels."""
+        """The value of one of the server's own metrics without labels."""
         lines = self.request("GET", "/metrics")[1].decode().splitlines()
         return next(float(line.split(" ")[1]) for line in lines if line.startswith(name + " "))
 
@@ -152,13 +153,13 @@ class Server:
         return [(item["metric"], float(item["value"][1])) for item in self.api("query", query=text, time=at)["result"]]
 
     def value(self, text, at):
-        """The value of a query that gives one series, else None."""
+        """The value of a query with one series, otherwise None."""
         answer = self.query(text, at)
         return answer[0][1] if len(answer) == 1 else None
 
 
 class Checks:
-    """Counts what held and what did not, one line each."""
+    """Counts successful and failed conditions, one line each."""
 
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
@@ -180,13 +181,13 @@ class Checks:
         sys.stdout.flush()
 
     def skip(self, name, remedy):
-        """A part that this machine forbids; `remedy` says how to get what it lacks."""
+        """A part that this machine does not permit; `remedy` says what to install or allow."""
         self.skipped += 1
         print(f"  SKIPPED {name} ({remedy})")
         sys.stdout.flush()
 
     def run(self, part, *arguments):
-        """A part that breaks fails by its name, and the others continue."""
+        """Runs a part; an exception fails it, and the other parts continue."""
         try:
             part(*arguments)
         except Exception:
@@ -194,7 +195,8 @@ class Checks:
 
     def run_where_there_is(self, parts, arguments):
         """Runs each part whose environment variable names the program it needs, and skips the others with a remedy.
-        `parts` maps a part to (variable, remedy); `arguments(part)` returns the arguments of a part. Whether any ran."""
+        `parts` maps a part to (variable, remedy); `arguments(part)` returns the arguments of a part. Returns whether
+        any part ran."""
         ran = False
         for part, (needed, remedy) in parts.items():
             if os.environ.get(needed):
@@ -205,7 +207,8 @@ class Checks:
         return ran
 
     def finish(self, title):
-        """Prints the summary and ends the process: 0 only when all held, 77 when there was nothing to check."""
+        """Prints the summary and ends the process: with 0 only if all conditions held, with 77 if there was nothing to
+        check."""
         skipped = f", {self.skipped} skipped" if self.skipped else ""
         print(f"{title}: {self.passed} passed, {self.failed} failed{skipped}")
         sys.exit(1 if self.failed else 0 if self.passed else 77 if self.skipped else 1)
@@ -213,7 +216,7 @@ class Checks:
 
 @contextlib.contextmanager
 def checking(title):
-    """Checks and a temporary folder for them; prints the summary and ends the process at the end of the block."""
+    """Checks with a temporary folder; at the end of the block, prints the summary and ends the process."""
     checks = Checks()
     with tempfile.TemporaryDirectory(prefix=f"barograph-{title}-") as folder:
         yield checks, folder

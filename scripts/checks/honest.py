@@ -19,14 +19,14 @@ import urllib.parse
 from harness import PATIENCE, wait_for
 
 START = 1_700_000_000
-# Ticks of writers are this long, seconds, and begin after all other samples of the check.
+# The ticks of writers have this length in seconds, and begin after all other samples of the check.
 TICK, BEGIN = 1, START + 3600
 LEAST = 3
 PASSES = {429, 503}
 
 
 class Client(threading.Thread):
-    """Sends one request each period over one connection, and the same one again when it was refused."""
+    """Sends one request each period over one connection, and repeats a refused one."""
 
     def __init__(self, port, kind, period, request):
         super().__init__(daemon=True)
@@ -36,7 +36,7 @@ class Client(threading.Thread):
         self.connection = None
 
     def attacked(self):
-        """What came before does not count."""
+        """Earlier results do not count."""
         self.refused, self.times = 0, []
 
     def run(self):
@@ -46,7 +46,7 @@ class Client(threading.Thread):
             if self.patiently(self.request(self.served)):
                 self.served += 1
                 self.times.append(time.monotonic() - began)
-            # One that is late does not catch up with a burst.
+            # A late client does not catch up with a burst.
             due = max(due + self.period, time.monotonic() - self.period)
             self.stopping.wait(max(0, due - time.monotonic()))
 
@@ -67,7 +67,7 @@ class Client(threading.Thread):
                 self.failed.append(f"{status}: {answer[:200]!r}")
                 return False
             self.refused += 1
-            # Shorter than Retry-After, so that the check does not take that long.
+            # Shorter than Retry-After, so that the check takes less time.
             if self.stopping.wait(0.05):
                 return False
         self.failed.append(f"not served within {PATIENCE} s")
@@ -89,7 +89,7 @@ class Client(threading.Thread):
 
 
 def batches(writer, first, series, ticks):
-    """The requests of a writer: a text made once, in which only the times change."""
+    """The requests of a writer: a text generated once, in which only the times change."""
     marks = [b"@%09d" % tick for tick in range(ticks)]
     lines = [b"honest,client=w%d,i=%d value=%d %s\n" % (writer, i, i, mark) for mark in marks for i in range(series)]
     template = b"".join(lines)
@@ -109,7 +109,7 @@ def ranges(query, start, end, step):
 
 
 def panels(first):
-    """What the dashboard asks every second."""
+    """The queries of the dashboard."""
     now = BEGIN + first * TICK
     return [
         ranges('sum(rate(honest{i=~"1.?"}[30s])) by (client)', now - 300, now, 15),

@@ -26,7 +26,7 @@ import threading
 import harness
 from harness import Server, checking
 
-# What hangs is found by this, not what is slow.
+# Detects calls that hang, not slow ones.
 harness.PATIENCE = 120
 EIO, ENOSPC, EINTR = 5, 28, 4
 EVER = 1 << 40
@@ -36,8 +36,8 @@ NAMES = ("fsync", "write", "open", "allocate", "truncate", "rename", "link", "un
 # The calls for which a disk needs space.
 GROW = ("fsync", "write", "open", "allocate", "truncate", "rename", "link", "mkdir", "close")
 
-# A kind of failure: its name, the calls it is about, the error, how many calls fail, and whether the cause is removed before
-# the last write.
+# A kind of failure: its name, the calls that it affects, the error, how many calls fail, and whether the cause is
+# removed before the last write.
 Kind = collections.namedtuple("Kind", "name calls error count removed")
 KINDS = (
     Kind("EIO once", NAMES, EIO, 1, False),
@@ -48,7 +48,7 @@ KINDS = (
     Kind("EINTR", ("read", "write", "open", "openr", "fsync", "truncate", "allocate"), EINTR, 1, False),
     Kind("fsync EIO", ("fsync",), EIO, 1, False),
 )
-# Without EVERY, how many calls of each kind fail in each of the works.
+# Without EVERY, the number of calls of each kind that fail in each piece of work.
 FEW = {"old": 14, "new": 5, "export": 3, "restore": 4}
 WORKERS = 2
 SHOWN = 8
@@ -60,7 +60,7 @@ ALL = '{__name__=~"m|late"}'
 
 
 class Faults:
-    """The failing library: which call fails, and what it did."""
+    """The library that makes calls fail: which call fails, and what it did."""
 
     def __init__(self, path, part, kind, at):
         self.path, self.part, self.kind, self.at = path, part, kind, at
@@ -85,14 +85,14 @@ class Faults:
 
 
 class Oracle:
-    """What the database must hold: (metric, series, second) -> value."""
+    """The expected contents of the database: (metric, series, second) -> value."""
 
     def __init__(self, kept=()):
         self.kept, self.unknown, self.undone, self.wrong = dict(kept), [], [], []
         self.errors = self.warned = 0
 
     def note(self, change, status):
-        """A change, value None where it deletes, and its answer; None: there was none."""
+        """A change, with the value None for a delete, and its response; None if there was none."""
         if status is None:
             self.unknown.append(change)
         elif status == 503:
@@ -118,7 +118,7 @@ def samples_of(result):
 
 
 class Run:
-    """One run: a folder, a server in it, the failing library and the oracle."""
+    """One run: a folder, a server in it, the library, and the oracle."""
 
     def __init__(self, folder, port, kind, at):
         self.folder, self.kind, self.at = folder, kind, at
@@ -137,7 +137,7 @@ class Run:
         self.oracle.wrong.append(what)
 
     def ask(self, method, path, body=None, **parameters):
-        """Status and body; no status if the server ended."""
+        """Status and body; no status if the server has ended."""
         try:
             return self.server.request(method, path, body, timeout=harness.PATIENCE, **parameters)
         except TimeoutError:
@@ -203,7 +203,7 @@ class Run:
             return False
 
     def check_reason(self, said):
-        """A start or command that ends must say why."""
+        """A start or command that ends must give the reason."""
         reason = {EIO: "error|corrupt|cannot be read", ENOSPC: "no space|disk is full", EINTR: "interrupted", "short": "never"}[self.kind.error]
         if "panicked" in said or not re.search(reason, said, re.IGNORECASE):
             self.wrong(f"silent: it ended without the reason: {said}")
@@ -221,7 +221,7 @@ class Run:
             self.wrong(f"crash: {self.server.log_tail()}")
 
     def reopen(self, data_dir=None):
-        """Opens it without failing calls and without a flag, and compares everything."""
+        """Opens the database without failures and without a flag, and compares everything."""
         server = self.server
         if self.kind.count > 1:
             # Later ones were refused before they were written.
@@ -268,7 +268,7 @@ def copy_of(template, data):
 
 
 def fill(run):
-    """What the template holds: flushed, merged and deleted samples, and a log with samples and a delete."""
+    """The contents of the template: flushed, merged and deleted samples, and a log with samples and a delete."""
     for hour, number in ((0, 1), (0, 2), (1, 3), (2, 4)):
         run.write(batch("m", hour, number))
         run.write({("late", "0", START + hour * HOUR + number): 1.0})
@@ -282,7 +282,7 @@ def fill(run):
 
 
 def serve(run):
-    """Everything that a server does with files."""
+    """All file operations of a server."""
     run.query("at first")
     run.write({**batch("m", 3, 7, (120, 150)), ("late", "new", START): 1.0})
     run.admin("flush")
@@ -302,7 +302,7 @@ def serve(run):
 
 
 def work_old(run, template, oracle):
-    """A server over a database that has everything."""
+    """A server over a database with all kinds of data."""
     copy_of(template, run.server.data_dir)
     run.oracle.kept = dict(oracle)
     copied = ""
@@ -351,7 +351,7 @@ def work_export(run, template, oracle):
 
 
 def work_restore(run, template, oracle):
-    """A snapshot becomes a data directory, all of it or none."""
+    """A snapshot becomes a data directory, completely or not at all."""
     run.oracle.kept = dict(oracle)
     data = run.server.data_dir
     done = run.command("snapshot", "restore", f"{template}-snapshot", "--data-dir", data, failing=True)
@@ -360,7 +360,7 @@ def work_restore(run, template, oracle):
         run.outcome = "ends with an error"
         run.check_reason(done.stderr)
         if os.path.exists(f"{data}/FORMAT"):
-            # The failure came after the last step: what is there is whole.
+            # The failure came after the last step, so the directory must be complete.
             run.verify(data)
         shutil.rmtree(data, ignore_errors=True)
         done = run.command("snapshot", "restore", f"{template}-snapshot", "--data-dir", data)
@@ -373,7 +373,7 @@ WORKS = {"old": work_old, "new": work_new, "export": work_export, "restore": wor
 
 
 class Workers:
-    """Runs side by side, each with a folder and a port."""
+    """Runs in parallel, each with a folder and a port."""
 
     def __init__(self, folder):
         os.mkdir(folder)
@@ -418,7 +418,7 @@ class Workers:
 
 
 def chosen(total, every, few):
-    """Which of the calls fail."""
+    """The calls that fail."""
     if every:
         return range(1, total + 1, every)
     return sorted({1 + int((number + 0.5) * total / few) for number in range(min(few, total))})
@@ -428,7 +428,7 @@ def check_kind(workers, checks, totals, kind, work, order, every):
     total = sum(NAMES[call] in kind.calls for call in order)
     if not total:
         return
-    # Without a failure, background work may make some calls more.
+    # Without a failure, background work may make a few more calls.
     runs = list(workers.all(work, kind, chosen(total, every, FEW[work])))
     faults = [f"call {run.at} ({run.faults.first or 'none failed'}): {what}" for run in runs for what in run.oracle.wrong]
     outcomes = collections.Counter(run.outcome for run in runs if run.outcome)
@@ -464,7 +464,7 @@ def main(checks, folder, every, only):
 
 every = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 only = sys.argv[2] if len(sys.argv) > 2 else ""
-# Without a disk an fsync costs nothing, and whether it fails is all that matters here.
+# Without a disk an fsync costs nothing, and only its result matters here.
 if os.access("/dev/shm", os.W_OK):
     tempfile.tempdir = "/dev/shm"
 with checking("io_faults") as (checks, folder):

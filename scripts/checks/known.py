@@ -15,12 +15,12 @@ HOURS = 10
 MEMORY = 1 << 30
 OPTIONS = ["--partition-width", "1h", "--enable-admin", "--self-interval", "0", "--log", "warn", "--memory", str(MEMORY),
            "--query-max-series", str(HOURS * SERIES), "--query-timeout", "1h", "--query-memory", "8GiB", "--query-memory-total", "8GiB"]
-# An instant in the sixth hour, and one behind all samples.
+# An instant in the sixth hour, and one after all samples.
 MIDDLE, END = START + 5 * HOUR + 100, START + (HOURS - 1) * HOUR + 100
 
 
 def fill(server, hour):
-    """An hour of new series; the longest write."""
+    """An hour of new series. Returns the duration of the longest write."""
     longest = 0.0
     for first in range(0, SERIES, BATCH):
         lines, began = body(hour, first, min(BATCH, SERIES - first)), time.monotonic()

@@ -1,6 +1,6 @@
-"""What a client has written, by series: blocks of ticks and the server's answer about each. The value of a sample
-follows from its series and its tick, and no tick is written twice with different values, so the ledger can judge each
-sample that it finds."""
+"""The writes of a client, by series: blocks of ticks, each with the server's response. The value of a sample follows
+from its series and its tick, and no tick is written twice with different values, so the ledger can judge each sample
+that it finds."""
 
 import re
 

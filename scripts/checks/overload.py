@@ -53,7 +53,7 @@ PASSES, STAYS = {429, 503}, {400, 408, 413, 422}
 
 
 class Attack:
-    """Threads that repeat one request until they are stopped, and the answers they got."""
+    """Threads that repeat one request until they are stopped, and the responses they got."""
 
     def __init__(self, server, number, work):
         self.server, self.work = server, work
@@ -66,7 +66,7 @@ class Attack:
             try:
                 self.work(self, number)
             except OSError:
-                # The connection was cut or refused: the attacker tries again.
+                # The connection was closed or refused: the attacker tries again.
                 self.stopping.wait(0.01)
 
     def note(self, status, headers, body):
@@ -99,7 +99,7 @@ class Attack:
 
 
 class Honest:
-    """The clients of honest.py, which run beside an attack, and what they got."""
+    """The clients of honest.py, which run during an attack, and their results."""
 
     def __init__(self, server, first, seconds, writers=HONEST):
         number, self.series, self.batch, period = writers
@@ -111,7 +111,7 @@ class Honest:
             raise RuntimeError(f"honest.py ended with {self.process.wait()}")
 
     def beside_the_attack(self):
-        """Tells them that the attack has begun, and waits for what they got."""
+        """Signals the clients that the attack has begun, and waits for their results."""
         found = json.loads(self.process.communicate("\n")[0].splitlines()[-1])
         self.seconds, self.clients = found["seconds"], found["clients"]
         self.writers = self.of("write")
@@ -133,7 +133,7 @@ class Honest:
         return len(self.times("write")) * self.batch * self.series / self.seconds
 
     def ticks(self):
-        """Ticks that each writer got acknowledged."""
+        """Ticks that were acknowledged to each writer."""
         return [client["served"] * self.batch for client in self.writers]
 
     def failed(self):
@@ -343,9 +343,10 @@ def flooded(server, checks, size, ledger):
 
 
 class Ledger:
-    """What the honest writers got acknowledged: for each time they ran the first tick, and the ticks of each writer."""
+    """The ticks acknowledged to the honest writers: for each time they ran, the first tick, and the ticks of each
+    writer."""
 
-    # Samples that one query counts.
+    # Maximum number of samples in one query.
     AT_ONCE = 500_000
 
     def __init__(self):
@@ -354,12 +355,12 @@ class Ledger:
     def note(self, honest):
         acknowledged = honest.ticks()
         self.runs.append((self.next, acknowledged, honest.series))
-        # After the last batch of a writer, one more may be stored whose answer did not arrive: the ticks of it stay
-        # unused.
+        # After the last batch of a writer, one more may be stored whose response did not arrive; the ticks of that one
+        # stay unused.
         self.next += max(acknowledged) + honest.batch
 
     def missing(self, server):
-        """What is missing of it."""
+        """The samples that are missing."""
         for first, acknowledged, series in self.runs:
             for writer, ticks in enumerate(acknowledged):
                 found = sum(self.count(server, writer, first + done, min(self.AT_ONCE // series, ticks - done))

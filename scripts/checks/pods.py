@@ -18,7 +18,7 @@ def body(hour, first, count):
 
 
 def disk(folder):
-    """Bytes of all files; what is removed while we look does not count."""
+    """Bytes of all files; those that are removed meanwhile do not count."""
     total = 0
     for path in pathlib.Path(folder).rglob("*"):
         try:

@@ -17,12 +17,12 @@ import urllib.request
 import wire
 from harness import PATIENCE, Checks, Server, free_port, wait_for
 
-# What is compared ends behind so many seconds in which every scrape succeeded.
+# The comparison ends just after this number of seconds in which every scrape succeeded.
 SECONDS_WANTED = 12
 
 INSTANT = [
     "up",
-    # Without native histograms: the remote-read client of Prometheus 2.42 knows none.
+    # Without native histograms, which the remote-read client of Prometheus 2.42 does not support.
     "count by (job) ({__name__=~\".+\", kind=\"\"})",
     "sum by (job) (scrape_samples_scraped)",
     "prometheus_build_info",
@@ -38,7 +38,7 @@ RANGE = ["up", "sum(go_goroutines)", "min_over_time(go_memstats_alloc_bytes{job=
 
 
 class Exporter:
-    """Exposes a counter with an exemplar and a native histogram, in the protobuf form that Prometheus asks for."""
+    """Exposes a counter with an exemplar and a native histogram, in the protobuf format that Prometheus requests."""
 
     def __init__(self):
         self.scrapes = 0
@@ -53,7 +53,7 @@ class Exporter:
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                # A scraper whose patience is over has gone.
+                # A scraper that timed out has disconnected.
                 with contextlib.suppress(OSError):
                     self.wfile.write(body)
 
@@ -119,7 +119,7 @@ class Prometheus:
 
 
 def get(url, **parameters):
-    """The body, or None while nobody answers."""
+    """The body, or None if nothing answers."""
     if parameters:
         url += "?" + urllib.parse.urlencode(parameters, doseq=True)
     try:
@@ -141,13 +141,13 @@ def data(url, path, **parameters):
 
 
 class Patience:
-    """What Prometheus sends arrives when it arrives: answers are compared until they are equal, or all patience has gone."""
+    """Prometheus sends at its own pace, so answers are compared until they are equal or the time is up."""
 
     def __init__(self):
         self.deadline = time.monotonic() + PATIENCE
 
     def both(self, ask, are_equal=lambda got, want: got == want):
-        """What `ask` gives, a pair, when both are equal, or in the end."""
+        """The pair that `ask` returns, when both are equal or at the end."""
         while True:
             got, want = ask()
             if are_equal(got, want) or time.monotonic() > self.deadline:
@@ -161,7 +161,7 @@ def promtool(*arguments):
 
 
 def scraping(exporter, server):
-    """What the first Prometheus does: scrapes itself, the exporter and the server, and writes to the server."""
+    """The first Prometheus scrapes itself, the exporter and the server, and writes to the server."""
     def job(name, *ports):
         return {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
 
@@ -176,7 +176,7 @@ def scraping(exporter, server):
 
 
 def reading(server):
-    """What the second one does: reads from the server, and scrapes its federation."""
+    """The second one reads from the server, and scrapes its federation."""
     return lambda _: {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "remote_read": [{"url": f"{server.url}/api/v1/read", "read_recent": True}],
@@ -188,7 +188,7 @@ def reading(server):
 
 
 def newest(url, query):
-    """The oldest of the newest sample times of the series of a query; None without any."""
+    """The oldest of the newest sample times of the series of a query; None if there are none."""
     found = data(url, "query", query=f"timestamp({query})")
     times = [float(item["value"][1]) for item in found["result"]] if found else []
     return min(times) if times else None
@@ -239,7 +239,7 @@ def exemplars(url, at):
 
 
 def compare_notes(checks, patience, first, server, at):
-    # Prometheus sends what its targets said last; which of them comes first may differ.
+    # Prometheus sends the last data of its targets in any order.
     for metric in ("go_goroutines", "made_total", "made_sizes", "prometheus_http_requests_total"):
         got, want = patience.both(lambda: [data(url, "metadata", metric=metric) for url in (server.url, first.url)])
         checks.equal(f"metadata of {metric}", got, want)
@@ -248,7 +248,7 @@ def compare_notes(checks, patience, first, server, at):
 
 
 def send_float_histograms(url):
-    """Float histograms, which no exporter has: given to Prometheus by remote write, so that it passes them on."""
+    """Float histograms, which no exporter has: sent to Prometheus by remote write, so that it forwards them."""
     labels = [wire.message(1, wire.message(1, name), wire.message(2, value))
               for name, value in (("__name__", "made_floats"), ("kind", "b"))]
     now = int(time.time() * 1000)
@@ -299,7 +299,7 @@ def compare_remote_read(checks, patience, first, server, sent, at):
     names = "up|go_goroutines|go_memstats_alloc_bytes|process_cpu_seconds_total|made_total"
     for name in names.split("|"):
         patience.both(lambda: [answers(url, f"count_over_time({name}[25s])", at) for url in (server.url, first.url)])
-    # Windows of all lengths: where the bits of a chunk end makes a difference in its last byte.
+    # Windows of all lengths, because the bit at which a chunk ends affects its last byte.
     compared, unlike = 0, []
     for start in range(end - 20_000, end, 500):
         ours, theirs = (streamed_chunks(remote_read(url, start, end, names, 1)) for url in (server.url, first.url))
@@ -321,7 +321,7 @@ def compare_remote_read(checks, patience, first, server, sent, at):
 
 
 def compare_read_histograms(checks, first, server, at):
-    """The newest histogram of a sampled answer against what Prometheus' own query says of it."""
+    """The newest histogram of a sampled response, compared with Prometheus' own query."""
     body = remote_read(server.url, int(at * 1000) - 5_000, int(at * 1000), "made_sizes", 0)
     result = dict(wire.fields(wire.unsnappy(body)))[1]
     series = dict(wire.fields(dict(wire.fields(result)).get(1, b"")))
@@ -347,13 +347,13 @@ def values(url, query, **parameters):
 
 
 def after_good_scrapes(url, since):
-    """An instant behind a stretch of time after `since` in which all three targets were scraped each second."""
+    """An instant after a period, later than `since`, in which all three targets were scraped each second."""
     window = f"[{SECONDS_WANTED + 1}s]"
     good = f"count(min_over_time(up{window}) == 1 and count_over_time(up{window}) >= {SECONDS_WANTED}) == 3"
     found = []
 
     def is_found():
-        # What was scraped a second ago has been stored.
+        # Samples scraped a second ago are stored.
         at = round((newest(url, "up") or 0) - 1.5, 3)
         if at > since and values(url, good, time=at):
             found.append(at)
@@ -367,7 +367,7 @@ def main():
     checks = Checks()
     with tempfile.TemporaryDirectory() as folder:
         exporter = Exporter()
-        # Its own metrics are scraped here; written by itself as well, they would be the same series.
+        # Its own metrics are scraped here; if it wrote them as well, they would be the same series.
         server = Server(os.path.join(folder, "data"), os.path.join(folder, "server.log"), "--self-interval", "0")
         with server.running():
             first = Prometheus(folder, "first", scraping(exporter, server))
@@ -379,7 +379,7 @@ def main():
 
 
 def compare_all(checks, folder, first, server):
-    # Remote write passes on what is younger than Prometheus itself.
+    # Remote write forwards only samples that are younger than Prometheus itself.
     after_good_scrapes(first.url, 0)
     sent = time.time()
     send_float_histograms(first.url)
@@ -399,7 +399,7 @@ def compare_all(checks, folder, first, server):
 
 
 def goes_on_beside_a_limit(checks, folder, exporter):
-    """A Prometheus that repeats on 429, and a metric that has more series than allowed: all other metrics continue."""
+    """A Prometheus that retries on 429, and a metric with more series than allowed: all other metrics continue."""
     server = Server(os.path.join(folder, "limited"), os.path.join(folder, "limited.log"), "--self-interval", "0",
                     "--max-series-per-metric", "3")
     with server.running():
@@ -423,7 +423,7 @@ def goes_on_beside_a_limit(checks, folder, exporter):
 
 
 def survives_restart(checks, server):
-    """Metadata and exemplars are there after a kill, and after a flush and a kill."""
+    """Metadata and exemplars survive a kill, and a flush followed by a kill."""
     def known():
         return (data(server.url, "metadata", metric="made_total"),
                 data(server.url, "query_exemplars", query="made_total", start=0, end=time.time()))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A real Prometheus beside the real server: it scrapes, writes here by remote write, and a second one with an empty
-# storage reads back by remote read and federation; both must answer queries alike. Native histograms and exemplars pass
-# through it too. scripts/checks/prometheus.py says how. Everything stays on loopback.
+# A real Prometheus next to the real server: it scrapes and writes here by remote write, and a second one with an empty
+# storage reads back by remote read and federation. All must answer queries alike. Native histograms and exemplars are
+# included. scripts/checks/prometheus.py has the details. Everything stays on loopback.
 set -euo pipefail
 CHECK=prometheus
 here=$(cd "$(dirname "$0")" && pwd)

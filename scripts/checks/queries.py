@@ -17,9 +17,9 @@ from harness import Checks, Server, wait_for
 
 SERIES, SAMPLES, SPACING = 2000, 240, 15
 MIB = 1 << 20
-# 10^12 steps of which each needs the one before: no machine comes to the end.
+# 10^12 steps, each of which depends on the one before, so no machine finishes.
 ENDLESS = "max_over_time(double_exponential_smoothing(vector(time())[300h:1s], 0.5, 0.5)[300h:1s])"
-# Memory of the process that queries do not count: allocator, threads' buffers, the JSON's spare capacity.
+# Memory of the process that queries do not count: allocator, buffers of threads, spare capacity of the JSON.
 SLACK = 96 * MIB
 
 
@@ -39,7 +39,7 @@ def fill(server):
 
 
 def measured(server, text, step):
-    """Status, answer, and by how much the resident set grew at its highest."""
+    """Status, response, and the maximum growth of the resident set."""
     server.reset_peak()
     before = server.resident()
     code, body = server.request("GET", "/api/v1/query_range", query=text, start=0, end=SAMPLES * SPACING, step=step, stats="true")
@@ -66,7 +66,7 @@ def limits(server, checks):
         checks.equal(f"limit: {text} is refused", (code, answer.get("errorType")), (422, "execution"))
         checks.contains(f"limit: {text} says why", answer["error"], "32MiB", "query_memory")
         checks.holds(f"limit: {text} grew by {grown / MIB:.0f} MiB", grown < 32 * MIB + SLACK, "more than its limit")
-    # Many at once share the total: a query that finds it in use waits for its turn.
+    # Many at once share the total: a query that finds it used up waits for its turn.
     server.reset_peak()
     before, codes = server.resident(), []
 
@@ -84,7 +84,7 @@ def limits(server, checks):
 
 
 def begin(server):
-    """Sends a query that does not end; the connection, and the query's number when it runs."""
+    """Sends a query that does not end. Returns the connection, and the number of the query when it runs."""
     body = urllib.parse.urlencode({"query": ENDLESS})
     connection = socket.create_connection(("127.0.0.1", server.port))
     head = "POST /api/v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -99,7 +99,7 @@ def listed(server):
 
 
 def spin(seconds):
-    """Uses as much CPU: in that time, whatever it is here, all others have as much."""
+    """Uses `seconds` of CPU time, however long that takes: on a busy machine, the server needs more time too."""
     end = time.process_time() + seconds
     while time.process_time() < end:
         pass

@@ -40,17 +40,17 @@ STEP, TICKS, WRITERS = 30, 10, 2
 HOUR, DAY = 3600, 86_400
 SERIES = RATE // TICKS // WRITERS
 JOBS = 14
-# Seconds of data that are compared at once; more than passes in a minute of the wall.
+# Seconds of data that are compared at once; more than pass in a minute of real time.
 SPAN = 6 * HOUR
 # Values repeat after this many ticks, so that bodies are made once; sums are exact in floating point.
 VALUES = 16
-# Of each ten series the last is replaced each hour of data.
+# Of each ten series, the last is replaced in each hour of data.
 REPLACED = 10
-# The server's own metrics have the time of the wall, from which the retention would count.
+# The server's own metrics have real timestamps, which would advance the retention.
 OPTIONS = ["--memory=256MiB", "--partition-width=6h", "--retention=2d", "--flush-interval=1m", "--scrub-interval=10m",
            "--enable-admin", "--self-interval=0s", "--log=warn", "--wal-size=64MiB"]
 START = (int(time.time()) // DAY - 60) * DAY
-# What the last quarter may have above the second: a part of it, and a constant for small counts.
+# How much the last quarter may exceed the second: a share, and a constant for small counts.
 GROWTH = {"rss": (1.05, 4 * MIB), "files": (1.05, 8), "descriptors": (1.05, 8), "threads": (1.0, 2), "disk": (1.05, 8 * MIB),
           "log": (1.05, 8 * MIB)}
 
@@ -71,7 +71,7 @@ class Writer(threading.Thread):
         self.bodies, self.hour = [], None
 
     def body(self, tick):
-        """The lines of one tick. They are made for each hour, and only the time is filled in for each tick."""
+        """The lines of one tick. They are generated for each hour, and only the time is filled in for each tick."""
         hour = tick * STEP // HOUR
         if hour != self.hour:
             self.hour = hour
@@ -112,7 +112,7 @@ class Writer(threading.Thread):
 
 
 class Reader(threading.Thread):
-    """Asks one question after the other, with a pause."""
+    """Sends one query after the other, with a pause."""
 
     def __init__(self, server, ticks, paths, pause):
         super().__init__(daemon=True)
@@ -154,7 +154,7 @@ LOOKS = [
 
 
 def tree(folder):
-    """Number and bytes of the files below a folder; files may go while they are counted."""
+    """Number and bytes of the files below a folder; files may disappear meanwhile."""
     number = size = 0
     for path in pathlib.Path(folder).rglob("*"):
         try:
@@ -173,7 +173,7 @@ class Soak:
         self.looks, self.wrong, self.deleted, self.sums = [], [], 0, {}
 
     def ticks(self):
-        """Ticks that every writer has had acknowledged."""
+        """Ticks that were acknowledged to every writer."""
         return min(writer.acknowledged for writer in self.writers)
 
     def holds(self):
@@ -184,7 +184,7 @@ class Soak:
                 "log": tree(f"{self.server.data_dir}/wal")[1]}
 
     def forget(self, until):
-        """Deletes the metric of each hour that has ended, as somebody who cleans up would."""
+        """Deletes the metric of each hour that has ended, like a clean-up job."""
         while (self.deleted + 1) * HOUR <= until * STEP - HOUR:
             status, answer = self.server.request(
                 "POST", "/api/v1/admin/tsdb/delete_series", **{"match[]": f'doomed{{hour="h{self.deleted}"}}'})

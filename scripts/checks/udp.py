@@ -50,7 +50,8 @@ def counters(server):
 
 
 def wait_for_all(server, sent):
-    """The counters once each of `sent` datagrams was stored or lost, or after PATIENCE: the caller's check then fails."""
+    """The counters once each of `sent` datagrams was stored or lost, or after PATIENCE; the condition of the caller
+    then fails."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         received, stored, lost, _ = counters(server)
@@ -74,7 +75,7 @@ def server_with(folder, name, *options):
 
 @contextlib.contextmanager
 def paused(server, really):
-    """Stops the server inside the block: what arrives meanwhile has to fit into the kernel's buffer."""
+    """Pauses the server inside the block: datagrams that arrive meanwhile must fit into the kernel's buffer."""
     if really:
         server.process.send_signal(signal.SIGSTOP)
     try:
@@ -129,7 +130,7 @@ def check_many_senders(folder, checks):
 
 
 def check_stop(folder, checks):
-    """What was sent before the server was asked to stop is there after a restart."""
+    """Datagrams sent before the server was asked to stop are present after a restart."""
     server = server_with(folder, "stop")
     with server.running():
         granted = counters(server)[3]
@@ -141,7 +142,7 @@ def check_stop(folder, checks):
 
 
 def check_precision(folder, checks):
-    """Milliseconds: stored in 1970 with a warning, and rightly with the setting."""
+    """Milliseconds: stored in 1970 with a warning, and correctly with the setting."""
     line = f"precise,host=a value=1 {START}123"
     for name, options, year in (("nanoseconds", (), 1970), ("milliseconds", ("--line-precision", "ms"), 2025)):
         server = server_with(folder, name, *options)
@@ -160,7 +161,7 @@ def check_precision(folder, checks):
 
 
 def check_collectd(folder, checks):
-    """Debian's collectd against a server that is set up for it: its samples are those of now."""
+    """Debian's collectd against a server configured for it: its samples have the current time."""
     if "COLLECTD" not in os.environ:
         return checks.skip("collectd", "sudo apt-get install collectd-core")
     server = server_with(folder, "collectd", "--line-precision", "ms")

@@ -72,7 +72,7 @@ def npm(server, checks):
 
 
 def npm_answers():
-    """What the calls return: of some nothing, of others what the server says."""
+    """The results of the calls: some return nothing, others return the server's response."""
     return {
         "prometheus-remote-write": 204,
         "influx: databases before": [],

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Client libraries that write, against the real server: PyPI's and npm's clients of remote write, OpenTelemetry's exporter,
-# and the clients of InfluxDB 1, 2 and 3 and of QuestDB for Node.js.
+# Client libraries that write, against the real server: PyPI's and npm's clients of remote write, OpenTelemetry's
+# exporter, and the clients of InfluxDB 1, 2 and 3 and of QuestDB for Node.js.
 set -euo pipefail
 CHECK=writers
 here=$(cd "$(dirname "$0")" && pwd)

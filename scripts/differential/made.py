@@ -1,4 +1,4 @@
-"""Series of the kind the recordings hold, made from a fixed seed: for a comparison without recordings."""
+"""Series like those of the recordings, generated from a fixed seed, for a comparison without recordings."""
 
 import random
 
@@ -18,7 +18,7 @@ def gauge(rng, low, high, digits):
 
 
 def counter(rng, per_second, digits, resets=False):
-    """A counter from far above zero; with resets it falls to zero twice."""
+    """A counter that starts far above zero; with resets, it falls to zero twice."""
     value = per_second * 5000
     for second in range(SECONDS):
         value += max(0.0, rng.gauss(per_second, per_second / 2))

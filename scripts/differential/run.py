@@ -68,7 +68,7 @@ def parse_series(text):
 
 
 def recordings(data_dir):
-    """Yields for each series of each recording: name, labels, [(milliseconds, value text)]."""
+    """Yields name, labels and [(milliseconds, value text)] of each series of each recording."""
     found = False
     for folder in sorted(os.listdir(data_dir)):
         path = os.path.join(data_dir, folder)
@@ -200,7 +200,7 @@ def find_barograph():
 
 
 def templates(path):
-    """Yields (group, query) for each expansion, each once."""
+    """Yields (group, query) once for each expansion."""
     variables, group, seen = {}, "", set()
     for line in open(path):
         line = line.rstrip("\n")
@@ -223,7 +223,7 @@ def templates(path):
 
 
 def ask(url, path, parameters):
-    """The answer's data, or the kind of error."""
+    """The data of the response, or the kind of error."""
     body = urllib.parse.urlencode(parameters).encode()
     request = urllib.request.Request(f"{url}/api/v1/{path}", data=body, method="POST")
     try:
@@ -239,7 +239,7 @@ def ask(url, path, parameters):
 
 
 def table(data):
-    """Answers as {labels: {time: value text}}, whatever their type."""
+    """Results of any type as {labels: {time: value text}}."""
     kind, result = data["resultType"], data["result"]
     if kind in ("scalar", "string"):
         return {(): {result[0]: result[1]}}
@@ -264,7 +264,7 @@ def values_equal(a, b):
 
 
 def difference(theirs, ours):
-    """Nothing, or the first thing that differs."""
+    """The first difference, or None."""
     if theirs["resultType"] != ours["resultType"]:
         return f"type: {theirs['resultType']} there, {ours['resultType']} here"
     theirs, ours = table(theirs), table(ours)
@@ -287,7 +287,7 @@ def ordered(query):
 
 
 def compare(query, prometheus, barograph):
-    """Nothing, or why the two do not agree."""
+    """Why the two do not agree, or None."""
     old = query.replace("double_exponential_smoothing", "holt_winters")
     ways = [("query_range", {"start": START, "end": END, "step": STEP}), ("query", {"time": END - 5 * STEP})]
     for path, times in ways:
@@ -309,7 +309,7 @@ def compare(query, prometheus, barograph):
 
 
 def check_prometheus(queries, url):
-    """Asks Prometheus alone: reports which templates are refused or empty there."""
+    """Queries only Prometheus, and reports the templates that it refuses or that have an empty result."""
     empty = refused = 0
     for group, query in queries:
         query = query.replace("double_exponential_smoothing", "holt_winters")

@@ -4,15 +4,17 @@
  *   IO_CALLS  which calls count, joined by commas (below); default: all
  *   IO_FROM   which of the calls that count fails first, from 1; 0: none fails
  *   IO_LAST   the last one that fails; default: IO_FROM
- *   IO_ERROR  the error: the number of one, or `short`: reads and writes transfer half of what was asked
+ *   IO_ERROR  the number of the error, or `short`: reads and writes transfer half of the requested bytes
  *   IO_STATE  a file of STATE_BYTES bytes, shared with the check: see `struct state`
  *
  * Calls: `fsync` (fdatasync, sync_file_range), `write` (pwrite, writev), `open` (for writing), `allocate`, `truncate`,
- * `rename`, `link`, `unlink` (rmdir), `mkdir`, `close`; and those that read: `read` (pread, readv, fread_unlocked, sendfile,
- * copy_file_range), `openr` (open for reading), `stat` (access, statx and the like), `list` (opendir, readdir), `map`.
+ * `rename`, `link`, `unlink` (rmdir), `mkdir`, `close`; and calls that read: `read` (pread, readv, fread_unlocked,
+ * sendfile, copy_file_range), `openr` (open for reading), `stat` (access, statx and the like), `list` (opendir, readdir),
+ * `map`.
  *
- * A call that fails does nothing else; only a failed close does close. The program's own allocator may be jemalloc: nothing
- * here allocates. Raw system calls (as rustix makes them: statvfs, fallocate of the reserves) do not come by here.
+ * A call that fails has no other effect, except that a failed close does close. The program's own allocator may be
+ * jemalloc, so nothing here allocates. Raw system calls (such as rustix's statvfs, and fallocate of the reserves) bypass
+ * this library.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -36,7 +38,7 @@
 struct state {
     atomic_long seen;        /* calls that counted */
     atomic_long failed;      /* calls that failed */
-    atomic_long mended;      /* the check sets it: nothing fails any more */
+    atomic_long recovered;   /* set by the check: from then on, no call fails */
     char first[FIRST_BYTES]; /* the first call that failed, and its path */
     char order[STATE_BYTES - 3 * sizeof(long) - FIRST_BYTES]; /* of each call that counted, its place in `names` */
 };
@@ -74,7 +76,7 @@ static int place(const char *call) {
     return at;
 }
 
-/* Whether a call is one of those that count. */
+/* Whether a call counts. */
 static int counts(const char *call) {
     if (!calls || !*calls) return 1;
     size_t length = strlen(call);
@@ -89,7 +91,7 @@ static int fails(const char *call, const char *path) {
     if (!part || !path || !strstr(path, part) || !counts(call)) return 0;
     long now = atomic_fetch_add(&state->seen, 1) + 1;
     if (now <= (long)sizeof state->order) state->order[now - 1] = place(call);
-    if (from == 0 || now < from || now > last || atomic_load(&state->mended)) return 0;
+    if (from == 0 || now < from || now > last || atomic_load(&state->recovered)) return 0;
     if (atomic_fetch_add(&state->failed, 1) == 0) snprintf(state->first, sizeof state->first, "%s %s", call, path);
     errno = error;
     return 1;
@@ -111,7 +113,7 @@ static int fails_on(const char *call, int file) {
     return is_failed;
 }
 
-/* A name that may be relative to an open directory. */
+/* A name, which may be relative to an open directory. */
 static int fails_at(const char *call, int dir, const char *name) {
     char path[8192];
     if (!part) return 0;
@@ -163,7 +165,7 @@ ssize_t readv(int file, const struct iovec *parts, int count) {
     return syscall(SYS_readv, file, parts, count);
 }
 #undef fread_unlocked /* a macro where glibc is optimised */
-/* The library reads whole blocks below: what is asked for comes, unless there is an error. */
+/* The library reads whole blocks below, so a read returns all requested bytes, unless there is an error. */
 size_t fread_unlocked(void *bytes, size_t size, size_t count, FILE *file) {
     if (fails_on("read", fileno_unlocked(file)) && !is_short) {
         file->_flags |= 0x20; /* ferror */

@@ -7,7 +7,7 @@ import sys
 from source import end_of, read_all
 
 FILES_MAX, LINES_MAX = 15, 70
-# The files that may tell functions of the query language apart by name: their table, and what is generated from it.
+# The files that may distinguish functions of the query language by name: their table, and what is generated from it.
 TABLE = "query/src/functions/table/"
 ITEM = re.compile(r"^( *)pub (?:const |async |unsafe )*(fn|struct|enum|trait|const|static|type|mod) (\w+)", re.MULTILINE)
 
@@ -27,7 +27,7 @@ def circles(files):
                 shared = 0
                 while shared < min(len(path), len(file.module)) and path[shared] == file.module[shared]:
                     shared += 1
-                # A folder's own file and what is inside belong together.
+                # A folder's own file belongs to its contents.
                 if shared < min(len(path), len(file.module)):
                     edges[file.module[:shared + 1]].add(path[:shared + 1])
         found += [f"{crate}: " + ", ".join("::".join(module) for module in sorted(group)) for group in groups(edges)]

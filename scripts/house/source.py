@@ -4,7 +4,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parents[2]
-# The crates, by the folder of their sources; without those that only test.
+# The crates, by the folder of their sources, except crates that only test.
 CRATES = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("**/src"))
           if (path.parent / "Cargo.toml").exists() and not {"target", "tests", "fuzz"} & set(path.relative_to(ROOT).parts)]
 QUOTES = re.compile(
@@ -91,7 +91,7 @@ def branches(code, at, base):
 
 
 def read_all():
-    """All files of all crates, without those that are tests."""
+    """All files of all crates, except tests."""
     files = []
     for crate in CRATES:
         of_crate = [File(crate, path) for path in sorted((ROOT / crate).rglob("*.rs"))]

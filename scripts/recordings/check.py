@@ -112,7 +112,7 @@ def narrow_targets(data_dir, path, header, found):
 
 
 def ask(url, query, time_ms):
-    """The vector an instant query answers with, as label set -> value text."""
+    """The vector that an instant query returns, as label set -> value text."""
     body = urllib.parse.urlencode({"query": query, "time": f"{time_ms / 1000:.3f}"}).encode()
     request = urllib.request.Request(url.rstrip("/") + "/api/v1/query", data=body)
     try:
@@ -126,7 +126,7 @@ def ask(url, query, time_ms):
 
 
 def answers(url, name, expected, ignored):
-    """What the server says of all series of one name: label set -> function -> value."""
+    """The server's values for all series of one name: label set -> function -> value."""
     first = min(min(series.samples) for series in expected.values())
     last = max(max(series.samples) for series in expected.values())
     selector = "{__name__=" + json.dumps(name, ensure_ascii=False) + "}"
@@ -143,7 +143,7 @@ def answers(url, name, expected, ignored):
 
 
 def differences(name, expected, said, tolerance):
-    """Words for each answer that is not as expected."""
+    """Describes each answer that differs from the expected one."""
     for labels in said.keys() - expected.keys():
         yield f"{name}{dict(sorted(labels))}: not in the recordings, the server has {said[labels]}"
     for labels, series in expected.items():

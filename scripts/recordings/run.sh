@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Takes folders of recorded CSV files through the whole database: line protocol, `barograph import`, a server, and for
-# every series count, minimum, maximum and sum by query against those computed from the files: run.sh FOLDER...
+# Takes directories of recorded CSV files through the whole database: line protocol, `barograph import`, a server, and
+# queries. For every series, count, minimum, maximum and sum must equal those computed from the files: run.sh FOLDER...
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 : "${BAROGRAPH:?path of the server binary}"

@@ -33,11 +33,11 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 class Unwritable(ValueError):
-    """A name or value that line protocol has no way to write."""
+    """A name or value that line protocol cannot express."""
 
 
 def escape(text, specials):
-    """Escapes a name; refuses what no escape exists for."""
+    """Escapes a name; refuses one that cannot be escaped."""
     if "\n" in text or "\r" in text or "\0" in text or text.endswith("\\"):
         raise Unwritable(f"{text!r} holds a line break or NUL, or ends in a backslash")
     return "".join("\\" + c if c in specials else c for c in text)
@@ -130,7 +130,7 @@ def opened(path, mode):
 
 
 def convert(path, folders, target):
-    """Converts one file; None where its header is of no known kind."""
+    """Converts one file; returns None if its header is of no known kind."""
     with opened(path, "rt") as text:
         rows = csv.reader(text)
         header = next(rows, [])

@@ -35,7 +35,7 @@ def arguments():
         yield from (math.nextafter(middle, 0), middle, math.nextafter(middle, INF))
     yield from (1e-10, 1e-8, 1e-5, 0.001, 0.1, 0.25, 0.3, 0.7, 0.75, 0.9, 0.99, 0.999999)
     yield from (1.0000000001, 1.000001, 1.1, 1.25, 1.5, math.e, 3.0, 4.0, 7.5, 8.0, 10.0, 42.0, 100.0, 1000.0)
-    # Multiples of π, near which sine, cosine and tangent have few digits of their own.
+    # Multiples of π, near which sine, cosine and tangent have few significant digits.
     for times in (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 100, 1e6):
         yield math.pi * times
     # The hardest argument for a reduction by π/2, 6381956970095103 * 2^797, is left out: glibc 2.36
@@ -57,12 +57,12 @@ def logarithm(log):
 
 
 def bounded(f, at_minus, at_plus):
-    """A function that has its own values at the infinities."""
+    """A function with special values at the infinities."""
     return lambda x: at_minus if x == -INF else at_plus if x == INF else f(mpf(x))
 
 
 def inside(low, high, f):
-    """A function that is defined between two bounds alone."""
+    """A function that is defined only between two bounds."""
     return lambda x: f(mpf(x)) if low <= x <= high else NAN
 
 

@@ -18,7 +18,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let answer = db.query("max(cpu_usage)", Timestamp::from_secs(1_700_000_060))?;
     /// let samples = answer.value.into_vector().unwrap_or_default();
@@ -39,7 +40,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// # use std::time::Duration;
     /// let (start, minute) = (Timestamp::from_secs(1_700_000_000), Duration::from_secs(60));
@@ -68,7 +70,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let cancel = Cancel::new();
     /// let request = Request::instant("sum(cpu_usage)", Timestamp::from_secs(1_700_000_060))
@@ -95,7 +98,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let request = Request::instant("count(cpu_usage)", Timestamp::from_secs(1_700_000_060));
     /// let answer = db.execute_at_once(&request)?;
@@ -118,7 +122,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let request = Request::instant("sum(cpu_usage)", Timestamp::from_secs(1_700_000_060));
     /// let explained = db.explain(&request)?;

@@ -17,7 +17,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let work = Work::unbounded().of(Share::new("reads", 1 << 20));
     /// assert_eq!(db.reader(&work).label_names(&[vec![]], .., 10)?, ["__name__", "host"]);
@@ -38,7 +39,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let mut batch = Batch::new();
     /// let help = "CPU in use".to_owned();
@@ -63,7 +65,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let selector = vec![Matcher::equal("__name__", "cpu_usage")];
     /// assert!(db.exemplars(&[selector], ..)?.is_empty());
@@ -92,7 +95,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let mut sum = 0.0;
     /// db.read(&[Matcher::equal("__name__", "cpu_usage")], .., 1000, |_, samples| {
@@ -123,7 +127,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let found = db.series(&[vec![Matcher::equal("host", "a")]], .., 10)?;
     /// assert_eq!(found[0].get("host"), Some("a"));
@@ -148,7 +153,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert_eq!(db.label_names(&[], ..)?, ["__name__", "host"]);
     /// # Ok(()) }
@@ -167,7 +173,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert_eq!(db.label_values("host", &[], ..)?, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
     /// # Ok(()) }
@@ -193,7 +200,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert!(db.damage(..).is_empty());
     /// # Ok(()) }
@@ -210,7 +218,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// db.write_lines(b"up,db=telegraf v=1", &LineOptions::default())?;
     /// assert_eq!(db.databases()?, ["telegraf"]);
@@ -232,7 +241,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let cardinality = db.cardinality(None, 10)?;
     /// assert_eq!(cardinality.series, 2);
@@ -255,7 +265,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// db.export(&[Matcher::equal("host", "a")], .., |series| {
     ///     println!("{} {:?} {:?}", series.labels, series.timestamps, series.values);
@@ -282,7 +293,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// let events = db.events(&[Matcher::equal("host", "a")], .., 10)?;
     /// assert_eq!(events[0].text, "up");

@@ -59,7 +59,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert!(db.verify_open()?.problems.is_empty());
     /// # Ok(()) }
@@ -78,7 +79,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert_eq!(db.flush()?.samples, 2);
     /// # Ok(()) }
@@ -97,7 +99,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// db.flush()?;
     /// db.compact()?;
@@ -118,7 +121,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// db.delete(&[Matcher::equal("host", "a")], ..)?;
     /// assert_eq!(db.clean()?.held, 0);
@@ -140,7 +144,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// # use std::time::Duration;
     /// db.delete(&[Matcher::equal("host", "a")], ..)?;
@@ -161,7 +166,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// # use std::time::Duration;
     /// const DAY: Duration = Duration::from_secs(86_400);
@@ -182,7 +188,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// db.set_new_series_per_second(10_000);
     /// # Ok(()) }
@@ -199,7 +206,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// db.set_cardinality_limits(100_000, 0);
     /// # Ok(()) }
@@ -216,7 +224,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// db.set_tenant_limits(1_000_000, 0);
     /// # Ok(()) }
@@ -232,7 +241,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert_eq!(db.stats().samples, 2);
     /// # Ok(()) }
@@ -285,7 +295,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// for part in db.memory() {
     ///     println!("{:?}: {:?} of {} bytes", part.part, part.used, part.limit);
@@ -304,7 +315,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert!(db.health().refuses_writes.is_none());
     /// # Ok(()) }
@@ -320,7 +332,8 @@ impl Database {
     /// # use barograph::{LineOptions, Options};
     /// # fn main() -> barograph::Result<()> {
     /// # let db = Database::in_memory(Options::default())?;
-    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000", "cpu,host=b usage=0.7 1700000000000000000"];
+    /// # let lines = ["cpu,host=a usage=0.5,note=\"up\" 1700000000000000000",
+    /// #     "cpu,host=b usage=0.7 1700000000000000000"];
     /// # db.write_lines(lines.join("\n").as_bytes(), &LineOptions::default())?;
     /// assert_eq!(db.open_report().samples_replayed, 0);
     /// # Ok(()) }

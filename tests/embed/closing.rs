@@ -8,7 +8,7 @@ use barograph::{Database, Error, ErrorKind, Matcher, StorageError, TimeRange};
 use crate::Outcome;
 use crate::process::{count, open_files, options, threads, write};
 
-/// A clone, a reader that has read and the handle itself stay in scope; nothing of the directory stays open.
+/// A clone, a reader that has read and the handle itself stay in scope; no file of the directory stays open.
 pub fn close_lets_everything_go(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..50)?;
@@ -34,7 +34,7 @@ pub fn close_lets_everything_go(dir: &Path) -> Outcome {
     let again = Database::open_with(dir, options())?;
     write(&again, 100..101)?;
     assert_eq!(count(&again)?, 101);
-    // The other handles have nothing to do with it.
+    // The other handles have no effect on it.
     assert!(matches!(write(&clone, 0..1), Err(Error::Storage(StorageError::Closed))));
     assert!(matches!(clone.flush(), Err(Error::Storage(StorageError::Closed))));
     assert!(matches!(clone.label_names(&[], TimeRange::ALL), Err(Error::Storage(StorageError::Closed))));
@@ -48,7 +48,7 @@ pub fn close_lets_everything_go(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Closing in the closure of an export says that the export still reads; when it ends, the directory is free.
+/// Closing in the closure of an export reports that the export still reads; when it ends, the directory is free.
 pub fn close_inside_a_read(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..10)?;

@@ -1,4 +1,4 @@
-//! The examples, each run as the program that it is.
+//! The examples, each run as a program.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -19,13 +19,13 @@ mod service;
 #[path = "../../examples/subscriber.rs"]
 mod subscriber;
 
-/// Their paths are relative.
+/// Changes the directory, because their paths are relative.
 fn run_in(dir: &Path, main: impl FnOnce() -> Outcome) -> Outcome {
     std::env::set_current_dir(dir)?;
     main()
 }
 
-/// One run after the other finds what those before have left.
+/// Each run finds the data of earlier runs.
 pub fn example_cron(dir: &Path) -> Outcome {
     run_in(dir, || (0..3).try_for_each(|_| cron::main()))?;
     let db = barograph::Database::open(dir.join("load-data"))?;
@@ -36,7 +36,7 @@ pub fn example_cron(dir: &Path) -> Outcome {
         true
     })?;
     assert_eq!(samples, 3);
-    // A run beside another leaves its minute out.
+    // A run that overlaps another one skips its minute.
     run_in(dir, cron::main)
 }
 
@@ -64,7 +64,7 @@ pub fn example_subscriber(dir: &Path) -> Outcome {
     run_in(dir, || Ok(subscriber::main()?))
 }
 
-/// Its parent ends at once; the daemon has the other end of the pipe.
+/// The parent ends at once; the daemon keeps the other end of the pipe.
 pub fn example_daemon(dir: &Path) -> Outcome {
     let (mut reads, writes) = std::io::pipe()?;
     let mut parent = part("daemon", dir)?.stdout(writes).spawn()?;
@@ -75,7 +75,7 @@ pub fn example_daemon(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Not run by itself: it ends in a daemon.
+/// Part of another program: it ends in a daemon.
 pub fn daemon(dir: &Path) -> Outcome {
     run_in(dir, || Ok(daemon::main()?))
 }

@@ -1,4 +1,4 @@
-//! A fork, and what becomes of the child.
+//! Forks, and the fate of the child.
 
 #![expect(unsafe_code, reason = "no crate that is a dependency anyway forks")]
 
@@ -31,7 +31,7 @@ impl Child {
         Child::of(unsafe { fork() }, part)
     }
 
-    /// As [`Child::run`], by a system call of which libc, and what it would run in the child, knows nothing.
+    /// Like [`Child::run`], by a system call that bypasses libc, so that no handler of libc runs in the child.
     pub fn run_past_libc(part: impl FnOnce() -> Result<(), Box<dyn std::error::Error>>) -> io::Result<Child> {
         // SAFETY: as in `Child::run`. Without a stack of its own, the child continues on its copy of this one.
         let child = unsafe { syscall(CLONE, SIGCHLD, 0_i64, 0_i64, 0_i64, 0_i64) };
@@ -50,17 +50,17 @@ impl Child {
                     }
                     Err(_) => FAILED,
                 };
-                // SAFETY: it takes a number and does not return.
+                // SAFETY: the function takes a number and does not return.
                 unsafe { _exit(code) }
             }
             child => Ok(Child(child)),
         }
     }
 
-    /// Waits for its end.
+    /// Waits for it to end.
     pub fn wait(self) -> Result<(), Box<dyn std::error::Error>> {
         let mut status = 0;
-        // SAFETY: the place for the status lives during the call.
+        // SAFETY: the status variable outlives the call.
         let ended = unsafe { waitpid(self.0, &mut status, 0) };
         match (ended == self.0, status) {
             (false, _) => Err(io::Error::last_os_error().into()),

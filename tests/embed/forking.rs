@@ -47,7 +47,7 @@ fn refused_by_all(db: &Database) -> Outcome {
     }
 }
 
-/// The child's calls are refused and change nothing; the parent continues, is killed, and has lost nothing.
+/// The calls of the child are refused and change nothing. The parent continues, is killed, and loses nothing.
 pub fn forked_child_is_refused(dir: &Path) -> Outcome {
     let killed = part("forks_and_is_killed", dir)?.output()?;
     let said = String::from_utf8_lossy(&killed.stderr);
@@ -62,7 +62,7 @@ pub fn forked_child_is_refused(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Not run by itself: its end is an abort.
+/// Part of another program: it ends by an abort.
 pub fn forks_and_is_killed(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..5)?;
@@ -72,7 +72,7 @@ pub fn forks_and_is_killed(dir: &Path) -> Outcome {
     Child::run(|| {
         let db = db.take().expect("the child's");
         refused_by_all(&db)?;
-        // Opening is refused as well: the store's threads are missing here.
+        // Opening is refused as well, because the threads of the store do not exist in the child.
         let again = Database::open_with(dir.join("other"), options()).map(drop);
         assert!(matches!(again, Err(Error::Storage(StorageError::Forked { .. }))), "{again:?}");
         assert!(!dir.join("other").exists());
@@ -86,7 +86,7 @@ pub fn forks_and_is_killed(dir: &Path) -> Outcome {
     std::process::abort();
 }
 
-/// A child that drops the last handle: its threads are missing, so it can neither wait for them nor flush.
+/// A child that drops the last handle: its threads do not exist, so it can neither wait for them nor flush.
 pub fn forked_child_drops_the_last_handle(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..5)?;
@@ -102,7 +102,7 @@ pub fn forked_child_drops_the_last_handle(dir: &Path) -> Outcome {
     continues(db.as_ref().expect("the parent's"), dir)
 }
 
-/// A child that libc knows nothing of: writing, closing and dropping compare the process id.
+/// A child created without libc: writing, closing and dropping compare the process id.
 pub fn child_past_libc_is_refused(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..5)?;
@@ -129,12 +129,12 @@ fn continues(db: &Database, dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// As `daemon(3)` does it: the parent exits, the child continues. It cannot use the handle, and opens again by starting
-/// a program.
+/// Like `daemon(3)`: the parent exits, the child continues. The child cannot use the handle, and opens the database
+/// again by starting a program.
 pub fn daemon_after_opening(dir: &Path) -> Outcome {
     let (mut reads, writes) = std::io::pipe()?;
     let mut parent = part("becomes_a_daemon", dir)?.stdout(writes).spawn()?;
-    // The end of the pipe is that of the daemon, which outlives its parent.
+    // The other end of the pipe belongs to the daemon, which outlives its parent.
     let mut said = String::new();
     reads.read_to_string(&mut said)?;
     parent.wait()?;
@@ -142,7 +142,7 @@ pub fn daemon_after_opening(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Not run by itself: its child writes to its output after it has ended.
+/// Part of another program: its child writes to the output after the parent has ended.
 pub fn becomes_a_daemon(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..10)?;
@@ -156,17 +156,17 @@ pub fn becomes_a_daemon(dir: &Path) -> Outcome {
         writeln!(std::io::stdout(), "refused, then opened by a program with 10 samples")?;
         Ok(())
     })?;
-    // Without a close, as of a parent that knows nothing of it.
+    // Without a close, like a parent that does not know about it.
     std::process::exit(0);
 }
 
-/// Not run by itself.
+/// Part of another program.
 pub fn counts_ten(dir: &Path) -> Outcome {
     assert_eq!(count(&Database::open_with(dir, options())?)?, 10);
     Ok(())
 }
 
-/// Forking first and opening in the child is the way to do it.
+/// Forking first and opening in the child works.
 pub fn fork_before_opening(dir: &Path) -> Outcome {
     Child::run(|| {
         let db = Database::open_with(dir, options())?;

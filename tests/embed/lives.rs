@@ -1,4 +1,4 @@
-//! Programs that live for a moment, one after the other.
+//! Programs that run for a moment, one after the other.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use barograph::{Database, Options, Stats};
 use crate::Outcome;
 use crate::process::{count, listing, open_files, options, threads, write};
 
-/// Enough for several rounds of what is put together when.
+/// Enough runs for several merges.
 const LIVES: i64 = 150;
 
-/// Opens, writes one sample and ends, many times; the most that was ever there of what piles up.
+/// Opens, writes one sample and ends, many times. Returns the maximum counts of what could accumulate.
 fn live(
     dir: &Path,
     first: i64,
@@ -30,7 +30,7 @@ fn live(
     Ok((most, files))
 }
 
-/// Neither generations nor segments nor files grow with the number of lives, whether they end by closing or not.
+/// Generations, segments and files do not accumulate over many runs, whether the runs close the database or not.
 pub fn short_lives(dir: &Path) -> Outcome {
     let (closed, files) = live(dir, 0, |db| db.close())?;
     assert!(closed.generations <= 13, "{} generations", closed.generations);
@@ -49,7 +49,7 @@ pub fn short_lives(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Prints what a database costs after 100, 1,000 and 10,000 lives; what it consists of does not grow.
+/// Prints what a database costs after 100, 1,000 and 10,000 runs. The numbers of its parts must not grow.
 pub fn ten_thousand_lives(dir: &Path) -> Outcome {
     println!("| lives | generations | log segments | files | kB without tables | open, ms | close, ms |");
     println!("|---|---|---|---|---|---|---|");
@@ -85,7 +85,7 @@ pub fn ten_thousand_lives(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Many databases in one process: what each holds, and that all of it is released.
+/// Many databases in one process: the resources that each holds, and that all of them are released.
 pub fn many_databases(dir: &Path) -> Outcome {
     const DATABASES: i64 = 40;
     let open = |n: i64| Database::open_with(dir.join(n.to_string()), options());
@@ -96,7 +96,7 @@ pub fn many_databases(dir: &Path) -> Outcome {
     let files = open_files(dir)?.len();
     assert!(files <= 16 * databases.len(), "{files} files are open");
     let own = threads()?.into_iter().filter(|name| name == "flush" || name == "compact").count();
-    // They are shared; while several databases have work, there are a few more.
+    // All databases share them; while several have work, there are a few more.
     assert!((2..=16).contains(&own), "{own} threads");
     for db in &databases {
         assert_eq!(count(db)?, 1);

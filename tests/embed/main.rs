@@ -1,7 +1,7 @@
-//! Programs that embed the database, each in a process of its own: what the test harness, with its threads and its
-//! other databases, cannot show. `scripts/checks/embed.sh` runs them too.
+//! Programs that embed the database, each in a separate process, for what the test harness with its threads and other
+//! databases cannot test. `scripts/checks/embed.sh` runs them too.
 //!
-//! Without a name in the environment this program runs itself once for each program, in a new directory.
+//! Without a name in the environment, this program runs itself once for each program, in a new directory.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
@@ -21,7 +21,7 @@ use std::process::{Command, ExitCode, Stdio};
 use process::Skipped;
 
 type Outcome = Result<(), Box<dyn Error>>;
-/// Runs in a directory of its own.
+/// A program; it gets its own directory.
 type Program = fn(&Path) -> Outcome;
 
 const PROGRAMS: &[(&str, Program)] = &[
@@ -52,10 +52,10 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("example_subscriber", examples::example_subscriber),
 ];
 
-/// Runs only if it is named; what it prints is shown.
+/// Programs that run only by name; their output is shown.
 const LONG: &[(&str, Program)] = &[("ten_thousand_lives", lives::ten_thousand_lives)];
 
-/// What the programs start.
+/// Parts that the programs start as processes.
 const PARTS: &[(&str, Program)] = &[
     ("forks_and_is_killed", forking::forks_and_is_killed),
     ("becomes_a_daemon", forking::becomes_a_daemon),
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     if let Some(name) = std::env::var_os(PROGRAM) {
         return run_one(&name.to_string_lossy());
     }
-    // As a test of cargo it gets a filter, and options of the usual harness.
+    // As a test of cargo, it receives a filter and options of the usual harness.
     let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let is_wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
     let is_named = |name: &str| filters.iter().any(|filter| name == filter);
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs a program in a process and a directory of its own; why it was skipped.
+/// Runs a program in its own process and directory. Returns why it was skipped, if it was.
 fn run_apart(name: &str) -> Result<Option<String>, String> {
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let child = Command::new(std::env::current_exe().map_err(|e| e.to_string())?)

@@ -1,4 +1,4 @@
-//! Locks, started programs, directories: relative, read-only, and gone.
+//! Locks, programs started by the process, and directories: relative, read-only, and deleted.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +15,7 @@ use crate::process::{Skipped, count, finish, listing, open_files, options, part,
 /// A user without any rights.
 const NOBODY: u32 = 65534;
 
-/// Started programs have no file of the database, and closing unlocks the directory although they still run.
+/// Programs started by the process inherit no file of the database, and closing unlocks the directory while they run.
 pub fn started_programs_hold_nothing(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..10)?;
@@ -23,7 +23,7 @@ pub fn started_programs_hold_nothing(dir: &Path) -> Outcome {
     write(&db, 10..20)?;
     assert_eq!(count(&db)?, 20);
     let mut program = Command::new("/bin/cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    // Once it answers it no longer opens and closes its libraries.
+    // Once it answers, it no longer opens and closes its libraries.
     program.stdin.as_mut().ok_or("no pipe")?.write_all(b"x")?;
     program.stdout.as_mut().ok_or("no pipe")?.read_exact(&mut [0])?;
     for entry in std::fs::read_dir(format!("/proc/{}/fd", program.id()))? {
@@ -38,7 +38,7 @@ pub fn started_programs_hold_nothing(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// The lock is free again after each drop, although programs are started all the time.
+/// The lock is free after each drop, even while programs are being started.
 pub fn reopening_beside_starting_programs(dir: &Path) -> Outcome {
     let is_over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -56,14 +56,14 @@ pub fn reopening_beside_starting_programs(dir: &Path) -> Outcome {
     })
 }
 
-/// A forked child that lives on does not keep the lock, whether its parent drops the handle or is killed.
+/// A forked child that survives does not keep the lock, whether its parent drops the handle or is killed.
 pub fn forked_child_keeps_no_lock(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     write(&db, 0..10)?;
     let (reads, writes) = std::io::pipe()?;
     let mut writes = Some(writes);
     let child = Child::run(|| {
-        // The child's copy; then until the parent has dropped its end.
+        // The child has a copy of this end. The rest waits until the parent has dropped its own.
         drop(writes.take());
         std::io::copy(&mut &reads, &mut std::io::sink())?;
         Ok(())
@@ -73,7 +73,7 @@ pub fn forked_child_keeps_no_lock(dir: &Path) -> Outcome {
     let again = Database::open_with(dir, options())?;
     assert_eq!(count(&again)?, 10);
     drop(again);
-    // The same with a parent that is killed, which releases nothing itself.
+    // The same with a parent that is killed and releases nothing itself.
     let mut parent = part("forks_and_waits", dir)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut said = parent.stdout.take().ok_or("no output")?;
     let mut ready = [0; 6];
@@ -90,12 +90,12 @@ pub fn forked_child_keeps_no_lock(dir: &Path) -> Outcome {
     child.wait()
 }
 
-/// Not run by itself: its child ends with its input.
+/// Part of another program: its child ends when its input does.
 pub fn forks_and_waits(dir: &Path) -> Outcome {
     let db = Database::open_with(dir, options())?;
     let wait = || Ok(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).map(drop)?);
     let _child = Child::run(|| {
-        // By the child: before it runs, it has the lock like its parent.
+        // Run by the child before `exec`: it still has the lock, like its parent.
         std::io::stdout().write_all(b"ready\n")?;
         std::io::stdout().flush()?;
         wait()
@@ -105,7 +105,7 @@ pub fn forks_and_waits(dir: &Path) -> Outcome {
     waited
 }
 
-/// Everything of a database that was opened by a relative path stays where it is after `chdir`.
+/// All files of a database that was opened by a relative path stay in place after `chdir`.
 pub fn relative_path_and_chdir(dir: &Path) -> Outcome {
     std::fs::create_dir(dir.join("a"))?;
     std::fs::create_dir(dir.join("b"))?;
@@ -137,7 +137,7 @@ fn twenty(dir: &Path) -> Result<PathBuf, Box<dyn std::error::Error>> {
     Ok(data)
 }
 
-/// Reads a directory in which it may write nothing, beside other readers; no writer comes between.
+/// Reads a directory without write permission, next to other readers. No writer can open it meanwhile.
 pub fn readers_without_write_permission(dir: &Path) -> Outcome {
     let data = twenty(dir)?;
     let before = listing(&data)?;
@@ -149,7 +149,7 @@ pub fn readers_without_write_permission(dir: &Path) -> Outcome {
     std::fs::copy(std::env::current_exe()?, &program)?;
     let mut command = part_of(&program, "reads_twenty", &data);
     if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
-        // Permissions do not bind root.
+        // Permissions do not restrict root.
         command.uid(NOBODY).gid(NOBODY);
     }
     let done = command.output();
@@ -164,7 +164,7 @@ pub fn readers_without_write_permission(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Not run by itself: reads and verifies beside others, and cannot write.
+/// Part of another program: reads and verifies next to other readers, and cannot write.
 pub fn reads_twenty(dir: &Path) -> Outcome {
     assert!(std::fs::write(dir.join("probe"), "").is_err(), "this user can write");
     let db = Database::open_read_only(dir, options())?;
@@ -178,10 +178,10 @@ pub fn reads_twenty(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// The same on a mount that is read-only.
+/// The same on a read-only mount.
 pub fn read_only_mount(dir: &Path) -> Outcome {
     let data = twenty(dir)?;
-    // A copy has no lock file; none can be made.
+    // A copy has no lock file, and none can be created.
     std::fs::remove_file(data.join("LOCK"))?;
     let mount = |args: &[&str]| Command::new("mount").args(args).output();
     let place = data.to_string_lossy().into_owned();
@@ -205,7 +205,7 @@ pub fn read_only_mount(dir: &Path) -> Outcome {
 
 fn set_modes(path: &Path, directories: u32, files: u32) -> std::io::Result<()> {
     let is_dir = path.is_dir();
-    // Before its entries, or after, as the new mode allows.
+    // The mode decides whether its entries can be removed before it or after it.
     let own = || {
         std::fs::set_permissions(
             path,
@@ -224,7 +224,7 @@ fn set_modes(path: &Path, directories: u32, files: u32) -> std::io::Result<()> {
     own()
 }
 
-/// A directory that is deleted while it is open: no write after that is acknowledged.
+/// A directory that is deleted while it is open: no later write is acknowledged.
 pub fn directory_deleted_while_open(dir: &Path) -> Outcome {
     let data = dir.join("data");
     let db = Database::open_with(&data, options())?;

@@ -1,11 +1,11 @@
-//! What the programs ask their own process, and what they all write.
+//! Facts about the own process, and the samples that all programs write.
 
 use std::fmt;
 use std::path::Path;
 
 use barograph::{Database, LineOptions, Options, QueryValue, SampleValue};
 
-/// Why a program cannot run here.
+/// Why a program cannot run on this machine.
 #[derive(Debug)]
 pub struct Skipped(pub String);
 
@@ -21,7 +21,7 @@ impl std::error::Error for Skipped {}
 pub fn open_files(dir: &Path) -> std::io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
-        // The descriptor of the listing itself is gone by now.
+        // The descriptor of the listing itself is closed by now.
         if let Ok(target) = std::fs::read_link(entry?.path())
             && target.starts_with(dir)
         {
@@ -51,7 +51,7 @@ pub fn options() -> Options {
     Options::default().with_memory_bytes(64 << 20)
 }
 
-/// Writes samples `range` of one series, each a second later and acknowledged by itself.
+/// Writes the samples `range` of one series, one second apart, each acknowledged separately.
 pub fn write(db: &Database, range: std::ops::Range<i64>) -> barograph::Result<()> {
     for n in range {
         let line = format!("load value={n} {}", (START + n) * 1_000_000_000);
@@ -60,7 +60,7 @@ pub fn write(db: &Database, range: std::ops::Range<i64>) -> barograph::Result<()
     Ok(())
 }
 
-/// How many of these samples there are.
+/// The number of these samples that are present.
 pub fn count(db: &Database) -> Result<u64, Box<dyn std::error::Error>> {
     let answer =
         db.query("sum(count_over_time(load[365d]))", barograph::Timestamp::from_secs(START + 1_000_000))?;
@@ -72,7 +72,7 @@ pub fn count(db: &Database) -> Result<u64, Box<dyn std::error::Error>> {
     }
 }
 
-/// Runs a part of this program in another process; what it said on its error output where it failed.
+/// Runs a part of this program in another process. If it fails, the error is its standard error.
 pub fn run_part(name: &str, dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     finish(part(name, dir)?.output()?)
 }

@@ -1,4 +1,4 @@
-//! Snapshots: their permissions, their progress, their end before time, and as an archive.
+//! Snapshots: permissions, progress, cancellation, and the form as an archive.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -40,7 +40,7 @@ fn check_modes(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// A copy of a private directory is as private, and so is what is restored of it.
+/// A copy of a private directory is private too, and so is a directory restored from it.
 pub fn snapshot_keeps_permissions(dir: &Path) -> Outcome {
     let db = private(dir)?;
     let mut seen = Vec::new();
@@ -52,7 +52,7 @@ pub fn snapshot_keeps_permissions(dir: &Path) -> Outcome {
     Database::restore(dir.join("copy"), dir.join("restored"))?;
     check_modes(&dir.join("restored"))?;
     assert_eq!(count(&Database::open_with(dir.join("restored"), options())?)?, 60);
-    // While it is being made, nobody else can read what may not have its permissions yet.
+    // While the copy is being made and files may not have their permissions yet, nobody else can read it.
     std::fs::set_permissions(dir.join("data"), Permissions::from_mode(0o755))?;
     let (copy, mut modes) = (dir.join("open"), Vec::new());
     db.snapshot_within(&copy, &Work::unbounded(), |_| modes.extend(mode(&copy).ok()))?;
@@ -60,7 +60,7 @@ pub fn snapshot_keeps_permissions(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// A snapshot that is stopped leaves nothing, and the database stays in use.
+/// A canceled snapshot leaves nothing behind, and the database stays in use.
 pub fn snapshot_is_stopped(dir: &Path) -> Outcome {
     let db = private(dir)?;
     let cancel = Cancel::default();

@@ -1,6 +1,6 @@
 //! A fuzzer's bytes as choices.
 
-/// Bytes as choices; zeros when they are used up.
+/// Bytes as choices; zeros after the last byte.
 pub struct Choices<'a>(pub &'a [u8]);
 
 impl Choices<'_> {

@@ -18,7 +18,7 @@ use super::expression::expression;
 pub const START_MS: i64 = 1_700_000_000_000;
 const NS: i64 = 1_000_000;
 
-/// Sixteen label sets: most hold floats, every fourth native histograms and, seldom, a float between them.
+/// Sixteen label sets: most hold floats; every fourth holds native histograms and, rarely, a float between them.
 fn labels(series: usize) -> Labels {
     let (name, job) = (["m_total", "m", "m_total", "h"][series % 4], ["a", "b", "c"][series / 4 % 3]);
     Labels::from_pairs([
@@ -33,8 +33,8 @@ fn labels(series: usize) -> Labels {
 struct Both {
     memory: MemorySource,
     engine: Engine,
-    /// All data in one partition. What the engine says about a histogram's reset looks back one stored partition and no
-    /// further, so with several of them the two may differ in that.
+    /// All data in one partition. The engine looks back at most one stored partition to find whether a histogram was
+    /// reset, so with more partitions the two may differ in that.
     is_whole: bool,
 }
 
@@ -83,7 +83,7 @@ impl Both {
     }
 }
 
-/// Mostly unknown; else some time before the sample, so that several samples share it.
+/// Usually unknown; otherwise some time before the sample, so that several samples share it.
 fn start_timestamp(choices: &mut Choices<'_>, time: i64) -> i64 {
     match choices.next() {
         n if n < 200 => 0,
@@ -104,11 +104,11 @@ fn float(choices: &mut Choices<'_>) -> Value {
     }
 }
 
-/// A series of histograms: what it sent last, to count on from.
+/// A series of histograms: the state from which it continues.
 struct Series {
     labels: Labels,
     last: Option<Histogram>,
-    /// Whether its writer says when it was reset.
+    /// Whether its writer sends reset hints.
     resets: bool,
 }
 
@@ -154,14 +154,14 @@ fn fresh(choices: &mut Choices<'_>, resets: bool) -> Histogram {
     made
 }
 
-/// At most `many` buckets in one or two runs from index `first` on.
+/// At most `many` buckets in one or two spans from index `first` on.
 fn buckets(choices: &mut Choices<'_>, first: i32, many: u32) -> (Vec<Span>, Vec<f64>) {
     let length = choices.next() as u32 % (many + 1);
     let counts = (0..length).map(|_| (choices.next() % 32) as f64).collect();
     let spans = match length {
         0 => Vec::new(),
         1 => vec![Span { offset: first, length }],
-        // The gap takes a bucket's place, so that the last one stays within the bounds.
+        // The gap replaces a bucket, so that the last one stays within the bounds.
         _ if length < many && choices.next().is_multiple_of(2) => {
             vec![Span { offset: first, length: 1 }, Span { offset: 1, length: length - 1 }]
         }
@@ -175,7 +175,7 @@ fn total(histogram: &Histogram) -> f64 {
     histogram.zero_count + buckets.sum::<f64>()
 }
 
-/// What its writer sends next: more of everything, or, of a gauge, perhaps less.
+/// The next histogram of its writer: every count grows, or, for a gauge, may shrink.
 fn counted_on(mut last: Histogram, choices: &mut Choices<'_>) -> Histogram {
     if last.reset_hint != ResetHint::Gauge {
         last.reset_hint = ResetHint::Unknown;
@@ -215,8 +215,8 @@ pub fn evaluate(data: &[u8]) {
     }
 }
 
-/// An answer as text, which compares NaN with NaN; what was read is counted differently by each source. None where the
-/// time ran out: how far a machine comes is not part of the answer.
+/// The answer as text, so that NaN equals NaN; statistics are left out because the sources count reads differently.
+/// `None` if the query timed out, because how far it gets depends on the machine.
 fn shown(source: &dyn SeriesSource, request: &Request) -> Option<String> {
     match execute(source, request) {
         Ok(response) => Some(format!("{:?} {:?} {:?}", response.value, response.warnings, response.infos)),

@@ -100,7 +100,7 @@ fn vector(choices: &mut Choices<'_>, depth: usize) -> String {
     }
 }
 
-/// Whether the matcher operators are all known here: a new one must find its way into [`selector`].
+/// Whether this file knows all matcher operators, so that a new one is added to [`selector`].
 const _: fn(MatchOp) = |op| match op {
     MatchOp::Equal | MatchOp::NotEqual | MatchOp::Regex | MatchOp::NotRegex => {}
 };

@@ -1,7 +1,7 @@
-//! What the fuzzers check: one function from any bytes to "nothing is wrong" for each reader of foreign bytes.
+//! The checks of the fuzzers: for each reader of foreign bytes, one function that takes any bytes.
 //!
-//! The targets under `fuzz/` hand libFuzzer's bytes to these functions; `tests/scenarios/fuzz.rs` hands them the seeds
-//! and every input that ever failed. A function panics where the code under test does, or where its answer is wrong.
+//! The targets under `fuzz/` pass libFuzzer's bytes to these functions; `tests/scenarios/fuzz.rs` passes the seeds and
+//! every input that ever failed. A function panics if the code under test panics or returns a wrong result.
 
 mod choices;
 mod evaluate;
@@ -31,7 +31,7 @@ pub use evaluate::evaluate;
 pub use language::{pattern, script};
 pub use rewrites::{generated, rewrites};
 
-/// A target: its name, which is that of its folder of seeds, and its function.
+/// A target: its name, which is also the name of its folder of seeds, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
@@ -53,10 +53,10 @@ pub const TARGETS: &[Target] = &[
 
 const KEY: &[u8] = b"key";
 const CHECKSUM_LEN: usize = 4;
-/// Most samples of a column that a codec has to decode; inputs are short.
+/// Maximum number of samples that a codec has to decode, since inputs are short.
 const COUNT_MAX: usize = 5000;
 
-/// A chunk whose checksum is right and all else is not: what a reader meets behind the checksum.
+/// A chunk with a correct checksum over arbitrary bytes, to test the reader behind the checksum.
 pub fn chunk(data: &[u8]) {
     let mut bytes = data.to_vec();
     if let Some(body) = bytes.len().checked_sub(CHECKSUM_LEN) {
@@ -93,8 +93,8 @@ pub fn chunk(data: &[u8]) {
     assert_eq!(read_as_ints.is_ok(), chunk.kind() == ChunkKind::Int);
 }
 
-/// Histograms that a chunk held go into another and come back. (Counts that no writer has, below zero or beyond 2^53,
-/// are what damage can make of them; they come back too.)
+/// Histograms decoded from a chunk are encoded into another chunk and decoded again. (Damage can produce counts that no
+/// writer sends, below zero or beyond 2^53; they must survive too.)
 fn check_again(chunk: &Chunk<'_>, timestamps: &[i64], starts: &[i64], histograms: &[Arc<Histogram>]) {
     if chunk.kind() != ChunkKind::Histogram || starts.is_empty() {
         return;
@@ -113,11 +113,11 @@ fn check_again(chunk: &Chunk<'_>, timestamps: &[i64], starts: &[i64], histograms
     again.decode_histograms(&mut found, &mut found_histograms).expect("a chunk just encoded");
     again.decode_starts(&found, &mut found_starts).expect("a chunk just encoded");
     assert_eq!((&found[..], &found_starts[..]), (timestamps, starts));
-    // As text, since NaN is not equal to itself.
+    // Compared as text, since NaN is not equal to itself.
     assert_eq!(format!("{found_histograms:?}"), format!("{histograms:?}"));
 }
 
-/// Sections of any bytes for every codec: byte 0 the codec, two bytes the count, the rest as it falls.
+/// Sections of arbitrary bytes for every codec: byte 0 selects the codec, two bytes are the count, the rest is data.
 pub fn codecs(data: &[u8]) {
     let [codec, low, high, section @ ..] = data else { return };
     let Ok(codec) = CodecId::from_byte(*codec) else { return };
@@ -138,7 +138,7 @@ pub fn codecs(data: &[u8]) {
     assert!(floats.len() <= count && (decoded.is_err() || floats.len() == count));
 }
 
-/// Samples made of the bytes go through an open chunk and a stored one, and come back.
+/// Samples made of the bytes pass through an open chunk and a stored one, and must come back unchanged.
 pub fn round_trip(data: &[u8]) {
     let Some((&how, data)) = data.split_first() else { return };
     let (timestamps, raw) = columns(how, data);
@@ -174,8 +174,8 @@ pub fn round_trip(data: &[u8]) {
     }
 }
 
-/// Bit 1 of `how`: values of 8 bytes, else steps of one; bits 2 and 3: the unit of time; bit 4: steps of time of
-/// 8 bytes, else of two.
+/// Bit 1 of `how`: values of 8 bytes, else steps of one. Bits 2 and 3: the unit of time. Bit 4: time steps of 8 bytes,
+/// else of two.
 fn columns(how: u8, data: &[u8]) -> (Vec<i64>, Vec<i64>) {
     let unit = [1, 1_000, 1_000_000, 1_000_000_000][usize::from(how >> 2 & 3)];
     let (time_len, value_len) = (if how & 16 == 0 { 2 } else { 8 }, if how & 2 == 0 { 1 } else { 8 });
@@ -200,7 +200,7 @@ fn little_endian(bytes: &[u8]) -> i64 {
     i64::from_le_bytes(word)
 }
 
-/// Bits 6 and 7 of `how`: any bits, whole numbers, one decimal, thirds.
+/// Bits 6 and 7 of `how` select arbitrary bits, whole numbers, one decimal, or thirds.
 fn float(how: u8, raw: i64) -> f64 {
     match how >> 6 {
         0 => f64::from_bits(raw as u64),
@@ -210,7 +210,7 @@ fn float(how: u8, raw: i64) -> f64 {
     }
 }
 
-/// A label set as the store gives it back: refused, or the same bytes again.
+/// A label set as read from the store: either refused, or encoded to the same bytes again.
 pub fn label_set(data: &[u8]) {
     let Ok(set) = Labels::from_bytes(data) else { return };
     assert_eq!(set.as_bytes(), data);
@@ -223,7 +223,7 @@ pub fn label_set(data: &[u8]) {
     let _ = set.to_string();
 }
 
-/// Payloads of the log's records and a list of postings, of any bytes.
+/// Payloads of log records and a posting list, of arbitrary bytes.
 pub fn record(data: &[u8]) {
     let Some((kind, payload)) = data.split_first() else { return };
     match kind % 5 {
@@ -260,7 +260,7 @@ pub fn record(data: &[u8]) {
     }
 }
 
-/// A segment of the log, whole or damaged: nothing is replayed that was not written, and nothing is lost unsaid.
+/// A log segment, intact or damaged: replay returns only what was written, and reports everything that is lost.
 pub fn log(data: &[u8]) {
     let segment = segment::Segment::new(data);
     let dir = env::temp_dir().join(format!("barograph-fuzz-{}", process::id()));
@@ -287,7 +287,8 @@ pub fn log(data: &[u8]) {
     }
 }
 
-/// Line protocol of any bytes: each good line stands alone and means the same, each bad one says where it is bad.
+/// Line protocol of arbitrary bytes: a good line means the same on its own, and the error of a bad line gives its
+/// position.
 pub fn line(data: &[u8]) {
     let limits = LineLimits::default();
     for parsed in Lines::new(data, Precision::Nanosecond, limits) {
@@ -311,7 +312,8 @@ pub fn line(data: &[u8]) {
     }
 }
 
-/// A remote-write request of any bytes, byte 0 its version: what is good means the same when it is written again.
+/// A remote-write request of arbitrary bytes, byte 0 its version. A good request means the same after it is written
+/// again.
 pub fn remote_write(data: &[u8]) {
     let Some((version, body)) = data.split_first() else { return };
     let version = if version & 1 == 0 { RemoteVersion::One } else { RemoteVersion::Two };
@@ -329,7 +331,8 @@ pub fn remote_write(data: &[u8]) {
         if let Ok(labels) = series.labels() {
             assert!(labels.metric_name().is_some() && !series.describe().is_empty());
             let key = series.key(&mut scratch, usize::MAX).expect("references that were good for labels");
-            // A key keeps the order of the wire, and labels without a value; one that has neither is the label set.
+            // The key keeps the order of the labels on the wire and labels without a value. If it is canonical all the
+            // same, it equals the label set.
             let canonical = Labels::from_bytes(key).ok().filter(|_| version == RemoteVersion::Two);
             assert!(canonical.is_none_or(|canonical| canonical == labels));
         }
@@ -358,7 +361,7 @@ fn points(series: &Series<'_, '_>, length: usize) {
     assert!(walked.is_err() || series.counts.samples + series.counts.histograms <= count as u64);
 }
 
-/// A query of any text: an error inside the text, or a tree that prints and parses to itself.
+/// A query of arbitrary text: an error whose position is inside the text, or a tree that prints and parses to itself.
 pub fn query(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let expr = match syntax::parse(text) {
@@ -375,14 +378,14 @@ pub fn query(data: &[u8]) {
         assert_eq!(again, expr);
     }
     if let Some(again) = reparse(&syntax::pretty(&expr)) {
-        // A long operand of a sign is put in parentheses when it is broken into lines.
+        // The printer puts a long operand of a sign in parentheses when it breaks it into lines.
         let bare = |expr| syntax::print(expr).replace(['(', ')'], "");
         assert_eq!(bare(&again), bare(&expr));
     }
     let _ = syntax::json(&expr);
 }
 
-/// Parses what was printed; `None` where it is too long or too deep, which the query it came from need not be.
+/// Parses printed text; `None` if it is too long or nested too deeply, which the original query need not be.
 fn reparse(printed: &str) -> Option<syntax::ast::Expr> {
     match syntax::parse(printed) {
         Ok(expr) => Some(expr),

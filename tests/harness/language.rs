@@ -1,12 +1,12 @@
-//! What the fuzzers check of patterns and test scripts.
+//! The fuzzers' checks of patterns and test scripts.
 
 use std::collections::BTreeSet;
 
 use barograph_engine::model::pattern::{Pattern, Rewrite, Verdict};
 use promqltest::{MemoryStorage, Script};
 
-/// A pattern and, behind the first newline, values: fast paths, literals, prefix and templates must agree with the
-/// match, and a pattern of plain characters with the `regex` crate.
+/// A pattern and, after the first newline, values. Fast paths, literals, prefix and templates must agree with the
+/// match, and a pattern of plain characters must agree with the `regex` crate.
 pub fn pattern(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (text, values) = text.split_once('\n').unwrap_or((text, ""));
@@ -27,7 +27,7 @@ pub fn pattern(data: &[u8]) {
         let prefix = pattern.prefix().unwrap_or("");
         assert!(!is_match || value.starts_with(prefix), "prefix {prefix:?} of {text:?} on {value:?}");
         let expanded = whole.as_mut().and_then(|whole| whole.apply(value));
-        // Groups of a very long list are refused.
+        // The groups of a very long list are refused.
         assert!(whole.is_none() || expanded.is_some() == is_match, "{text:?} on {value:?}");
         assert!(expanded.is_none_or(|all| all == value), "{text:?} on {value:?}");
         let _ = groups.as_mut().and_then(|groups| groups.apply(value));
@@ -35,7 +35,7 @@ pub fn pattern(data: &[u8]) {
     walk(&pattern, values);
 }
 
-/// A walk through ascending values, skips included, finds what the match finds.
+/// A walk through ascending values, including skips, finds the same values as the match.
 fn walk(pattern: &Pattern, values: &str) {
     // The walk builds its automaton only after some values.
     let mut all: BTreeSet<String> = (0..40).map(|i| format!("\u{1}{i}")).collect();
@@ -61,10 +61,10 @@ fn walk(pattern: &Pattern, values: &str) {
     }
 }
 
-/// A script of any text: an error, or a run in which no query panics.
+/// A script of arbitrary text: an error, or a run in which no query panics.
 pub fn script(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // Long scripts are slow and find nothing that short ones do not.
+    // Long scripts are slow and find no more than short ones.
     if text.len() > 4096 {
         return;
     }

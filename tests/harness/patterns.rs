@@ -1,24 +1,24 @@
-//! Regular expressions made by choice, and what they match by definition.
+//! Random regular expressions, and the values they match by definition.
 //!
-//! A pattern is made as a text, as the text that the `regex` crate reads the same way, and as a tree. The tree answers
-//! in the plainest way there is: of each part, the places where it can end, given those where it can begin. Nothing of
-//! that is shared with the code under test, not even the reading of the text.
+//! A pattern is made as a text, as an equivalent text for the `regex` crate, and as a tree. The tree is matched in the
+//! plainest way: for each part, it computes where the part can end, given where it can begin. It shares no code with
+//! the implementation under test, not even the parser.
 
 use super::choices::Choices;
 
-/// Letters that only differ by case, `k` and `s` and their variants outside of ASCII among them.
+/// Letters with case variants, including `k` and `s`, which have variants outside ASCII.
 const CASES: &[&str] = &["aA", "bB", "cC", "xX", "zZ", "kK\u{212a}", "sS\u{17f}", "éÉ", "σςΣ", "ßẞ"];
 
 /// A pattern.
 pub struct Made {
-    /// As Go reads it.
+    /// In Go's syntax.
     pub text: String,
-    /// As the `regex` crate reads it, with `.` matching newlines.
+    /// In the syntax of the `regex` crate, with `.` matching newlines.
     pub reference: String,
     pub tree: Tree,
 }
 
-/// What a pattern matches; flags are resolved. Letters are places in the alphabet, sets of them are bits.
+/// A pattern as a tree, with flags resolved. Letters are indexes into the alphabet, and sets of letters are bit sets.
 pub enum Tree {
     Letter(u32),
     Start,
@@ -32,7 +32,8 @@ pub enum Tree {
 }
 
 impl Tree {
-    /// Where the tree can end in `value` (letters of `alphabet`), of all places where it can begin: bits from 0 on.
+    /// Where the tree can end in `value` (letters of `alphabet`), given all places where it can begin. Both are bit
+    /// sets from bit 0 on.
     pub fn ends(&self, starts: u32, value: &[u8], alphabet: &[char]) -> u32 {
         if starts == 0 {
             return 0;
@@ -66,7 +67,7 @@ impl Tree {
             Tree::Repeat { inner, min, max } => {
                 let mut ends = (0..*min).fold(starts, |starts, _| inner.ends(starts, value, alphabet));
                 let (mut last, mut left) = (ends, max.map(|max| max - min));
-                // Without a bound it is enough to continue until nothing is added.
+                // Without an upper bound, repeats until no place is added.
                 while left != Some(0) {
                     last = inner.ends(last, value, alphabet);
                     let before = ends;
@@ -85,7 +86,7 @@ impl Tree {
     }
 }
 
-/// Flags that are on.
+/// The flags that are set.
 #[derive(Clone, Copy)]
 struct Flags {
     any_case: bool,
@@ -98,7 +99,7 @@ struct Maker<'a, 'c> {
     alphabet: &'a [char],
     flags: Flags,
     names: u32,
-    /// Parts that may still be made.
+    /// The number of parts that may still be made.
     left: u32,
     text: String,
     reference: String,
@@ -136,7 +137,7 @@ impl Maker<'_, '_> {
         Tree::Concat((0..count).map(|_| self.part(depth)).collect())
     }
 
-    /// A part with what repeats it.
+    /// A part with its repetition.
     fn part(&mut self, depth: u32) -> Tree {
         const TIMES: &[(&str, u32, Option<u32>)] = &[
             ("*", 0, None),
@@ -188,7 +189,7 @@ impl Maker<'_, '_> {
         (written, flags)
     }
 
-    /// What a repetition may follow.
+    /// An operand of a repetition.
     fn atom(&mut self, depth: u32) -> Tree {
         self.left = self.left.saturating_sub(1);
         let kinds = if depth < 4 && self.left > 0 { 20 } else { 14 };
@@ -252,13 +253,13 @@ impl Maker<'_, '_> {
         inner
     }
 
-    /// Those letters of the alphabet for which `holds` answers yes.
+    /// The letters of the alphabet for which `holds` returns true.
     fn letters(&self, holds: impl Fn(char) -> bool) -> u32 {
         let all = self.alphabet.iter().enumerate().filter(|(_, letter)| holds(**letter));
         all.fold(0, |set, (place, _)| set | 1 << place)
     }
 
-    /// Those of which one of the same letter, or the letter itself, is in `holds`.
+    /// The letters that are in `holds`, or of which a case variant is.
     fn folded(&self, holds: impl Fn(char) -> bool) -> u32 {
         self.letters(|letter| match CASES.iter().find(|same| same.contains(letter)) {
             Some(same) if self.flags.any_case => same.chars().any(&holds),
@@ -267,7 +268,7 @@ impl Maker<'_, '_> {
     }
 
     fn some_letter(&mut self) -> char {
-        // Seldom one that no value has.
+        // Rarely, a letter that no value has.
         if self.choices.next().is_multiple_of(24) { 'z' } else { self.choices.of(self.alphabet) }
     }
 
@@ -324,7 +325,7 @@ impl Maker<'_, '_> {
                 let (a, b) = (self.some_letter(), self.some_letter());
                 let (low, high) = (a.min(b), a.max(b));
                 self.write(&format!("{}-{}", escaped(low), escaped(high)));
-                // Folding asks for every variant in the range, also for one that no alphabet has.
+                // Folding asks for every variant in the range, including those that no alphabet has.
                 self.folded(|c| (low..=high).contains(&c))
             }
             _ => {

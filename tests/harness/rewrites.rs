@@ -1,4 +1,4 @@
-//! Patterns against what they match by definition: every shortcut, the automaton, the walk, and the `regex` crate.
+//! Compares patterns with the definition of matching: every shortcut, the automaton, the walk, and the `regex` crate.
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,8 @@ use regex::bytes::Regex;
 use super::choices::Choices;
 use super::patterns::{self, Made};
 
-/// Alphabets, and how long their values are. Each has about a hundred values, so that a walk builds its automaton.
+/// Alphabets, and the lengths of their values. Each yields about a hundred values, enough for a walk to build its
+/// automaton.
 const ALPHABETS: &[(&str, usize)] = &[
     ("ab", 6),
     ("abc", 4),
@@ -26,19 +27,19 @@ const ALPHABETS: &[(&str, usize)] = &[
     ("abcx", 3),
 ];
 
-/// What was compared.
+/// What was compared so far.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Compared {
     /// Patterns.
     pub patterns: u64,
-    /// Values of which it was asked whether a pattern matches, once for each way to ask.
+    /// Values that were matched, once for each way to match.
     pub comparisons: u64,
 }
 
 /// All values over an alphabet.
 struct Values {
     alphabet: Vec<char>,
-    /// Ascending, with the places of the letters.
+    /// In ascending order, with the letters as indexes into the alphabet.
     values: Vec<(String, Vec<u8>)>,
 }
 
@@ -67,12 +68,12 @@ fn values_over(letters: &str, length: usize) -> Values {
     Values { alphabet, values }
 }
 
-/// A pattern made by the bytes, against its definition.
+/// Compares a pattern made of the bytes with its definition.
 pub fn rewrites(data: &[u8]) {
     compare(&mut Choices(data), &mut Compared::default());
 }
 
-/// Makes one pattern and compares all that is made of it.
+/// Makes one pattern and compares everything derived from it.
 pub fn compare(choices: &mut Choices<'_>, compared: &mut Compared) {
     let all = all_values();
     let over = &all[choices.next() % all.len()];
@@ -96,7 +97,7 @@ pub fn compare(choices: &mut Choices<'_>, compared: &mut Compared) {
     compared.comparisons += 4 * over.values.len() as u64;
 }
 
-/// Literals, prefix, and whether everything or something matches.
+/// Compares the literals, the prefix, and whether everything or nothing matches.
 fn shortcuts<'v>(text: &str, pattern: &Pattern, values: impl Iterator<Item = (&'v str, &'v bool)>) {
     let prefix = pattern.prefix().unwrap_or("");
     let literals = pattern.as_literals();
@@ -117,7 +118,8 @@ fn shortcuts<'v>(text: &str, pattern: &Pattern, values: impl Iterator<Item = (&'
     }
 }
 
-/// Two walks: one that builds its automaton, after values before all others, and one that continues with its states.
+/// Compares two walks: one that builds its automaton after the values that precede all others, and one that continues
+/// with its states.
 fn walk<'v>(text: &str, pattern: &Pattern, values: impl Iterator<Item = (&'v str, &'v bool)> + Clone) {
     for _ in 0..2 {
         let mut walk = pattern.walk();
@@ -138,7 +140,7 @@ fn walk<'v>(text: &str, pattern: &Pattern, values: impl Iterator<Item = (&'v str
     }
 }
 
-/// The automaton of the pattern as it was written, by way of a template, and the `regex` crate.
+/// Compares the automaton of the unmodified pattern, obtained through a template, and the `regex` crate.
 fn references<'v>(made: &Made, pattern: &Pattern, values: impl Iterator<Item = (&'v str, &'v bool)>) {
     let Made { text, reference, .. } = made;
     let regex =
@@ -154,7 +156,7 @@ fn references<'v>(made: &Made, pattern: &Pattern, values: impl Iterator<Item = (
     }
 }
 
-/// Compares patterns that follow from `seed`, until `done` says so.
+/// Compares the patterns that follow from `seed` until `done` returns true.
 pub fn generated(seed: u64, mut done: impl FnMut(Compared) -> bool) -> Compared {
     let (mut state, mut compared) = (seed, Compared::default());
     let mut bytes = [0; 192];

@@ -1,5 +1,5 @@
-//! Writes a segment of the log from a script of bytes, damage included, by the format as it is documented and with
-//! none of the log's own code.
+//! Writes a log segment from a script of bytes, damage included. It follows the documented format and uses none of the
+//! log's own code.
 
 use crc32fast::Hasher;
 
@@ -9,14 +9,14 @@ const KIND_COMMIT: u8 = 0xF0;
 /// A record as it was written.
 pub type Written = (u64, u8, Vec<u8>);
 
-/// What a script made.
+/// The result of a script.
 #[derive(Default)]
 pub struct Segment {
     /// The segment's bytes.
     pub bytes: Vec<u8>,
     /// The file `durable`.
     pub mark_file: Vec<u8>,
-    /// All records, also those that were damaged afterwards.
+    /// All records, including those that were damaged afterwards.
     pub records: Vec<Written>,
     /// Whether anything was damaged.
     pub is_damaged: bool,
@@ -24,7 +24,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Follows a script; bytes that make no sense end it.
+    /// Runs a script; bytes that make no sense end it.
     pub fn new(mut script: &[u8]) -> Segment {
         let mut segment = Segment { bytes: header(), ..Segment::default() };
         while segment.step(&mut script).is_some() {}

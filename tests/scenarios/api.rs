@@ -1,4 +1,4 @@
-//! What an embedding program gets back: errors with their kind and cause, matchers of a selector's text.
+//! The results of an embedding program: errors with their kind and cause, and the matchers of a selector's text.
 
 use std::error::Error as _;
 
@@ -53,7 +53,7 @@ fn the_text_of_a_selector_selects_in_every_read() {
     assert_eq!(db.series(std::slice::from_ref(&matchers), TimeRange::ALL, 9).expect("series").len(), 1);
     db.delete(&matchers, TimeRange::ALL).expect("delete");
     assert_eq!(db.series(&[vec![]], TimeRange::ALL, 9).expect("series").len(), 2);
-    // Every series, but not by a slip: a delete refuses it.
+    // It matches every series, but not by accident: a delete refuses it.
     let everything = parse_selector("{}").expect("a selector");
     assert_eq!(everything, [Matcher::equal("", "")][..0]);
     assert!(matches!(db.delete(&everything, TimeRange::ALL), Err(Error::Storage(StorageError::Invalid(_)))));

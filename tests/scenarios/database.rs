@@ -1,4 +1,4 @@
-//! The whole database over RocksDB: what an embedder relies on.
+//! The whole database over RocksDB: the guarantees that embedders rely on.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use proptest::test_runner::{Config, TestRunner};
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_704_067_200 * SECOND;
 
-/// What each series holds at each instant, as the text of [`shown`].
+/// The samples of each series by time, as the text of [`shown`].
 type Model = BTreeMap<String, BTreeMap<i64, String>>;
 
 fn options() -> Options {
@@ -38,7 +38,7 @@ fn everything() -> [Matcher; 1] {
     [Matcher::new("job", MatchOp::Regex, ".+").expect("a pattern")]
 }
 
-/// A sample as text: the bits of a float or all of a histogram, and the start timestamp.
+/// A sample as text: the bits of a float or the whole histogram, and the start timestamp.
 fn shown(start_timestamp: i64, value: &Value) -> String {
     match value {
         Value::Float(v) => format!("{:x} since {start_timestamp}", v.to_bits()),
@@ -66,7 +66,7 @@ fn contents(db: &Database) -> Model {
     found
 }
 
-/// A histogram that grows with `n`, of whole counts and of others, of two layouts.
+/// A histogram that grows with `n`, with integer or float counts and in two layouts.
 fn histogram(n: i64) -> Value {
     let count = n.rem_euclid(100) as f64 / if n % 4 == 0 { 3.0 } else { 1.0 };
     Value::Histogram(Arc::new(Histogram {
@@ -79,7 +79,7 @@ fn histogram(n: i64) -> Value {
     }))
 }
 
-/// Floats and histograms in turn, some with start timestamps; series 3 has plain floats only.
+/// Floats and histograms alternately, some with start timestamps; series 3 has only floats.
 fn append(db: &Database, model: &mut Model, series: u8, start: i64, count: i64) {
     let mut batch = Batch::new();
     let labels = labels(series);
@@ -142,7 +142,7 @@ fn files_with(dir: &Path, text: &str) -> Vec<String> {
     found
 }
 
-/// Cleans a partition that is still written to: part of it is in the store, part in memory and in the log.
+/// Cleans a partition that still receives samples: part of it is in the store, part in memory and in the log.
 #[test]
 fn what_was_cleaned_away_is_in_no_file() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -180,8 +180,7 @@ fn what_was_cleaned_away_is_in_no_file() {
     assert_eq!(texts, ["stays says 0", "stays says 1", "stays says 2"]);
 }
 
-/// The same as the engine's model test, over the real store; fewer cases, since each opening costs files and
-/// fsyncs.
+/// The engine's model test over the real store; with fewer cases, since each opening costs files and fsyncs.
 #[test]
 fn random_steps_over_rocksdb_equal_ordered_maps() {
     let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
@@ -241,7 +240,7 @@ fn lines_in_promql_out_across_a_restart() {
     assert_eq!(rate(&again), SampleValue::Float(2.0));
 }
 
-/// A histogram is answered alike before a flush, after it, after a merge and a restart.
+/// A histogram reads the same before a flush, after it, after a merge and after a restart.
 #[test]
 fn stored_histograms_answer_queries() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -323,7 +322,7 @@ fn reading_only_changes_no_byte() {
     let mut event = Batch::new();
     event.push_event(&labels(0), Timestamp::from_nanos(START), "deployed");
     db.append(&event).expect("append");
-    // What was written after a delete, in its range.
+    // Written after a delete, in its range.
     delete(&db, &mut model, 0, 210, 250);
     append(&db, &mut model, 0, 220, 10);
     drop(db);
@@ -337,7 +336,7 @@ fn reading_only_changes_no_byte() {
     assert_eq!(listing(dir.path()), before);
 }
 
-/// Names and contents of all files that hold data (RocksDB's own text log aside).
+/// Names and contents of all files that hold data (without RocksDB's own text log).
 fn listing(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut dirs = vec![dir.to_owned()];

@@ -1,4 +1,4 @@
-//! Replays the fuzzers' seeds, and every input that ever failed, on any compiler and without a fuzzer.
+//! Replays the fuzzers' seeds and every input that ever failed, with any compiler and without a fuzzer.
 
 #[path = "../harness/fuzz.rs"]
 mod harness;

@@ -1,4 +1,4 @@
-//! The scenarios: what needs the whole database, or the whole repository, to be tested. One binary, because each test
+//! The scenarios: tests that need the whole database or the whole repository. They are one binary, because each test
 //! binary links RocksDB.
 
 #![expect(

@@ -1,5 +1,5 @@
-//! What README and docs show is what the repository holds: its Rust is `examples/embed.rs`, which cargo compiles, each
-//! path and make target it names is there, and what an embedder is to copy is what we build with.
+//! README and docs match the repository: the Rust code they show is `examples/embed.rs`, which cargo compiles; each
+//! path and make target they name exists; and the profile that embedders copy is the one we build with.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The first block of code in this language.
+/// The first code block in this language.
 fn block<'a>(text: &'a str, language: &str) -> &'a str {
     let from = text.split_once(&format!("```{language}\n")).expect("the README has such a block").1;
     from.split_once("```").expect("the block ends").0
@@ -54,7 +54,7 @@ fn the_tree_is_there() {
     assert!(folders >= 12, "only {folders} folders found in the README's tree");
 }
 
-/// What an embedder copies is what we build with: otherwise RocksDB is compiled again.
+/// The profile that embedders copy is the one we build with; otherwise cargo compiles RocksDB again.
 #[test]
 fn what_an_embedder_copies_is_ours() {
     let guide = read("docs/embedding.md");

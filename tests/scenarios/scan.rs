@@ -1,4 +1,4 @@
-//! Reading by pulling: what it gives is what an export gives, of the state it began with, in bounded memory.
+//! Scans: they return the same as an export, for the state at their creation, in bounded memory.
 
 use barograph::budget::{Cancel, Share, Work};
 use barograph::{
@@ -43,7 +43,7 @@ fn database() -> Database {
 }
 
 fn all() -> Vec<Vec<Matcher>> {
-    // The second selects what the first has, and more.
+    // The second selects the series of the first, and more.
     let selector = |text| parse_selector(text).expect("a selector");
     vec![selector(r#"m{job=~"long|b"}"#), selector("m")]
 }
@@ -119,7 +119,7 @@ fn reads_of_one_view_show_one_state() {
     assert_eq!(closed, Some(barograph::ErrorKind::Closed));
 }
 
-/// The most memory that a scan of a long series in the store takes.
+/// The maximum memory that a scan of a long series in the store takes.
 fn peak(samples: i64) -> u64 {
     let db = Database::in_memory(Options::default().with_background(false)).expect("good options");
     append(&db, "long", 0..samples);

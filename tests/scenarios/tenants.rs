@@ -181,7 +181,7 @@ fn append(db: &Database, pairs: &[(&str, &str)]) -> Result<(), String> {
     db.append(&batch).map(drop).map_err(|error| error.to_string())
 }
 
-/// The caches find series by the bytes that writers sent; a tenant must not reach another's series through them.
+/// The caches find series by the bytes that writers sent. A tenant must not reach another tenant's series through them.
 #[test]
 fn no_cache_leads_to_the_series_of_another_tenant() {
     let db = database();
@@ -237,7 +237,7 @@ fn no_cache_leads_to_the_series_of_another_tenant() {
     b.append(&batch).unwrap();
 }
 
-/// Metadata written by tenants stays theirs in the log and in the store.
+/// Metadata stays with the tenant that wrote it, in the log and in the store.
 #[test]
 fn descriptions_belong_to_the_tenant_that_wrote_them() {
     let dir = tempfile::tempdir().unwrap();

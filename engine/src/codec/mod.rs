@@ -41,8 +41,8 @@ pub enum CompressionLevel {
 
 macro_rules! codecs {
     ($($(#[$doc:meta])* $codec:ident = $byte:literal)+) => {
-        /// Identifies a codec in stored bytes. A number that has been assigned is never reused. Its high half is the kind
-        /// of column: 0 timestamps, 1 floats, 2 integers, 3 histograms.
+        /// Identifies a codec in stored bytes. A number that has been assigned is never reused. Its high half is the
+        /// kind of column: 0 timestamps, 1 floats, 2 integers, 3 histograms.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum CodecId {

@@ -1,7 +1,7 @@
 //! Instants as callers see them: a type over the nanoseconds that the engine counts in.
 //!
-//! Inside the engine an instant is a plain `i64` ([`model::Timestamp`](super::Timestamp)), so that columns of them are columns of
-//! integers. The type has the same layout, and converting costs nothing.
+//! Inside the engine an instant is a plain `i64` ([`model::Timestamp`](super::Timestamp)), so that columns of them are
+//! columns of integers. The type has the same layout, and converting costs nothing.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};

@@ -440,8 +440,8 @@ impl<'a> GenerationReader<'a> {
         Ok(())
     }
 
-    /// Reads everything in a family, calls `visit` with the bytes of each key and its value, and checks the values whose
-    /// checksum is their own. `verify` checks chunks and index with what they refer to.
+    /// Reads everything in a family, calls `visit` with the bytes of each key and its value, and checks the values
+    /// whose checksum is their own. `verify` checks chunks and index with what they refer to.
     ///
     /// # Errors
     /// A value is damaged, or the store could not be read.

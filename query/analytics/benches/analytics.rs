@@ -1,4 +1,4 @@
-//! Values per second of the functions that dashboards and alert rules call most.
+//! Values per second of the functions that dashboards and alert rules use most.
 
 use std::hint::black_box;
 

@@ -1,9 +1,9 @@
-//! How good forecasts are: the M3 competition, and a series with a day and a week from many origins.
+//! Measures forecasts on the M3 competition, and on a series with a daily and a weekly season from many origins.
 //!
 //!     cargo run --release --package barograph-analytics --example forecasts -- FOLDER
 //!
-//! `scripts/golden/m3.py` writes the folder. Files beside `m3.txt` have one value a line, a day of 48 values and a week
-//! of 336.
+//! `scripts/golden/m3.py` writes the folder. Other files in it have one value per line, with a day of 48 values and a
+//! week of 336.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -86,7 +86,7 @@ fn competition(path: &Path, name: &str, method: Method, out: &mut String) -> Res
     Ok(())
 }
 
-/// Two days ahead from origins half a day apart, with all that is before each, at least six weeks.
+/// Two days ahead, from origins half a day apart, each with all values before it, at least six weeks.
 fn double_season(path: &Path, out: &mut String) -> Result<(), Box<dyn Error>> {
     const WEEK: usize = 336;
     let values = numbers(&std::fs::read_to_string(path)?)?;

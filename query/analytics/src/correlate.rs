@@ -25,11 +25,11 @@ pub struct Correlation {
     pub r: f64,
     /// Steps by which the candidate comes before the target; negative if it comes after it.
     pub lag: i32,
-    /// The probability that two series as persistent as these, without a connection, correlate as much at one lag.
+    /// The probability that two unrelated series with the same persistence correlate as much at one lag.
     pub p: f64,
 }
 
-/// The least number of steps that a correlation is computed from.
+/// Minimum number of steps for a correlation.
 pub const LEAST: usize = 10;
 
 #[derive(Debug, Clone, Default)]
@@ -61,7 +61,7 @@ impl Sums {
     }
 }
 
-/// What comparing candidates needs again and again.
+/// Memory that is reused for many candidates.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
     values: Vec<f32>,

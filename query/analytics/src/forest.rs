@@ -115,7 +115,7 @@ fn grow<'t>(
     grow(tree, above, row, width, depth - 1, random);
 }
 
-/// Cuts until a row is alone, and those that would be left to separate the rows with it.
+/// The number of cuts until the row is alone, including the expected number for the rows that remain with it.
 fn depth(tree: &[Node], row: &[f64]) -> f64 {
     let (mut node, mut depth) = (0, 0.0);
     loop {

@@ -6,10 +6,10 @@ use crate::robust::MAD_TO_SIGMA;
 /// How members are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
-    /// A member is an outlier if its distance from the median is more than `tolerance` deviations.
+    /// A member is an outlier if its distance from the median exceeds `tolerance` deviations.
     #[default]
     Mad,
-    /// Members are chained to neighbours that are at most `tolerance` deviations away; those in no chain of at least
+    /// Members are chained to neighbours at a distance of at most `tolerance` deviations; those in no chain of at least
     /// half of the members are outliers.
     Dbscan,
 }
@@ -19,7 +19,7 @@ impl Method {
     pub const ALL: [(&'static str, Method); 2] = [("mad", Method::Mad), ("dbscan", Method::Dbscan)];
 }
 
-/// The least number of members that can be compared.
+/// Minimum number of members that can be compared.
 pub const LEAST: usize = 3;
 
 /// The memory that [`of_group`] takes for `len` members.
@@ -46,7 +46,7 @@ pub fn of_group(values: &[f64], method: Method, tolerance: f64, sorted: &mut Vec
     values.iter().map(|value| value.is_finite().then_some(*value < low || *value > high)).collect()
 }
 
-/// The ends of the longest chain of neighbours, if it has half of the members; else no member is an outlier.
+/// The ends of the longest chain of neighbours, if it has half of the members; otherwise no member is an outlier.
 fn largest_chain(sorted: &[f64], reach: f64) -> (f64, f64) {
     let (mut best, mut begin) = (0..0, 0);
     for end in 1..=sorted.len() {
@@ -85,7 +85,7 @@ mod tests {
         values.push(100.0);
         let got = of_group(&values, Method::Dbscan, 1.0, &mut Vec::new());
         assert_eq!(got.iter().filter(|flag| **flag == Some(true)).count(), 1);
-        // Two halves that are far apart: neither is wrong.
+        // Two halves that are far apart: neither is an outlier.
         let got = run(&[1.0, 1.0, 1.0, 1.0, 50.0, 50.0, 50.0, 50.0, 99.0], Method::Dbscan);
         assert!(got.iter().all(|flag| *flag == Some(false)), "{got:?}");
     }

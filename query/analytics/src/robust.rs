@@ -1,4 +1,4 @@
-//! Location, scale and slope that a few wild values do not move.
+//! Location, scale and slope that are robust against a few extreme values.
 
 use crate::order::{median_distance, quantile_of_sorted, sort_finite};
 use crate::{Check, Error, Pace, Unfit};
@@ -48,8 +48,8 @@ impl Sorted {
         self.quantile(0.75) - self.quantile(0.25)
     }
 
-    /// The mean of what is left when the share `cut` of the values (at most a half) is removed at either end, as
-    /// SciPy's `trim_mean`; NaN of no values or of a share outside of 0 to 0.5.
+    /// The mean after the share `cut` of the values (at most a half) is removed at either end, like SciPy's
+    /// `trim_mean`; NaN without values, or for a share outside of 0 to 0.5.
     pub fn trimmed_mean(&self, cut: f64) -> f64 {
         match self.cut(cut) {
             Ok((_, kept)) => kept.iter().sum::<f64>() / kept.len() as f64,
@@ -81,7 +81,8 @@ impl Sorted {
     }
 }
 
-/// The most points whose pairs are all compared; more are thinned out evenly. 1,000 have half a million pairs.
+/// Maximum number of points whose pairs are all compared; a longer series is thinned out evenly. 1,000 points have half
+/// a million pairs.
 const THEIL_SEN_POINTS: usize = 1000;
 
 /// A line through the finite values of a series.
@@ -99,7 +100,7 @@ pub fn theil_sen_bytes(len: usize) -> usize {
     (len + points * points / 2 + 2 * points) * size_of::<f64>()
 }
 
-/// Theil and Sen's line: the median slope of all pairs of points, through the median of what is left.
+/// Theil and Sen's line: the median slope of all pairs of points, through the median of the remainders.
 ///
 /// Up to 29 % of the values may be wrong in any way. Of more than 1,000 values, every k-th is used.
 ///

@@ -36,8 +36,8 @@ pub fn bytes(len: usize) -> usize {
     gaps::fill_bytes(len) + 5 * len * size_of::<f64>() + 2 * fourier::bytes(len)
 }
 
-/// The seasons of a series, the strongest first, at most `most`. `calendar` has lengths to try beside those of the
-/// spectrum.
+/// The seasons of a series, the strongest first, at most `most`. The lengths in `calendar` are tried in addition to
+/// those of the spectrum.
 ///
 /// # Errors
 /// Fewer than 12 values, more gaps than values, equal values, and a stop by the caller. A series without a season has
@@ -63,7 +63,7 @@ pub fn find(values: &[f64], calendar: &[usize], most: usize, check: Check<'_>) -
     let mut found = Vec::new();
     for length in peaks(&series, &mut pace)? {
         let length = refine(&own, length, longest);
-        // On the slope of a longer season's peak the autocorrelation is high, too, but not highest.
+        // On the slope of a longer season's peak, the autocorrelation is high too, but not highest.
         found.extend(
             confirm(&own, length)
                 .filter(|_| own[length - 1].max(own[(length + 1).min(longest)]) <= own[length]),
@@ -143,7 +143,7 @@ fn distinct(mut found: Vec<Season>) -> Vec<Season> {
             multiple && season.strength < other.strength + 0.05 || ratio < 1.1
         };
         if let Some(other) = kept.iter_mut().find(|other| repeats(other)) {
-            // Two lengths within a tenth of each other are one season; the stronger one is its length.
+            // Two lengths that differ by at most a tenth are one season, with the length of the stronger one.
             if ratio(other) < 1.1 && season.strength > other.strength {
                 *other = season;
             }

@@ -21,14 +21,14 @@ pub const BURN_WINDOWS: [BurnWindow; 4] = [
     BurnWindow { severity: "ticket", long_s: 259_200, short_s: 21_600, burn: 1.0 },
 ];
 
-/// How many times faster than allowed the budget of errors burns: the share of bad events divided by the share that the
-/// objective leaves. NaN without events, and for an objective outside of 0 to 1.
+/// How many times faster than allowed the error budget is burning: the share of bad events divided by the share that
+/// the objective allows. NaN without events, and for an objective outside of 0 to 1.
 pub fn burn_rate(bad: f64, total: f64, objective: f64) -> f64 {
     let is_rate = objective > 0.0 && objective < 1.0 && total > 0.0;
     if is_rate { bad / total / (1.0 - objective) } else { f64::NAN }
 }
 
-/// The share of the budget that is left, 1 if nothing is used and below 0 if too much is; NaN as [`burn_rate`].
+/// The share of the budget that is left: 1 if nothing is used, below 0 if too much is; NaN like [`burn_rate`].
 pub fn budget_remaining(bad: f64, total: f64, objective: f64) -> f64 {
     1.0 - burn_rate(bad, total, objective)
 }

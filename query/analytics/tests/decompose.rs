@@ -1,9 +1,9 @@
-//! The decompositions of published series, against those of statsmodels (`scripts/golden/decompose.py`).
+//! Decompositions of published series, compared with those of statsmodels (`scripts/golden/decompose.py`).
 
 use barograph_analytics::decompose::{Decomposition, Options, Precision, decompose};
 use std::path::Path;
 
-/// One column for each part, and how many steps apart their values are.
+/// One column for each part, and the number of steps between its values.
 struct Golden {
     every: usize,
     columns: Vec<Vec<f64>>,
@@ -21,7 +21,7 @@ fn golden(name: &str, periods: &[usize]) -> Golden {
     Golden { every, columns }
 }
 
-/// The series that the script makes, too.
+/// The series that the script generates, too.
 fn made() -> Vec<f64> {
     let value = |i: u64| {
         let noise = ((i * 2_654_435_761) % 4_294_967_296) as f64 / 4_294_967_296.0 - 0.5;

@@ -1,10 +1,11 @@
 //! A tree as JSON, in the format that Prometheus' `parse_query` returns and its query editor draws.
 //!
-//! Each node is an object with a `type`: `numberLiteral`, `stringLiteral`, `vectorSelector`, `matrixSelector`, `subquery`,
-//! `call`, `aggregation`, `binaryExpr`, `unaryExpr`, `parenExpr`, and inside ranges and offsets `durationExpr`. Durations
-//! that are plain literals are whole milliseconds under `range`, `step`, `offset`; other durations are under `rangeExpr`,
-//! `stepExpr`, `offsetExpr`. A sign before a number is part of it. Keys that Prometheus does not have are present only if
-//! they are needed: `keepMetricNames`, `namedArgs`, and `moreParams` with the parameters of an aggregation after the first.
+//! Each node is an object with a `type`: `numberLiteral`, `stringLiteral`, `vectorSelector`, `matrixSelector`,
+//! `subquery`, `call`, `aggregation`, `binaryExpr`, `unaryExpr`, `parenExpr`, and inside ranges and offsets
+//! `durationExpr`. Durations that are plain literals are whole milliseconds under `range`, `step`, `offset`; other
+//! durations are under `rangeExpr`, `stepExpr`, `offsetExpr`. A sign before a number is part of it. Keys that
+//! Prometheus does not have are present only if they are needed: `keepMetricNames`, `namedArgs`, and `moreParams` with
+//! the parameters of an aggregation after the first.
 
 use std::fmt::Write;
 

@@ -1,9 +1,8 @@
-//! Whether an answer is the expected one. Each function returns what differs, as one text.
+//! Compares an answer with the expected one. Each function returns the first difference, as text.
 //!
-//! Floats are equal if both are NaN of the same kind (stale marker or not), identical, or
-//! `|a - b| < 1e-6 * (|a| + |b|)`. Histograms are equal if schema, zero threshold and custom
-//! bounds are, and every bucket that is not empty, sum and count are as floats. The reset
-//! hint counts only where the script writes it.
+//! Floats are equal if both are NaN of the same kind (stale marker or not), identical, or `|a - b| < 1e-6 * (|a| +
+//! |b|)`. Histograms are equal if schema, zero threshold and custom bounds are, and if sum, count and every bucket that
+//! is not empty are equal as floats. The reset hint is compared only if the script contains it.
 
 use barograph_engine::Timestamp;
 use barograph_engine::model::{Histogram, Labels, is_stale};
@@ -13,7 +12,7 @@ use crate::expect::{Expectation, ExpectedValue, TextDemand};
 use crate::histogram::{Sparse, Written, print, sparse};
 use crate::series::{Point, SeriesLine};
 
-/// Nothing, or what differs.
+/// Success, or the difference.
 pub type Verdict = Result<(), String>;
 
 const TOLERANCE: f64 = 1e-6;
@@ -29,7 +28,7 @@ pub fn floats_equal(a: f64, b: f64) -> bool {
     a == b || (a - b).abs() < TOLERANCE * (a.abs() + b.abs())
 }
 
-/// Whether a histogram is the written one.
+/// Whether a histogram equals the expected one.
 pub fn histograms_equal(want: &Written, got: &Histogram) -> bool {
     let expected = &want.histogram;
     let filled = |spans: &[_], buckets: &[f64]| -> Option<Sparse> {
@@ -130,8 +129,8 @@ pub fn range(expect: &Expectation, value: &QueryValue, start_ms: i64, step_ms: i
     matrix(lines, got, start_ms, step_ms)
 }
 
-/// The column of a range query's answer at `time_ms`, as an instant query would answer it.
-/// A scalar is what the expectation says it is: a range query cannot tell.
+/// The column of a range query's answer at `time_ms`, in the form of an instant query's answer. The expectation decides
+/// whether it is a scalar, because a range query does not show that.
 pub fn column(expect: &Expectation, value: &QueryValue, time_ms: i64) -> QueryValue {
     let QueryValue::Matrix(series) = value else { return value.clone() };
     let mut elements = Vec::new();
@@ -266,9 +265,9 @@ fn points(line: &SeriesLine, series: &MatrixSeries, start_ms: i64, step_ms: i64)
 /// Whether an annotation's position counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Positions {
-    /// As written.
+    /// It is compared.
     Compared,
-    /// The query's text was changed, so positions differ.
+    /// The text of the query was changed, so positions differ.
     Ignored,
 }
 

@@ -1,9 +1,8 @@
-//! The storage engine as a storage of scripts.
+//! The storage engine as a storage for scripts.
 //!
-//! What a script loads is stored before the next query in one of four ways, turn by turn, so
-//! that scripts are answered from all the places where samples can be: one generation of the
-//! store, several, the log after a crash, a merge of late samples with earlier ones. Every way
-//! ends with closing (or dropping) the database and opening it again.
+//! Loaded samples are stored before the next query in one of four ways, in turn, so that queries read from every place
+//! where samples can be: one generation of the store, several generations, the log after a crash, and a merge of late
+//! samples with earlier ones. Each way ends with closing (or dropping) the database and reopening it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,11 +16,10 @@ use barograph_query::source::engine::EngineSource;
 
 use crate::storage::{Sample, Storage};
 
-/// Far from every script's times: a sample here closes the partitions before it, and closed
-/// partitions are merged.
+/// Far from the times of every script: a sample here closes the earlier partitions, and closed partitions are merged.
 const FAR_FUTURE: Timestamp = 4_500_000_000_000_000_000;
 
-/// How samples reach the place where queries find them.
+/// How samples reach the place where queries read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// One flush, merged.
@@ -30,7 +28,7 @@ enum Way {
     TwoGenerations,
     /// Later samples only in the log, from which opening reads them.
     Replayed,
-    /// Every second sample comes late, after a flush of the others; merged.
+    /// Every second sample arrives late, after a flush of the others; then a merge.
     LateMerged,
 }
 
@@ -57,31 +55,31 @@ impl Way {
 /// A [`Storage`] over [`Engine`].
 pub struct EngineStorage {
     root: tempfile::TempDir,
-    /// The store of a database that has none on disk.
+    /// The store of a database without a store on disk.
     store: Option<Arc<MemoryKv>>,
     engine: Option<Engine>,
-    /// Counts databases, each in a folder of its own.
+    /// Counts databases, each in its own directory.
     number: u64,
     way: Way,
-    /// Loaded and not yet written.
+    /// Samples that are loaded but not written yet.
     pending: Vec<(Labels, Vec<Sample>)>,
     is_changed: bool,
 }
 
 impl EngineStorage {
-    /// Databases in a temporary folder, as a server would have them.
+    /// Databases in a temporary directory, as a server has them.
     ///
     /// # Errors
-    /// The folder or the database cannot be made.
+    /// The directory or the database cannot be created.
     #[cfg(feature = "rocksdb")]
     pub fn on_disk() -> Result<EngineStorage, String> {
         Self::new(None)
     }
 
-    /// Databases whose log is on disk and whose store is in memory.
+    /// Databases with a log on disk and a store in memory.
     ///
     /// # Errors
-    /// The folder or the database cannot be made.
+    /// The directory or the database cannot be created.
     pub fn with_store_in_memory() -> Result<EngineStorage, String> {
         Self::new(Some(Arc::default()))
     }
@@ -128,7 +126,7 @@ impl EngineStorage {
         self.engine.as_ref().ok_or_else(|| "the database did not open".to_owned())
     }
 
-    /// Writes what was loaded, in the way that is next.
+    /// Writes the loaded samples, in the next way.
     fn write(&mut self) -> Result<(), String> {
         let pending = std::mem::take(&mut self.pending);
         if pending.is_empty() {
@@ -154,7 +152,7 @@ impl EngineStorage {
         Ok(())
     }
 
-    /// Brings everything written to its place, and opens the database again.
+    /// Moves everything written to its place, and reopens the database.
     fn settle(&mut self) -> Result<(), String> {
         self.write()?;
         if !std::mem::take(&mut self.is_changed) {

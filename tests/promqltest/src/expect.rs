@@ -1,4 +1,4 @@
-//! The lines below an `eval`: what the query must answer.
+//! The lines after an `eval`: the expected answer of the query.
 //!
 //! | line | demands |
 //! |---|---|
@@ -20,19 +20,19 @@ use regex::Regex;
 use crate::scan::{Cursor, Scanned, string, whole_duration_ns, whole_number};
 use crate::series::{SeriesLine, series_line};
 
-/// What a text must look like.
+/// A condition on a text.
 #[derive(Debug, Clone)]
 pub enum TextDemand {
-    /// Anything will do.
+    /// Any text.
     Any,
-    /// Exactly this.
+    /// Exactly this text.
     Whole(String),
-    /// A match somewhere.
+    /// A match anywhere in the text.
     Search(Regex),
 }
 
 impl TextDemand {
-    /// Whether `text` is as demanded.
+    /// Whether `text` meets the condition.
     pub fn meets(&self, text: &str) -> bool {
         match self {
             TextDemand::Any => true,
@@ -45,45 +45,45 @@ impl TextDemand {
 /// The points of an instant query that answers a range vector, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PointTimes {
-    /// Of the first point.
+    /// The time of the first point.
     pub start_ms: i64,
-    /// Distance.
+    /// Distance between points.
     pub step_ms: i64,
 }
 
-/// The value a query must have.
+/// The expected value of a query.
 #[derive(Debug, Clone)]
 pub enum ExpectedValue {
     /// A scalar.
     Scalar(f64),
     /// A string.
     String(String),
-    /// Exactly these series. None: an empty result.
+    /// Exactly these series; with none, an empty result.
     Series(Vec<SeriesLine>),
 }
 
-/// All that a case demands.
+/// All expectations of a case.
 #[derive(Debug, Clone)]
 pub struct Expectation {
-    /// The query must fail, with such a text.
+    /// The query must fail, with a text that meets the condition.
     pub fail: Option<TextDemand>,
-    /// Warnings it must give. Empty: not looked at.
+    /// The expected warnings; if there are none, warnings are not compared.
     pub warnings: Vec<TextDemand>,
-    /// Infos it must give. Empty: not looked at.
+    /// The expected infos; if there are none, infos are not compared.
     pub infos: Vec<TextDemand>,
     /// It may give no warning.
     pub no_warnings: bool,
     /// It may give no info.
     pub no_infos: bool,
-    /// The elements' order counts.
+    /// The order of the elements is compared.
     pub ordered: bool,
-    /// It answers a range vector with points at these times.
+    /// The query returns a range vector with points at these times.
     pub range_vector: Option<PointTimes>,
     /// Its value.
     pub value: ExpectedValue,
 }
 
-/// What the first word of a case says beyond `eval`.
+/// The expectation implied by the first word of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// `eval`
@@ -108,7 +108,7 @@ pub enum After {
 }
 
 impl Expectation {
-    /// Before any line is read.
+    /// The state before any line is read.
     pub fn new(mode: Mode) -> Self {
         let demand = |wanted: bool| if wanted { vec![TextDemand::Any] } else { Vec::new() };
         Expectation {
@@ -123,7 +123,7 @@ impl Expectation {
         }
     }
 
-    /// How many points the expected series have.
+    /// The number of points of the expected series.
     pub fn points(&self) -> usize {
         match &self.value {
             ExpectedValue::Series(lines) => lines.iter().map(|line| line.points.len()).sum(),
@@ -131,10 +131,10 @@ impl Expectation {
         }
     }
 
-    /// Takes the next line of the block.
+    /// Processes the next line of the block.
     ///
     /// # Errors
-    /// When it is malformed or contradicts an earlier one.
+    /// The line is malformed or contradicts an earlier one.
     pub fn line(&mut self, text: &str, mode: Mode) -> Scanned<After> {
         if mode == Mode::Fail {
             if let Some(message) = text.strip_prefix("expected_fail_message") {
@@ -225,10 +225,10 @@ fn point_times(text: &str) -> Scanned<PointTimes> {
     Ok(PointTimes { start_ms: milliseconds(start)?, step_ms: milliseconds(step)? })
 }
 
-/// A time or step of an evaluation: whole milliseconds.
+/// The time or step of an evaluation in whole milliseconds.
 ///
 /// # Errors
-/// When it is no duration or finer than a millisecond.
+/// The text is not a duration, or is finer than a millisecond.
 pub fn milliseconds(text: &str) -> Scanned<i64> {
     let ns = whole_duration_ns(text)?;
     if ns % 1_000_000 == 0 { Ok(ns / 1_000_000) } else { Err(format!("{text} is not whole milliseconds")) }

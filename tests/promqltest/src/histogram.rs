@@ -28,10 +28,10 @@ pub struct Written {
 /// Counts by bucket index.
 pub type Sparse = BTreeMap<i64, f64>;
 
-/// Reads `{{…}}`.
+/// Parses `{{…}}`.
 ///
 /// # Errors
-/// When it is malformed.
+/// It is malformed.
 pub fn written(cursor: &mut Cursor<'_>) -> Scanned<Written> {
     cursor.expect("{{")?;
     let mut out = Written { histogram: Histogram::default(), hint_written: false };
@@ -111,10 +111,10 @@ fn one_span((buckets, offset): (Vec<f64>, i32)) -> (Vec<Span>, Vec<f64>) {
     (vec![Span { offset, length: buckets.len() as u32 }], buckets)
 }
 
-/// The counts under their bucket index, zeros included.
+/// The counts by bucket index, including zeros.
 ///
 /// # Errors
-/// When spans and counts do not belong together.
+/// The spans do not fit the counts.
 pub fn sparse(spans: &[Span], buckets: &[f64]) -> Scanned<Sparse> {
     let mut out = Sparse::new();
     let mut index = 0i64;
@@ -147,10 +147,10 @@ pub fn dense(sparse: &Sparse) -> (Vec<Span>, Vec<f64>) {
     (spans, sparse.values().copied().collect())
 }
 
-/// `base + sign * step`, as `{{…}}+{{…}}x3` repeats it. `step` may be of a finer schema.
+/// `base + sign * step`, which `{{…}}+{{…}}x3` repeats. `step` may have a finer schema.
 ///
 /// # Errors
-/// When the two cannot be added without changing the layout of `base`.
+/// The sum would have another layout than `base`.
 pub fn add(base: &Histogram, step: &Histogram, sign: f64) -> Scanned<Histogram> {
     if base.custom_values != step.custom_values {
         return Err("histograms with different custom_values cannot be added here".to_owned());
@@ -186,8 +186,8 @@ pub fn add(base: &Histogram, step: &Histogram, sign: f64) -> Scanned<Histogram> 
     Ok(sum)
 }
 
-/// The histogram in the notation it is read in, for messages. Empty buckets are left out
-/// at the ends, kept between.
+/// The histogram in the notation of scripts, for messages. Empty buckets are omitted at the ends, but not between
+/// others.
 pub fn print(histogram: &Histogram) -> String {
     let mut parts = vec![format!("schema:{}", histogram.schema)];
     let mut number = |key: &str, value: f64| {

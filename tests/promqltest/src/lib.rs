@@ -1,6 +1,5 @@
-//! Runs PromQL test scripts: plain text files that load samples and say what queries over
-//! them must answer. The same scripts run over any storage, so that memory and engine can
-//! be held to the same answers.
+//! Runs PromQL test scripts: plain text files that load samples and state the expected answers of queries over them.
+//! The same scripts run over any storage, so memory and engine must give the same answers.
 //!
 //! ```
 //! use promqltest::{MemoryStorage, Script};
@@ -19,8 +18,8 @@
 //! ```
 //!
 //! # Grammar
-//! A script is a list of commands. Each line is trimmed; one that then begins with `#`
-//! counts as empty. The first word of a command is matched without regard to case.
+//! A script is a list of commands. Each line is trimmed, and a line that then begins with `#` counts as empty. The
+//! first word of a command is case-insensitive.
 //!
 //! | command | meaning |
 //! |---|---|
@@ -31,11 +30,11 @@
 //! | `eval instant at T QUERY` and expectations ([`expect`]) | one case |
 //! | `eval range from A to B step S QUERY` and expectations | one case |
 //!
-//! `delete`, and the units `us` and `ns` in a step, are ours; the rest is the language of
-//! the Prometheus project's scripts. A block ends with an empty line.
+//! `delete`, and the units `us` and `ns` in a step, are extensions; the rest is the language of the Prometheus
+//! project's scripts. A block ends with an empty line.
 //!
 //! # Not here
-//! What PromQL means: that is `barograph-query`. This crate never computes an answer.
+//! The meaning of PromQL, which is in `barograph-query`. This crate never computes an answer.
 
 pub mod compare;
 pub mod engine;

@@ -1,6 +1,5 @@
-//! `conformance DIR`: runs the `*.test` scripts of a directory over the in-memory source and
-//! over the engine on disk, and prints what passed over both. Ends with status 1 unless every
-//! case passed, 2 if there are none.
+//! `conformance DIR`: runs the `*.test` scripts of a directory over the in-memory source and over the engine on disk,
+//! and prints the cases that passed over both. Exits with 1 unless every case passed, and with 2 if there are none.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
@@ -16,7 +15,7 @@ fn main() -> ExitCode {
         eprintln!("usage: conformance DIR...\nRuns the PromQL test scripts DIR/*.test.");
         return ExitCode::from(2);
     }
-    // A query that panics fails its case; its trace would bury the report.
+    // A query that panics fails its case; the backtrace would obscure the report.
     std::panic::set_hook(Box::new(|_| {}));
     let mut memory = MemoryStorage::default();
     let mut engine = match EngineStorage::on_disk() {

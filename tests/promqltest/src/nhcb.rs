@@ -1,8 +1,8 @@
 //! Custom-bucket histograms from classic ones, as `load_with_nhcb` adds them.
 //!
-//! The series of a block whose names end in `_bucket`, `_sum` and `_count` form groups: the
-//! same labels but `le`, the same base name. For each time at which a group has a sample
-//! there is one histogram under the base name: bounds from `le`, counts as differences.
+//! The series of a block whose names end in `_bucket`, `_sum` and `_count` form groups: the same labels except `le`,
+//! and the same base name. For each time at which a group has a sample, there is one histogram under the base name. Its
+//! bounds come from `le`, and its counts are the differences.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ struct Classic {
     count: Option<f64>,
 }
 
-/// The histograms that the classic series among `series` make.
+/// The histograms that correspond to the classic series among `series`.
 ///
 /// # Errors
-/// When counts do not ascend with the bounds.
+/// Counts do not ascend with the bounds.
 pub fn convert(series: &[LoadedSeries]) -> Scanned<Vec<LoadedSeries>> {
     let mut groups: BTreeMap<Labels, BTreeMap<Timestamp, Classic>> = BTreeMap::new();
     for one in series {
@@ -65,7 +65,7 @@ pub fn convert(series: &[LoadedSeries]) -> Scanned<Vec<LoadedSeries>> {
 }
 
 impl Classic {
-    /// Two spellings of one bound are one bucket: the first one counts.
+    /// Two spellings of one bound are the same bucket; the first one counts.
     fn bucket(&mut self, bound: f64, count: f64) {
         let at = self.buckets.partition_point(|(b, _)| *b < bound);
         if self.buckets.get(at).is_none_or(|(b, _)| *b != bound) {

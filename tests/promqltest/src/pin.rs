@@ -1,13 +1,13 @@
-//! Pins a query to its evaluation time: `@ T` behind every selector and subquery that has
-//! none. The pinned query must answer the same whenever it is evaluated.
+//! Pins a query to its evaluation time by adding `@ T` to every selector and subquery without one. The pinned query
+//! must have the same answer at any evaluation time.
 //!
-//! The text is changed, not the tree, so that the parser's spans are checked along the way.
+//! The text is changed, not the tree, so that the spans of the parser are tested too.
 
 use barograph_query::functions::aggregates;
 use barograph_query::syntax::ast::{AtModifier, DurationExpr, Expr, ExprKind, TimeModifiers};
 use barograph_query::syntax::takes_window;
 
-/// Functions whose answer depends on the time of evaluation whatever is pinned.
+/// Functions whose answer depends on the evaluation time even in a pinned query.
 const UNPINNABLE: [&str; 16] = [
     "days_in_month",
     "day_of_month",
@@ -27,8 +27,8 @@ const UNPINNABLE: [&str; 16] = [
     "now",
 ];
 
-/// Functions that look at all steps of the query at once, gaps included: as a range query
-/// they see three steps, as an instant query one. Pinned they see what they always see.
+/// Functions that read all steps of the query at once, including gaps: three steps in a range query, one step in an
+/// instant query. In a pinned query, they always read the same.
 const ALL_STEPS: [&str; 31] = [
     "anomalies",
     "anomaly_bounds",
@@ -63,24 +63,24 @@ const ALL_STEPS: [&str; 31] = [
     "seasonal_esd",
 ];
 
-/// Aggregations that rank series by all steps of the query begin like this.
+/// The beginnings of aggregations that rank series by all steps of the query.
 const ALL_STEPS_RANKED: [&str; 2] = ["topk_", "bottomk_"];
 
-/// What a query's text says about time.
+/// The dependence of a query's text on time.
 #[derive(Debug, Default)]
 struct Findings {
-    /// Where `@ T` belongs, bytes from the beginning of the text.
+    /// The positions for `@ T`, bytes from the beginning of the text.
     insertions: Vec<usize>,
-    /// Whether pinning cannot make the answer constant.
+    /// Whether the answer depends on the evaluation time even in a pinned query.
     unpinnable: bool,
-    /// Whether the query's bounds or step are asked for.
+    /// Whether the query reads its own bounds or step.
     asks_bounds: bool,
-    /// Whether a value depends on the query's other steps.
+    /// Whether a value depends on other steps of the query.
     asks_all_steps: bool,
 }
 
-/// The text of `query` with `@ time_ms` put where it is missing, or nothing if that would
-/// not make the answer independent of the evaluation time.
+/// The text of `query` with `@ time_ms` where it is missing, or `None` if the answer would still depend on the
+/// evaluation time.
 pub fn pinned(query: &str, expr: &Expr, time_ms: i64) -> Option<String> {
     let mut findings = Findings::default();
     walk(expr, &mut findings);
@@ -89,7 +89,7 @@ pub fn pinned(query: &str, expr: &Expr, time_ms: i64) -> Option<String> {
     }
     let mut text = query.to_owned();
     findings.insertions.sort_unstable();
-    // What stands in a template is in the tree once for each use.
+    // The content of a template occurs in the tree once for each use.
     findings.insertions.dedup();
     for at in findings.insertions.into_iter().rev() {
         let sign = if time_ms < 0 { "-" } else { "" };
@@ -99,8 +99,8 @@ pub fn pinned(query: &str, expr: &Expr, time_ms: i64) -> Option<String> {
     Some(text)
 }
 
-/// Whether the query asks for its own bounds or step, or looks at all of its steps, so that
-/// an instant and a range query answer differently.
+/// Whether the query reads its own bounds or step, or all of its steps, so that an instant and a range query have
+/// different answers.
 pub fn asks_query(expr: &Expr) -> bool {
     let mut findings = Findings::default();
     walk(expr, &mut findings);
@@ -123,19 +123,19 @@ fn walk(expr: &Expr, findings: &mut Findings) {
                 duration(step, findings);
             }
             modifiers(&subquery.modifiers, expr, findings);
-            // What stands inside a pinned subquery is evaluated at its steps: leave it.
+            // The content of a pinned subquery is evaluated at the steps of the subquery and stays as it is.
             let mut inside = Findings::default();
             walk(&subquery.expr, &mut inside);
             findings.unpinnable |= inside.unpinnable;
             findings.asks_bounds |= inside.asks_bounds;
-            // A subquery's steps are those of all windows: more, if there are more windows.
+            // A subquery has the steps of all windows, which are more if there are more windows.
             findings.asks_all_steps |= inside.asks_all_steps;
         }
         ExprKind::Call(call) => {
             let name = call.function.name;
             findings.unpinnable |= UNPINNABLE.contains(&name);
             findings.asks_bounds |= ["start", "end", "step", "range"].contains(&name);
-            // Without a window of its own a selector has that of the query's step.
+            // A selector without a window has the window of the query's step.
             let mut args = call.args.iter().enumerate();
             findings.asks_bounds |= args.any(|(index, arg)| takes_window(call.function, index, arg));
             findings.asks_all_steps |= ALL_STEPS.contains(&name);

@@ -1,20 +1,20 @@
-//! What a run found out, and how it is printed.
+//! The results of a run, and how they are printed.
 
 use std::fmt;
 
 /// The outcome of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseReport {
-    /// The line of the script it begins on.
+    /// The line of the script on which it begins.
     pub line: usize,
     /// Its query.
     pub query: String,
-    /// Why it failed, one text for each way that did; empty when it passed.
+    /// Why it failed, one text for each way of evaluation that failed; empty if it passed.
     pub failures: Vec<String>,
 }
 
 impl CaseReport {
-    /// Whether every way of asking gave the expected answer.
+    /// Whether every way of evaluation gave the expected answer.
     pub fn passed(&self) -> bool {
         self.failures.is_empty()
     }
@@ -23,31 +23,31 @@ impl CaseReport {
 /// The outcome of one script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReport {
-    /// The file's name, or what stands for it.
+    /// The name of the file, or of the text.
     pub name: String,
     /// Its cases in order.
     pub cases: Vec<CaseReport>,
-    /// Why the script could not be read or run to its end. The cases after that are missing
-    /// from `cases` and count as failed.
+    /// Why the script could not be read or run to its end. The remaining cases are missing from `cases` and count as
+    /// failed.
     pub broken: Option<String>,
-    /// How many cases the script has, as far as it could be read.
+    /// The number of cases in the script, as far as it could be read.
     pub total: usize,
 }
 
 impl FileReport {
-    /// How many cases passed.
+    /// The number of cases that passed.
     pub fn passed(&self) -> usize {
         self.cases.iter().filter(|case| case.passed()).count()
     }
 
-    /// Whether all did.
+    /// Whether all cases passed.
     pub fn is_green(&self) -> bool {
         self.broken.is_none() && self.passed() == self.total
     }
 }
 
-/// One script's outcomes over several storages, each under its name, as one: a case passes
-/// only if it does over all of them. `None` where there is no outcome.
+/// Combines the outcomes of one script over several storages, each under its name: a case passes only if it passes over
+/// all of them. `None` means that there is no outcome.
 pub fn over_all(outcomes: Vec<(&str, FileReport)>) -> Option<FileReport> {
     let mut all = outcomes.first()?.1.clone();
     all.total = outcomes.iter().map(|(_, report)| report.total).max().unwrap_or(0);
@@ -84,7 +84,7 @@ impl fmt::Display for FileReport {
     }
 }
 
-/// The line that ends a run: `conformance: N of M cases passed`.
+/// The last line of a run: `conformance: N of M cases passed`.
 pub fn summary(files: &[FileReport]) -> String {
     let passed: usize = files.iter().map(FileReport::passed).sum();
     let total: usize = files.iter().map(|file| file.total).sum();

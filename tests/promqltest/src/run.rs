@@ -1,12 +1,12 @@
-//! Runs scripts and asks each case in every way that must give the same answer.
+//! Runs scripts, and evaluates each case in every way that must give the same answer.
 //!
-//! A range case is asked once. An instant case is asked
+//! A range case is evaluated once. An instant case is evaluated
 //! 1. as it is written;
-//! 2. with every selector pinned to the evaluation time by `@`, at five other times
-//!    ([`pin`] says which queries cannot be pinned);
-//! 3. as a range query from a minute before to a minute after, whose middle column must be
-//!    the instant answer. Left out for `expect ordered`, strings and range vectors, and for
-//!    queries that ask for their own bounds or look at all of their steps.
+//! 2. with every selector pinned to the evaluation time by `@`, at five other times ([`pin`] determines which
+//!    queries cannot be pinned);
+//! 3. as a range query from a minute before to a minute after, whose middle column must be the instant answer. This is
+//!    omitted for `expect ordered`, strings and range vectors, and for queries that read their own bounds or all of
+//!    their steps.
 //!
 //! A case counts once and passes only if all ways pass. A panic fails its case, not the run.
 
@@ -27,13 +27,13 @@ use crate::report::{CaseReport, FileReport, over_all};
 use crate::script::{Case, Command, Script};
 use crate::storage::Storage;
 
-/// Samples one query may hold, as the scripts assume.
+/// Maximum number of samples of a query, as the scripts assume.
 const SAMPLES_MAX: u64 = 10_000;
 
-/// Milliseconds around the evaluation time that the range way asks for.
+/// Milliseconds before and after the evaluation time that the range query covers.
 const AROUND: Duration = Duration::from_secs(60);
 
-/// Runs a parsed script, beginning with an empty storage.
+/// Runs a parsed script over an empty storage.
 pub fn run(script: &Script, storage: &mut dyn Storage) -> FileReport {
     let total = script.cases().count();
     let mut report = FileReport { name: "script".to_owned(), cases: Vec::new(), broken: None, total };
@@ -59,11 +59,11 @@ pub fn run_file(path: &Path, storage: &mut dyn Storage) -> FileReport {
     }
 }
 
-/// Runs all `*.test` files of a directory, in order of their names, each over all storages;
-/// a case passes only if it does over all of them.
+/// Runs all `*.test` files of a directory, in order of their names, each over all storages. A case passes only if it
+/// passes over all of them.
 ///
 /// # Errors
-/// When the directory cannot be listed or holds no script.
+/// The directory cannot be listed or contains no script.
 pub fn run_dir(dir: &Path, storages: &mut [(&str, &mut dyn Storage)]) -> io::Result<Vec<FileReport>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -87,7 +87,7 @@ pub fn run_dir(dir: &Path, storages: &mut [(&str, &mut dyn Storage)]) -> io::Res
     Ok(reports)
 }
 
-/// How many cases a text has that could not be read as a script.
+/// The number of cases in a text that could not be read as a script.
 fn count_evals(text: &str) -> usize {
     let is_eval = |line: &&str| {
         let line = line.trim_start().to_ascii_lowercase();
@@ -117,7 +117,7 @@ fn commands(script: &Script, storage: &mut dyn Storage, cases: &mut Vec<CaseRepo
     Ok(())
 }
 
-/// Asks a case in all its ways; the failures, one text each.
+/// Evaluates a case in all its ways. Returns the failures, one text each.
 fn ask(case: &Case, source: &dyn SeriesSource) -> Vec<String> {
     let mut failures = Vec::new();
     let mut note = |way: &str, verdict: Verdict| {
@@ -146,7 +146,7 @@ fn ask(case: &Case, source: &dyn SeriesSource) -> Vec<String> {
 
 fn other_ways(case: &Case, source: &dyn SeriesSource, time_ms: i64, note: &mut dyn FnMut(&str, Verdict)) {
     let parsed = catch_unwind(|| barograph_query::syntax::parse(&case.query));
-    // A query that is no PromQL has been judged above.
+    // Queries with a parse error were judged above.
     let Ok(Ok(expr)) = parsed else { return };
     if let Some(text) = pin::pinned(&case.query, &expr, time_ms) {
         for at in evaluation_times(time_ms) {
@@ -174,7 +174,7 @@ fn other_ways(case: &Case, source: &dyn SeriesSource, time_ms: i64, note: &mut d
     }
 }
 
-/// The times at which a query that is pinned to `time_ms` is asked.
+/// The times at which a query pinned to `time_ms` is evaluated.
 fn evaluation_times(time_ms: i64) -> Vec<i64> {
     if time_ms == 0 {
         return vec![-1000, 0, 1000];
@@ -224,7 +224,7 @@ fn judge(
         (None, Err(error)) => Err(error.to_string()),
         (Some(_), Ok(response)) => Err(format!("expected to fail, got {:?}", response.value)),
         (Some(demand), Err(NoAnswer::Error(error))) => {
-            // The scripts know no positions, and a parse error is printed with one.
+            // The scripts contain no positions, but a parse error is printed with one.
             let bare = match &error {
                 QueryError::Parse { message, .. } => message.clone(),
                 other => other.to_string(),

@@ -1,11 +1,10 @@
-//! A cursor over one line, and the words that several lines share: durations, numbers,
-//! strings, label sets.
+//! A cursor over one line, and the elements that several kinds of lines share: durations, numbers, strings, label sets.
 //!
-//! Failing says what was expected and what is there instead; the caller adds the line.
+//! An error states what was expected and what was found; the caller adds the line.
 
 use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
-/// Why a piece of a line could not be read: text without position.
+/// Why a part of a line could not be read: text without a position.
 pub type Scanned<T> = Result<T, String>;
 
 /// A cursor over one line.
@@ -21,12 +20,12 @@ impl<'a> Cursor<'a> {
         Cursor { text, at: 0 }
     }
 
-    /// What has not been read yet.
+    /// The text that has not been read yet.
     pub fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
 
-    /// The next character, unread.
+    /// The next character, without reading it.
     pub fn peek(&self) -> Option<char> {
         self.rest().chars().next()
     }
@@ -36,7 +35,7 @@ impl<'a> Cursor<'a> {
         self.while_char(char::is_whitespace);
     }
 
-    /// Skips `token` if it comes next, and says whether it did.
+    /// Skips `token` if it comes next. Returns whether it did.
     pub fn take(&mut self, token: &str) -> bool {
         let found = self.rest().starts_with(token);
         if found {
@@ -45,15 +44,15 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Skips `token` or fails.
+    /// Skips `token`.
     ///
     /// # Errors
-    /// When something else comes next.
+    /// Something else comes next.
     pub fn expect(&mut self, token: &str) -> Scanned<()> {
         if self.take(token) { Ok(()) } else { Err(format!("expected {token:?}, found {}", self.found())) }
     }
 
-    /// Reads the longest run of characters that `accept` answers true for.
+    /// Reads the longest run of characters for which `accept` returns true.
     pub fn while_char(&mut self, accept: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let length = rest.find(|c| !accept(c)).unwrap_or(rest.len());
@@ -61,7 +60,7 @@ impl<'a> Cursor<'a> {
         &rest[..length]
     }
 
-    /// What comes next, for messages.
+    /// A description of what comes next, for messages.
     pub fn found(&self) -> String {
         match self.rest().split_whitespace().next() {
             Some(word) => format!("{word:?}"),
@@ -82,10 +81,11 @@ const UNITS: [(&str, i64); 9] = [
     ("ns", 1),
 ];
 
-/// Reads a duration without sign, in nanoseconds: `1h30m`, `5s`, `250us`, or a lone `0`.
-/// Units descend, each at most once.
+/// Reads a duration without sign, in nanoseconds: `1h30m`, `5s`, `250us`, or `0` alone. Units descend, each at most
+/// once.
 ///
 /// # Errors
+/// No duration comes next, or it does not fit into 64 bits.
 /// When no duration comes next or it does not fit in 64 bits.
 pub fn duration_ns(cursor: &mut Cursor<'_>) -> Scanned<i64> {
     let begin = cursor.clone();
@@ -96,7 +96,7 @@ pub fn duration_ns(cursor: &mut Cursor<'_>) -> Scanned<i64> {
         let mark = cursor.clone();
         let digits = cursor.while_char(|c| c.is_ascii_digit());
         let letters = cursor.clone().while_char(|c| c.is_ascii_alphabetic());
-        // `x` repeats a duration, so it never belongs to the unit.
+        // `x` repeats a duration, so it is never part of the unit.
         let unit = letters.split('x').next().unwrap_or("");
         if unit.is_empty() {
             if !any && digits == "0" {
@@ -125,15 +125,15 @@ pub fn duration_ns(cursor: &mut Cursor<'_>) -> Scanned<i64> {
 /// The whole of `text` as a duration in nanoseconds.
 ///
 /// # Errors
-/// As [`duration_ns`], or when text follows.
+/// Same as [`duration_ns`], or text follows.
 pub fn whole_duration_ns(text: &str) -> Scanned<i64> {
     let mut cursor = Cursor::new(text);
     let duration = duration_ns(&mut cursor)?;
     if cursor.rest().is_empty() { Ok(duration) } else { Err(format!("bad duration {text:?}")) }
 }
 
-/// The whole of `text` as a PromQL number, or nothing: decimal, exponent, hexadecimal,
-/// `Inf` and `NaN` in any case, with a sign.
+/// The whole of `text` as a PromQL number: decimal, with an exponent, hexadecimal, or `Inf` and `NaN` in any case, with
+/// a sign. `None` if it is not one.
 pub fn whole_number(text: &str) -> Option<f64> {
     let (negative, digits) = match text.strip_prefix(['+', '-']) {
         Some(rest) => (text.starts_with('-'), rest),
@@ -153,11 +153,11 @@ pub fn whole_number(text: &str) -> Option<f64> {
     Some(if negative { -value } else { value })
 }
 
-/// Reads a number, sign included, up to a blank, `x`, a closing bracket or the next sign.
-/// Hexadecimal is not a number here, since `0x3` means zero, repeated.
+/// Reads a number, including its sign, up to a blank, `x`, a closing bracket or the next sign. Hexadecimal numbers are
+/// excluded, since `0x3` means zero, repeated.
 ///
 /// # Errors
-/// When no number comes next.
+/// No number comes next.
 pub fn number(cursor: &mut Cursor<'_>) -> Scanned<f64> {
     let mut ahead = cursor.clone();
     let begin = ahead.rest();
@@ -192,7 +192,7 @@ pub fn number(cursor: &mut Cursor<'_>) -> Scanned<f64> {
 /// Reads a string in `"…"`, `'…'` (with Go's escapes) or backticks (raw).
 ///
 /// # Errors
-/// When none comes next, it does not end, or an escape is unknown.
+/// No string comes next, it does not end, or an escape is unknown.
 pub fn string(cursor: &mut Cursor<'_>) -> Scanned<String> {
     if cursor.take("`") {
         let raw = cursor.while_char(|c| c != '`').to_owned();
@@ -257,11 +257,10 @@ fn digits(cursor: &mut Cursor<'_>, count: usize, radix: u32) -> Scanned<u32> {
     Ok(value)
 }
 
-/// Reads `metric{label="value", …}`. Quoted names are allowed, a bare quoted name is the
-/// metric's.
+/// Reads `metric{label="value", …}`. Names may be quoted; a quoted name alone is the name of the metric.
 ///
 /// # Errors
-/// When it is malformed, or uses another operator than `=`.
+/// It is malformed, or uses an operator other than `=`.
 pub fn labels(cursor: &mut Cursor<'_>) -> Scanned<Labels> {
     let mut pairs = Vec::new();
     for matcher in matchers(cursor)? {
@@ -273,10 +272,10 @@ pub fn labels(cursor: &mut Cursor<'_>) -> Scanned<Labels> {
     Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))).map_err(|e| e.to_string())
 }
 
-/// Reads a selector: as [`labels`], with all four operators.
+/// Reads a selector: like [`labels`], with all four operators.
 ///
 /// # Errors
-/// When it is malformed.
+/// It is malformed.
 pub fn matchers(cursor: &mut Cursor<'_>) -> Scanned<Vec<Matcher>> {
     let mut found = Vec::new();
     let name = cursor.while_char(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');

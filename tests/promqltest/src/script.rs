@@ -1,5 +1,5 @@
-//! A script as a list of commands, each with the line it begins on. The crate's
-//! documentation holds the grammar.
+//! A script as a list of commands, each with the line on which it begins. The grammar is in the documentation of the
+//! crate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::storage::Sample;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct ScriptError {
-    /// Counted from 1.
+    /// From 1.
     pub line: usize,
     /// What was expected and what was found.
     pub reason: String,
@@ -27,7 +27,7 @@ pub struct ScriptError {
 /// A parsed script.
 #[derive(Debug, Clone)]
 pub struct Script {
-    /// In the order they run.
+    /// In order of execution.
     pub commands: Vec<Command>,
 }
 
@@ -40,11 +40,11 @@ pub enum Command {
     Load(Vec<LoadedSeries>),
     /// Removes samples.
     Delete(Vec<Matcher>, TimeRange),
-    /// Asks and compares.
+    /// Evaluates a query and compares its answer.
     Eval(Box<Case>),
 }
 
-/// The samples that one `load` gives one series.
+/// The samples of one series in one `load`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadedSeries {
     /// The label set.
@@ -56,13 +56,13 @@ pub struct LoadedSeries {
 /// One `eval`.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The line it begins on, from 1.
+    /// The line on which it begins, from 1.
     pub line: usize,
     /// The query.
     pub query: String,
-    /// When it is evaluated.
+    /// When to evaluate it.
     pub times: Times,
-    /// What it must answer.
+    /// The expected answer.
     pub expect: Expectation,
 }
 
@@ -80,7 +80,7 @@ impl Script {
         Ok(Script { commands })
     }
 
-    /// How many samples the script loads.
+    /// The number of samples that the script loads.
     pub fn samples(&self) -> usize {
         let loaded = |command: &Command| match command {
             Command::Load(series) => series.iter().map(|one| one.samples.len()).sum(),
@@ -102,7 +102,7 @@ impl Script {
 struct Lines<'a> {
     lines: Vec<&'a str>,
     at: usize,
-    /// Points that all lines so far expand to: a line of a few bytes may be a million.
+    /// The number of points in all lines so far; a line of a few bytes may expand to a million.
     points: usize,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    /// The next line if the block has one more: an empty or comment line ends it.
+    /// The next line of the block; an empty line or a comment ends it.
     fn next_in_block(&mut self) -> Option<(usize, &'a str)> {
         let text = self.lines.get(self.at)?.trim();
         self.at += 1;
@@ -222,7 +222,7 @@ fn delete(mut text: &str) -> Scanned<Command> {
 
 fn load(lines: &mut Lines<'_>, line: usize, step: &str) -> Result<Command, ScriptError> {
     let step = whole_duration_ns(step).map_err(at(line))?;
-    // A label set that is written twice in one block has the samples of its last line.
+    // A label set that occurs twice in one block has the samples of its last line.
     let mut series: BTreeMap<Labels, Vec<Sample>> = BTreeMap::new();
     let mut starts: Option<(usize, StartLine)> = None;
     while let Some((line, text)) = lines.next_in_block() {

@@ -23,10 +23,10 @@ use crate::scan::{Cursor, Scanned, duration_ns, labels, number};
 /// A script's items may expand to this many points, at most.
 pub const POINTS_MAX: usize = 1_000_000;
 
-/// One written point.
+/// One point.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Point {
-    /// A float, the stale marker among them.
+    /// A float, or the stale marker.
     Float(f64),
     /// A histogram.
     Histogram(Arc<Written>),
@@ -50,7 +50,7 @@ pub struct StartLine {
     pub offsets: Vec<Option<i64>>,
 }
 
-/// What a line inside `load` is.
+/// The kind of a line in `load`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LoadLine {
     /// Samples.
@@ -59,10 +59,10 @@ pub enum LoadLine {
     Starts(StartLine),
 }
 
-/// Reads a line of `load`.
+/// Parses a line of `load`.
 ///
 /// # Errors
-/// When it is malformed.
+/// It is malformed.
 pub fn load_line(text: &str) -> Scanned<LoadLine> {
     let mut cursor = Cursor::new(text);
     let labels = labels(&mut cursor)?;
@@ -74,10 +74,10 @@ pub fn load_line(text: &str) -> Scanned<LoadLine> {
     Ok(LoadLine::Series(SeriesLine { labels, points }))
 }
 
-/// Reads a line of expected points.
+/// Parses a line of expected points.
 ///
 /// # Errors
-/// When it is malformed.
+/// It is malformed.
 pub fn series_line(text: &str) -> Scanned<SeriesLine> {
     let mut cursor = Cursor::new(text);
     let labels = labels(&mut cursor)?;
@@ -155,7 +155,7 @@ fn point_item(cursor: &mut Cursor<'_>, out: &mut Vec<Option<Point>>) -> Scanned<
     if change.is_some() && count.is_none() {
         return Err(format!("expected \"x\" and a count after the change, found {}", cursor.found()));
     }
-    // Repeated addition, not multiplication: the scripts' expected digits come from it.
+    // Repeated addition, not multiplication, because it produces the digits that the scripts expect.
     let mut value = base;
     for _ in 0..=count.unwrap_or(0) {
         out.push(Some(Point::Float(value)));

@@ -1,4 +1,4 @@
-//! What a script needs of a storage, and the storage that is only memory.
+//! The interface of a storage for scripts, and a storage in memory.
 
 use barograph_engine::model::{Labels, Matcher, TimeRange, Timestamp, Value};
 use barograph_query::source::{MemorySource, SeriesSource};
@@ -8,14 +8,13 @@ use barograph_query::source::{MemorySource, SeriesSource};
 pub struct Sample {
     /// When it was taken.
     pub timestamp: Timestamp,
-    /// What it holds.
+    /// Its value.
     pub value: Value,
     /// When its counting began; 0 means unknown.
     pub start_timestamp: Timestamp,
 }
 
-/// Where a script's samples go and where its queries read them. Errors are texts: they end
-/// the script and are printed as they are.
+/// Stores the samples of a script and answers reads. Errors are texts, which end the script and are printed unchanged.
 pub trait Storage {
     /// Removes everything.
     ///

@@ -1,8 +1,7 @@
-//! The repository's own scripts, or those of a folder named by the environment, over memory and
-//! over the engine.
+//! The scripts of this repository, or those of a directory named by the environment, over memory and over the engine.
 //!
-//! `PROMQL_SCRIPTS=DIR cargo test --release --workspace --test own_scripts` runs the `*.test`
-//! files of DIR in place of `tests/promql/`.
+//! `PROMQL_SCRIPTS=DIR cargo test --release --workspace --test own_scripts` runs the `*.test` files of DIR instead of
+//! `tests/promql/`.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +25,7 @@ fn scripts_pass_over_memory() {
     pass("memory", &mut MemoryStorage::default());
 }
 
-/// Every step of the engine but RocksDB, also in builds without it.
+/// Everything in the engine except RocksDB, also in builds without it.
 #[test]
 fn scripts_pass_over_the_engine_with_its_store_in_memory() {
     pass("engine", &mut EngineStorage::with_store_in_memory().expect("a database"));

@@ -1,4 +1,4 @@
-//! What a database answers, and whether an answer is right.
+//! The answers of a database, and whether they are right.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -8,12 +8,12 @@ use barograph::{Histogram, Labels, Matcher, ResetHint, TimeRange};
 
 use super::base::{Base, NOW};
 
-/// One thing of an answer: hashes of what it is about and of its value, and its time.
+/// One item of an answer: hashes of its subject and of its value, and its time.
 pub type Item = (u64, i64, u64);
 /// Sorted.
 pub type Answer = Vec<Item>;
 
-/// An answer and whether it says that it may lack something.
+/// An answer, and whether it says that it may be incomplete.
 pub struct Reply {
     pub found: Answer,
     pub is_warned: bool,
@@ -37,13 +37,13 @@ pub const QUESTIONS: [Question; 7] = [
     Question { name: "notes", ask: notes },
 ];
 
-/// How an answer compares with what it should be.
+/// How an answer compares with the right one.
 #[derive(Debug)]
 pub enum Found {
     Right,
-    /// There is none: an error says why.
+    /// There is none, only an error with the reason.
     Refused,
-    /// It lacks something, or shows something deleted or overwritten; `said` if the answer itself says so.
+    /// It is incomplete, or shows something deleted or overwritten; `said` if the answer itself says so.
     Different {
         said: bool,
         what: String,
@@ -108,7 +108,7 @@ fn query(db: &Database, text: &str) -> Result<Reply, String> {
     for series in matrix {
         let labels = hash(series.labels.as_bytes());
         found.extend(series.floats().map(|(time, value)| (labels, time.as_millis(), value.to_bits())));
-        // The hint of a reset depends on whether the sample before it is there.
+        // The reset hint depends on whether the previous sample is present.
         let item = |histogram: &Histogram| {
             hash(format!("{:?}", Histogram { reset_hint: ResetHint::Unknown, ..histogram.clone() }))
         };
@@ -127,7 +127,7 @@ fn events(db: &Database) -> Result<Reply, String> {
     Ok(reply(found.collect(), false))
 }
 
-/// What the server does for `/api/v1/series`, `/labels` and `/label/NAME/values`.
+/// Does the same as the server for `/api/v1/series`, `/labels` and `/label/NAME/values`.
 fn lenient<T>(
     db: &Database,
     read: impl Fn(&barograph::Reader<'_>) -> barograph::Result<Vec<T>>,

@@ -11,7 +11,7 @@ use super::answers::{self, Answer, QUESTIONS};
 const SECOND: i64 = 1_000_000_000;
 pub const DAY: i64 = 86_400 * SECOND;
 
-/// Every test opens with these options, with changes.
+/// The options of every test, which each test modifies.
 pub fn options() -> Options {
     Options::default()
         .with_background(false)
@@ -25,12 +25,12 @@ pub fn open(dir: &Path) -> Database {
     Database::open_with(dir, options()).expect("a whole database")
 }
 
-/// A database, earlier states of it, and what it answers.
+/// A database, copies of its files at earlier times, and its answers.
 pub struct Base {
     pub dir: tempfile::TempDir,
     pub earlier: Vec<tempfile::TempDir>,
     pub expected: Vec<Answer>,
-    /// For each question everything that was ever an answer.
+    /// For each question, everything that was ever a correct answer.
     pub written: Vec<Answer>,
 }
 
@@ -44,7 +44,7 @@ impl Base {
         self.dir.path()
     }
 
-    /// Takes note of the answers of this moment.
+    /// Records the answers at this moment.
     fn note(&mut self, db: &Database) {
         self.expected =
             QUESTIONS.iter().map(|question| (question.ask)(db).expect("it is whole").found).collect();
@@ -55,7 +55,7 @@ impl Base {
         }
     }
 
-    /// Keeps the files of this moment; the database must not be open.
+    /// Copies the files as they are at this moment; the database must not be open.
     fn keep(&mut self) {
         self.earlier.push(self.copied());
     }
@@ -66,7 +66,7 @@ impl Base {
         copied
     }
 
-    /// Leaves the files that are read.
+    /// Keeps only the files that are read.
     fn finish(mut self) -> Base {
         self.dir = self.copied();
         self
@@ -80,7 +80,7 @@ pub fn directory() -> tempfile::TempDir {
     made.expect("a directory")
 }
 
-/// Copies a data directory without the texts that RocksDB logs, which nothing reads.
+/// Copies a data directory without RocksDB's text logs, which nothing reads.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a directory");
     for entry in std::fs::read_dir(from).expect("a directory") {
@@ -113,7 +113,7 @@ fn histogram(count: f64) -> Value {
     }))
 }
 
-/// A few samples of each kind on `day`, an event, and what belongs to them.
+/// A few samples of each kind on `day`, an event, and metadata and exemplars for them.
 fn batch(day: i64, round: i64) -> Batch {
     let mut batch = Batch::new();
     for (number, job) in ["a", "b", "c"].into_iter().enumerate() {
@@ -147,8 +147,8 @@ fn batch(day: i64, round: i64) -> Batch {
     batch
 }
 
-/// Everything that a database can have, in a few kilobytes: a merged partition, one with several generations, deletes
-/// in the catalogue and in the log, two segments of the log with series, samples, overwritten samples and events.
+/// Everything that a database can contain, in a few kilobytes: a merged partition, one with several generations,
+/// deletes in the catalogue and in the log, and two log segments with series, samples, overwritten samples and events.
 pub fn small() -> Base {
     let mut base = Base::new();
     let db = open(base.path());
@@ -199,7 +199,7 @@ const DAYS: i64 = 3;
 const SERIES: u64 = 40;
 const SAMPLES: i64 = 280;
 
-/// Values that no codec compresses.
+/// Values that no codec can compress.
 pub fn noise(number: u64) -> f64 {
     let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     f64::from_bits((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 2)

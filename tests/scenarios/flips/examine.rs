@@ -1,4 +1,4 @@
-//! Opens a damaged directory in every way that there is, and judges what is found.
+//! Opens a damaged directory in every possible way, and judges the results.
 
 use std::path::Path;
 
@@ -8,25 +8,25 @@ use barograph::{Database, Options};
 use super::answers::{self, Found};
 use super::base::{Base, options};
 
-/// What became of a damage, from the outside; the first that applies.
+/// The outcome of a fault as seen from outside; the first that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The server does not start.
     Refused,
-    /// It starts and says what it lacks.
+    /// It starts and says what is missing.
     LeftOut,
     /// It starts, and some answers are errors.
     Errors,
-    /// All answers are right, and `verify` or opening says that something is wrong.
+    /// All answers are right, and `verify` or opening reports a problem.
     Noticed,
-    /// All answers are right, and nothing is said.
+    /// All answers are right, and nothing is reported.
     Right,
 }
 
-/// Opens `dir` as everything does that can. The result is what is wrong with the answers.
+/// Opens `dir` in every way. Returns what is wrong with the answers.
 ///
 /// # Errors
-/// An answer that is wrong or lacks something without saying so.
+/// An answer that is wrong, or incomplete without saying so.
 pub fn examine(dir: &Path, base: &Base) -> Result<Outcome, String> {
     let problems = Database::verify(dir).map(|report| report.problems);
     let is_clean = problems.as_ref().is_ok_and(|problems| problems.is_empty());
@@ -49,7 +49,7 @@ pub fn examine(dir: &Path, base: &Base) -> Result<Outcome, String> {
     Ok(if served == Outcome::Right && !is_clean { Outcome::Noticed } else { served })
 }
 
-/// Opens for writing, as the server does, merges, and opens the result once more.
+/// Opens for writing, as the server does, merges, and opens the result again.
 fn serve(dir: &Path, base: &Base, options: Options) -> Result<Outcome, String> {
     let db = match Database::open_with(dir, options) {
         Ok(db) => db,
@@ -57,7 +57,7 @@ fn serve(dir: &Path, base: &Base, options: Options) -> Result<Outcome, String> {
     };
     let said = says(&db);
     let first = judge(&db, base, said, "open for writing")?;
-    // A merge must not turn damage into data that looks whole.
+    // A merge must not turn damage into data that looks intact.
     let _ = db.flush();
     let _ = db.compact();
     if let Some(why) = db.health().refuses_writes {
@@ -82,8 +82,8 @@ fn says(db: &Database) -> bool {
     log || report.samples_unknown > 0 || !db.damage(TimeRange::ALL).is_empty()
 }
 
-/// Opens for reading. A command says nothing of what opening found, unless it was asked to accept damage: then it
-/// always does.
+/// Opens for reading. A command does not mention the findings of opening unless it was started with the option to
+/// accept damage; then it always does.
 fn opened(db: barograph::Result<Database>, base: &Base, said: bool, how: &str) -> Result<Outcome, String> {
     match db {
         Ok(db) => judge(&db, base, said, how),

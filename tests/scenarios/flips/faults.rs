@@ -1,19 +1,19 @@
-//! What happens to a file.
+//! The faults of files.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A damage of one file, or of two.
+/// A fault in one file, or in two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// A bit flips.
+    /// A bit is flipped.
     Flip {
         file: PathBuf,
         at: usize,
         bit: u8,
     },
-    /// The file ends early.
+    /// The file is truncated.
     Truncate {
         file: PathBuf,
         length: usize,
@@ -21,17 +21,17 @@ pub enum Fault {
     Remove {
         file: PathBuf,
     },
-    /// Two files change names.
+    /// Two files are swapped.
     Swap {
         file: PathBuf,
         other: PathBuf,
     },
-    /// Another file has the contents of this one too, which may be new.
+    /// Another file, which may be new, gets the contents of this one too.
     Duplicate {
         file: PathBuf,
         to: PathBuf,
     },
-    /// The file is what it was in an earlier state of the database.
+    /// The file is replaced by an earlier version of itself.
     Stale {
         file: PathBuf,
         state: usize,
@@ -54,7 +54,7 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Damages a copy of a database.
+    /// Applies a fault to a copy of a database.
     pub fn apply(&self, dir: &Path, earlier: &[tempfile::TempDir]) {
         let read = |file: &Path| std::fs::read(dir.join(file)).expect("a file");
         let write = |file: &Path, bytes: &[u8]| std::fs::write(dir.join(file), bytes).expect("written");
@@ -80,7 +80,7 @@ impl Fault {
     }
 }
 
-/// The files of a directory and below, by name, and their contents.
+/// The names of the files in and below a directory, and their contents.
 pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![PathBuf::new()];
@@ -98,13 +98,13 @@ pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Files that nothing reads: what becomes of a file is tried with fewer of their bytes.
+/// Files that nothing reads; fewer of their bytes are damaged.
 fn is_unread(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.starts_with("OPTIONS-") || name == "IDENTITY"
 }
 
-/// Whether each bit of each byte is flipped: the log, and the catalogue with the files that lead to it.
+/// Whether each bit of each byte is flipped: in the log, in the catalogue, and in the files that lead to it.
 fn has_all_bits(file: &Path, bytes: &[u8]) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_table = name.ends_with(".sst");
@@ -130,7 +130,7 @@ pub fn flips(dir: &Path, stride: usize) -> Vec<Fault> {
     faults
 }
 
-/// Every `stride`-th length that a file can end at.
+/// Truncations to every `stride`-th length.
 pub fn truncations(dir: &Path, stride: usize) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (number, (file, bytes)) in files(dir).into_iter().enumerate() {
@@ -141,7 +141,7 @@ pub fn truncations(dir: &Path, stride: usize) -> Vec<Fault> {
     faults
 }
 
-/// Each file is missing, or in the place of another; or is that of an earlier state.
+/// Each file is missing, or replaced by another one, or by an earlier version of itself.
 pub fn mix_ups(dir: &Path, earlier: &[tempfile::TempDir]) -> Vec<Fault> {
     let files = files(dir);
     let mut faults = Vec::new();
@@ -169,7 +169,7 @@ pub fn mix_ups(dir: &Path, earlier: &[tempfile::TempDir]) -> Vec<Fault> {
     faults
 }
 
-/// Names for one more file of the same kind: with other numbers.
+/// Names for a further file of the same kind, with other numbers.
 fn next_names(file: &Path) -> Vec<PathBuf> {
     let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
     let digits: String = name.chars().filter(char::is_ascii_digit).collect();

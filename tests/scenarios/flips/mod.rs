@@ -1,8 +1,8 @@
-//! Damages the files of a database: everything that opens it fails, reports what is left out, or answers correctly.
+//! Damages the files of a database: whatever opens it must fail, report what is left out, or answer correctly.
 //!
-//! `BAROGRAPH_FLIP_STRIDE`, `BAROGRAPH_TABLE_STRIDE` and `BAROGRAPH_TRUNCATE_STRIDE` are the distances of the bytes
-//! that are flipped in the small database, flipped in the one with large tables, and at which files end. 1 takes each
-//! byte.
+//! `BAROGRAPH_FLIP_STRIDE`, `BAROGRAPH_TABLE_STRIDE` and `BAROGRAPH_TRUNCATE_STRIDE` are the distances between the
+//! bytes that are flipped in the small database, between those that are flipped in the one with large tables, and
+//! between the lengths at which files are truncated. 1 covers every byte.
 
 mod answers;
 mod base;
@@ -21,9 +21,9 @@ use base::Base;
 use examine::Outcome;
 use faults::Fault;
 
-/// An examination that takes longer hangs.
+/// An examination that takes longer counts as a hang.
 const HANGS: Duration = Duration::from_secs(300);
-/// Faults that are printed in full.
+/// The number of faults that are printed in full.
 const SHOWN_MAX: usize = 30;
 
 fn stride(name: &str, default: usize) -> usize {

@@ -1,10 +1,10 @@
-//! Who may import whom: between the crates, and between the folders of one crate.
+//! Which modules may import which: between the crates, and between the folders of one crate.
 //!
-//! The crates stand as server over facade (the root package) over query over engine. The server, the examples and the
-//! programs that embed name the facade alone, and so show that it is the whole database. Inside a crate, and inside
-//! some of its folders, each module has a level; a module names only modules of a lower level, but for the vocabulary
-//! of level 0, which is one. `lib.rs`, `main.rs` and the folder's own `mod.rs` name all. A new folder is given its
-//! level here, on purpose.
+//! From top to bottom, the crates are the server, the facade (the root package), query and engine. The server, the
+//! examples and the programs that embed the database use only the facade, which shows that it is complete. Inside a
+//! crate, and inside some of its folders, each module has a level. A module imports only modules of a lower level; the
+//! modules of level 0, the vocabulary, may import one another. `lib.rs`, `main.rs` and the folder's own `mod.rs` may
+//! import all. A new folder gets its level here.
 
 use super::Finding;
 use super::source::{Source, is_ident, line_at, words};

@@ -1,8 +1,9 @@
-//! The house rules as a test: reads every Rust file of the repository and fails with the list of what breaks a rule.
+//! The rules for source code as a test: reads every Rust file of the repository and fails with a list of the
+//! violations.
 //!
-//! What a lint can check is a lint in `Cargo.toml`. These are the rules that no lint has: the direction of imports, the
-//! length of files, words of unfinished work, files that nothing compiles, and names of files in the documentation.
-//! Each rule has a test that shows it catching a bad snippet, so that a rule which went blind is noticed.
+//! Rules that a lint can check are lints in `Cargo.toml`. These are the others: the direction of imports, the length of
+//! files, words of unfinished work, files that nothing compiles, and names of files in the documentation. For each
+//! rule, a test shows that it catches a bad snippet, so that a rule that stops working is noticed.
 
 mod layers;
 mod pages;
@@ -12,16 +13,16 @@ mod source;
 use source::Source;
 use std::path::{Path, PathBuf};
 
-/// The folders that hold Rust of ours.
+/// The folders with Rust code of this repository.
 const FOLDERS: &[&str] = &["src", "engine", "query", "server", "tests", "benches", "examples", "fuzz"];
 
-/// One breach of a rule.
+/// One violation of a rule.
 pub struct Finding {
     /// Path from the root of the repository.
     pub path: String,
     /// Line from 1.
     pub line: usize,
-    /// The rule and how it is broken.
+    /// The rule and how it is violated.
     pub what: String,
 }
 
@@ -80,7 +81,7 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// A file is a test when its parent declares it under `#[cfg(test)]`, or its parent is a test itself.
+/// A file is a test if its parent declares it under `#[cfg(test)]`, or if its parent is a test itself.
 fn mark_test_modules(sources: &mut [Source]) {
     loop {
         let is_test = |source: &Source| {

@@ -1,4 +1,4 @@
-//! Source files that the documentation names exist: a file that moves takes its name in the pages with it.
+//! Checks that source files named in the documentation exist, so that the pages follow a file that moves.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use super::Finding;
 use super::source::Source;
 
-/// Where a page's paths may begin.
+/// The folders that paths in a page may be relative to.
 const ROOTS: &[&str] =
     &["", "engine/src/", "query/src/", "server/src/", "engine/src/engine/", "server/src/api/"];
 
-/// The pages, and those of `docs`.
+/// The pages in the root; those of `docs` are added.
 const PAGES: &[&str] = &["ARCHITECTURE.md", "README.md", "CHANGELOG.md"];
 
 /// Names of files in the pages of the repository at `root` that are not among `sources`.

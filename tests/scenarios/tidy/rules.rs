@@ -1,26 +1,26 @@
-//! The house rules that one file can break on its own. Each is a function from a file to what it found.
+//! The rules that a single file can violate. Each is a function from a file to its violations.
 
 use super::Finding;
 use super::source::{Source, is_ident, words};
 
-/// Production lines of a file; tables of data may pass it and are named here.
+/// Maximum production lines of a file. Tables of data may exceed it and are named here.
 const FILE_LINES: usize = 600;
 const LONG_TABLES: &[&str] = &[];
 
-/// Drawers: names that say nothing of what is inside.
+/// Names that say nothing about the contents.
 const DRAWERS: &[&str] = &["util", "utils", "common", "helper", "helpers", "manager", "misc", "stuff"];
 
 /// Words of unfinished work, in comments.
 const LEFTOVERS: &[&str] =
     &["for now", "todo", "fixme", "xxx", "hack", "not yet implemented", "in a real system", "stub"];
 
-/// All rules over one file.
+/// All rules for one file.
 pub fn check(source: &Source) -> Vec<Finding> {
     let rules = [doc, file_length, leftovers, dead_code, drawers];
     rules.iter().flat_map(|rule| rule(source)).collect()
 }
 
-/// A sibling `tests.rs` is known by its name.
+/// A sibling `tests.rs` is recognised by its name.
 fn doc(source: &Source) -> Vec<Finding> {
     let opens = source.first_line.starts_with("//! ") || source.path.ends_with("/tests.rs");
     (!opens)
@@ -48,7 +48,7 @@ fn leftovers(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// A plain comment that reads as a statement: it ends like one and begins or continues like code.
+/// A comment that reads as a statement: it ends like one, and begins or continues like code.
 fn dead_code(source: &Source) -> Vec<Finding> {
     let plain = source
         .comments
@@ -84,7 +84,7 @@ fn drawers(source: &Source) -> Vec<Finding> {
         .collect()
 }
 
-/// Files that no `mod` line names, which cargo would pass over in silence.
+/// Files that no `mod` line names, which cargo ignores without a message.
 pub fn dead_files(sources: &[Source]) -> Vec<Finding> {
     let inside =
         sources.iter().filter(|source| source.path.contains("src/") && !parents_of(&source.path).is_empty());
@@ -94,7 +94,7 @@ pub fn dead_files(sources: &[Source]) -> Vec<Finding> {
         .collect()
 }
 
-/// The files that declare `source` as their module; a file beside it may, with a `#[path]`.
+/// The files that declare `source` as their module; with a `#[path]`, a file beside it may.
 pub fn declaring<'a>(source: &'a Source, sources: &'a [Source]) -> impl Iterator<Item = &'a Source> {
     let parents = parents_of(&source.path);
     let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -135,7 +135,7 @@ mod tests {
 
     const DOC: &str = "//! What it owns.\n";
 
-    /// What the rules say of a production file of engine with this text below its doc.
+    /// The violations in a production file of the engine with this text below its doc comment.
     fn found(text: &str) -> Vec<String> {
         check(&Source::new("engine/src/wal/writer.rs", &format!("{DOC}{text}")))
             .into_iter()

@@ -1,9 +1,9 @@
 //! One source file as the rules see it: its code with comments, strings and characters blanked out, its comments, and
-//! which lines are production and which are tests.
+//! which lines are production code and which are tests.
 //!
-//! Blanking keeps every line break and every column, so that a rule can search `code` for words without meeting them
-//! in a string or a comment, and still name the line. This is a lexer of the little that needs it (comments, quotes,
-//! raw strings, lifetimes), no parser.
+//! Blanking keeps every line break and every column, so that a rule can search `code` for words without finding them in
+//! a string or a comment, and can still report the line. This is a lexer for the little that this needs (comments,
+//! quotes, raw strings, lifetimes), not a parser.
 
 /// A source file, taken apart.
 pub struct Source {
@@ -53,7 +53,7 @@ pub fn line_at(text: &str, offset: usize) -> usize {
     text.as_bytes()[..offset].iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
-/// Byte offsets at which `word` stands with no letter, digit or underscore on either side.
+/// Byte offsets of `word`, with no letter, digit or underscore on either side.
 pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let bytes = code.as_bytes();
     code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
@@ -83,7 +83,7 @@ pub fn close_of(code: &str, open: usize) -> usize {
     code.len()
 }
 
-/// Where the item that starts at `at` ends: past its `;`, or past the body in braces, whichever comes first.
+/// The end of the item that starts at `at`: past its `;`, or past its body in braces, whichever comes first.
 pub fn item_end(code: &str, at: usize) -> (Option<usize>, usize) {
     let bytes = code.as_bytes();
     let mut here = at;
@@ -113,7 +113,7 @@ fn blank_tests(code: &str) -> (String, usize) {
     (String::from_utf8(blanked).expect("only whole characters were replaced by spaces"), lines)
 }
 
-/// What the lexer stands in.
+/// What the lexer is inside of.
 enum Quote {
     Line,
     Block { depth: usize },
@@ -158,7 +158,7 @@ fn opening(bytes: &[u8], at: usize) -> Option<(Quote, usize)> {
     }
 }
 
-/// The end of the character literal at `at`, or none where a lifetime stands there.
+/// The end of the character literal at `at`, or `None` if a lifetime begins there.
 fn char_end(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at + 1) == Some(&b'\\') {
         let close = bytes[at + 3..].iter().position(|&byte| byte == b'\'')?;
@@ -173,7 +173,7 @@ fn char_end(bytes: &[u8], at: usize) -> Option<usize> {
     (bytes.get(at + 1 + width) == Some(&b'\'')).then_some(at + width + 2)
 }
 
-/// The offset just past the end of what began before `body`.
+/// The offset just past the end of the token that began before `body`.
 fn closing(bytes: &[u8], body: usize, quote: &Quote) -> usize {
     match quote {
         Quote::Line => {

@@ -86,8 +86,8 @@ impl<'e> Appender<'e> {
         self.rows.is_full() || self.weight >= PIECE_SAMPLES
     }
 
-    /// Takes memory for one more sample and `more` bytes of string fields. Commits the piece if it is whole or memory is
-    /// scarce.
+    /// Takes memory for one more sample and `more` bytes of string fields. Commits the piece if it is whole or memory
+    /// is scarce.
     ///
     /// # Errors
     /// As [`Appender::commit`], or memory stays full.

@@ -92,8 +92,8 @@ impl Writer {
         self.has_deferred.store(true, Ordering::SeqCst);
     }
 
-    /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory. A failure is reported to
-    /// those who wait for the records that it removed, or else by [`Writer::complete_deferred`].
+    /// Makes begun appends durable, for which nobody may be waiting, and so frees their memory. A failure is reported
+    /// to those who wait for the records that it removed, or else by [`Writer::complete_deferred`].
     pub fn settle_deferred(&self) {
         if let Err(error) = self.sync_deferred() {
             self.lost.lock().get_or_insert(error);

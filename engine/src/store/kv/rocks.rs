@@ -149,8 +149,8 @@ fn family_options(family: Family, cache: &Cache) -> RocksOptions {
     // Each commit writes a table with the changes of the catalogue; the cost of merging it into tables of all records
     // would depend on the size of the catalogue.
     options.set_target_file_size_base(if family.is_bulk() { 64 << 20 } else { 1 << 20 });
-    // RocksDB accepts no change any more after it has met a damaged block while it rewrites a table. So large tables are
-    // rewritten only when they have been read: by `settle` and `remove_ranges`.
+    // RocksDB accepts no change any more after it has met a damaged block while it rewrites a table. So large tables
+    // are rewritten only when they have been read: by `settle` and `remove_ranges`.
     options.set_disable_auto_compactions(family.is_bulk());
     options.set_level_compaction_dynamic_level_bytes(true);
     options

@@ -57,8 +57,8 @@ impl Shared {
         }
     }
 
-    /// Logs when the disk has become full, and when something was written after that. The caller no longer leads: what receives
-    /// the message may write to this log.
+    /// Logs when the disk has become full, and when something was written after that. The caller no longer leads: what
+    /// receives the message may write to this log.
     pub(super) fn log_space(&self, state: &mut MutexGuard<'_, State>, has_written: bool) {
         let is_full = state.disk_full;
         if state.is_full_logged == is_full || !(is_full || has_written) {

@@ -1,4 +1,4 @@
-//! Reads a folder of NAB's shape: CSV files (plain or `.gz`) in folders, and `combined_windows.json`.
+//! Reads a folder in NAB's layout: CSV files (plain or `.gz`) in folders, and `combined_windows.json`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -19,7 +19,7 @@ pub struct Series {
     pub windows: Vec<Window>,
 }
 
-/// All files that have labels, by name.
+/// All files with labels, by name.
 pub fn read(root: &Path) -> Result<Vec<Series>, Box<dyn Error>> {
     let path = ["combined_windows.json", "labels/combined_windows.json"].map(|name| root.join(name));
     let path =
@@ -79,7 +79,7 @@ fn seconds(text: &str) -> Option<i64> {
     let ([year, month, day], [hours, minutes, seconds]) =
         (date[..].try_into().ok()?, time[..].try_into().ok()?);
     let (year, month, day): (i64, i64, i64) = (year, month, day);
-    // Days by years that begin in March, so that a leap day is the last of its year.
+    // Days and years that begin in March, so that a leap day is the last day of its year.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     let days = days + (153 * month + 2) / 5 + day - 1 - 719_468;

@@ -1,10 +1,10 @@
-//! Runs the detectors over a folder of the Numenta Anomaly Benchmark's shape and prints their scores.
+//! Runs the detectors over a folder in the layout of the Numenta Anomaly Benchmark and prints their scores.
 //!
 //!     cargo run --release --package barograph-analytics --example nab -- DIR
 //!
 //! One configuration for all files: the defaults, a season of a day, and events that are at least twelve hours apart.
-//! An alert is a score of 1. Beside the scores at that line are those with the line that is best for the other folders
-//! ("leave one folder out"): figures that are no fit to their own files. The last line is that of the default method.
+//! An alert is a score of 1. The second column has the scores with the threshold that is best for the other folders
+//! ("leave one folder out"), so that no figure is fitted to its own files. The last line is that of the default method.
 
 mod corpus;
 mod scorer;
@@ -20,7 +20,7 @@ use scorer::{PROFILES, Profile, normalized, probation, score};
 /// Seconds between events.
 const HOLD: i64 = 12 * 3600;
 
-/// Lines that are tried.
+/// Thresholds that are tried.
 const LINES: std::ops::RangeInclusive<u32> = 10..=80;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One line about a detector: as shipped, with the lines of the other folders, and by folder.
+/// One line about a detector: as shipped, with the thresholds from the other folders, and by folder.
 fn report(name: &str, all: &[Series], scores: &[Vec<f64>]) -> String {
     let shipped = PROFILES.map(|profile| total(all, scores, 1.0, profile, |_| true));
     let others = PROFILES.map(|profile| left_out(all, scores, profile));
@@ -77,7 +77,7 @@ fn folders(all: &[Series]) -> Vec<&str> {
     folders
 }
 
-/// The sum of the folders' scores, each with the line that is best for all other folders.
+/// The sum of the folders' scores, each with the threshold that is best for all other folders.
 fn left_out(all: &[Series], scores: &[Vec<f64>], profile: Profile) -> f64 {
     let line = |tried: u32| f64::from(tried) / 20.0;
     let (mut sum, mut windows) = (0.0, 0);
@@ -113,7 +113,7 @@ fn raw(
     let (mut sum, mut windows) = (0.0, 0);
     for (series, scores) in all.iter().zip(scores).filter(|(series, _)| keep(&series.folder)) {
         let hold = usize::try_from(HOLD / step(series)).unwrap_or(1);
-        // Alerts in probation are not raised, so that they silence none after it.
+        // Alerts in probation are not raised, so that they suppress none after it.
         let first = probation(scores.len());
         let alerts: Vec<usize> = onsets(&scores[first..], line, hold).iter().map(|at| at + first).collect();
         sum += score(scores.len(), &series.windows, &alerts, profile);
@@ -122,7 +122,7 @@ fn raw(
     (sum, windows)
 }
 
-/// The most usual distance between two rows, in seconds.
+/// The most frequent distance between two rows, in seconds.
 fn step(series: &Series) -> i64 {
     let mut steps: Vec<i64> = series.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     steps.sort_unstable();

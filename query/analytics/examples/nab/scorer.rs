@@ -1,11 +1,12 @@
-//! NAB's scoring rule (Lavin and Ahmad, 2015): what a set of alerts is worth against labelled windows.
+//! NAB's scoring rule (Lavin and Ahmad, 2015): the value of a set of alerts, given labelled windows.
 //!
-//! The first alert inside a window counts by how early it is, from near 1 at the window's left end to near 0 at its
-//! right end. An alert outside of all windows costs by how long the last window is over, up to 1. A window without an
-//! alert costs 1. Alerts in the first 15 % of a file (at most 750 rows) do not count. The score of a corpus is scaled
-//! so that 0 is a detector without alerts, and 100 one that alerts at the left end of each window and nowhere else.
+//! The first alert inside a window counts the more the earlier it is, from near 1 at the window's left end to near 0 at
+//! its right end. An alert outside of all windows costs the more the longer ago the last window ended, up to 1. A
+//! window without an alert costs 1. Alerts in the first 15 % of a file (at most 750 rows) do not count. The score of a
+//! corpus is scaled so that 0 is a detector without alerts, and 100 one that alerts only at the left end of each
+//! window.
 
-/// What each outcome counts.
+/// The weight of each outcome.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile {
     pub name: &'static str,
@@ -21,7 +22,7 @@ pub const PROFILES: [Profile; 3] = [
     Profile { name: "low-FN", hit: 1.0, false_alert: 0.11, miss: 2.0 },
 ];
 
-/// The rows of a labelled window, both ends included.
+/// The rows of a labelled window, including both ends.
 pub type Window = (usize, usize);
 
 /// Rows at the beginning of a file that do not count.
@@ -34,7 +35,7 @@ fn sigmoid(position: f64) -> f64 {
     if position > 3.0 { -1.0 } else { 2.0 / (1.0 + (5.0 * position).exp()) - 1.0 }
 }
 
-/// What the alerts of one file are worth. `alerts` are rows, ascending; windows ascend and do not overlap.
+/// The value of the alerts in one file. `alerts` are rows, ascending; windows ascend and do not overlap.
 pub fn score(rows: usize, windows: &[Window], alerts: &[usize], profile: Profile) -> f64 {
     let best = sigmoid(-1.0);
     let mut of_windows = vec![-profile.miss; windows.len()];

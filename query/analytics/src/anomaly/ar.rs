@@ -7,32 +7,32 @@
 use super::Verdict;
 use super::track::Track;
 
-/// The last values that a prediction reads.
+/// The number of preceding values that a prediction reads.
 const LAGS: usize = 24;
 
-/// Values that the weights are fitted to.
+/// The number of values that the weights are fitted to.
 const FIT: usize = 2000;
 
-/// After how many values the weights are fitted again.
+/// The number of values after which the weights are fitted again.
 const REFIT: usize = 250;
 
 /// The share of a predictor's variance that is added to it.
 const RIDGE: f64 = 1e-3;
 
-/// Errors that centre and scale come from.
+/// The number of errors from which centre and scale are computed.
 const HISTORY: usize = 4000;
 
-/// The distance, in scales, at which an alert is due.
+/// The distance, in scales, at which there is an alert.
 const LINE: f64 = 5.0;
 
-/// The most predictors: lags, season and a constant.
+/// Maximum number of predictors: lags, season and a constant.
 const WIDTH: usize = LAGS + 2;
 
 /// The state of the detector over one series.
 #[derive(Debug, Clone)]
 pub(super) struct Detector {
     period: Option<usize>,
-    /// All values of the series; what was missing is what was predicted, or the value before.
+    /// All values of the series. A missing value is replaced by its prediction, or by the value before it.
     past: Vec<f64>,
     weights: Option<[f64; WIDTH]>,
     errors: Track,
@@ -47,7 +47,7 @@ impl Detector {
         Track::bytes(HISTORY) + (len + WIDTH * (WIDTH + 1)) * size_of::<f64>()
     }
 
-    /// Judges a value by those before it, and adds it to them.
+    /// Scores a value by those before it, and adds it to them.
     pub fn step(&mut self, value: f64) -> Verdict {
         let now = self.past.len();
         let predicted = self.weights.map(|weights| {
@@ -110,7 +110,7 @@ impl Detector {
     }
 }
 
-/// Solves a symmetric positive definite system, of which the lower half is given, by Cholesky's decomposition.
+/// Solves a symmetric positive definite system, given by its lower half, by Cholesky's decomposition.
 fn solve(mut a: [[f64; WIDTH]; WIDTH], mut b: [f64; WIDTH]) -> Option<[f64; WIDTH]> {
     for i in 0..WIDTH {
         for j in 0..=i {

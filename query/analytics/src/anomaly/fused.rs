@@ -12,23 +12,23 @@ use crate::order::median_in_place;
 /// Values whose mean is compared.
 const SHORT: usize = 6;
 
-/// Values that centre and scale come from.
+/// The number of values from which centre and scale are computed.
 const HISTORY: usize = 4000;
 
 /// Seasons whose same time is compared.
 const SEASONS: usize = 7;
 
-/// The mean distance, in scales, at which an alert is due.
+/// The mean distance, in scales, at which there is an alert.
 const LINE: f64 = 2.75;
 
-/// The same for one distance alone, which is far more often large than a mean of three.
+/// The same for one distance alone, which is large far more often than a mean of three.
 const LINE_ALONE: f64 = 4.0;
 
 /// The state of the detector over one series.
 #[derive(Debug, Clone)]
 pub(super) struct Detector {
     period: Option<usize>,
-    /// The last values; a ring as long as the seasons that are compared.
+    /// The newest values; a ring as long as the seasons that are compared.
     past: Vec<f64>,
     seen: usize,
     plain: Track,
@@ -58,7 +58,7 @@ impl Detector {
         3 * Track::bytes(HISTORY) + Detector::past(period).saturating_mul(size_of::<f64>())
     }
 
-    /// Judges a value by those before it, and adds it to them.
+    /// Scores a value by those before it, and adds it to them.
     pub fn step(&mut self, value: f64) -> Verdict {
         let at = self.seen % self.past.len();
         self.past[at] = value;
@@ -86,7 +86,7 @@ impl Detector {
         }
     }
 
-    /// The mean of the last few values that are there.
+    /// The mean of the last few values that exist.
     fn recent_mean(&self) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         for back in 0..SHORT.min(self.seen) {

@@ -1,6 +1,6 @@
-//! How unusual each value is, judged by the values before it alone: what an alert would have known at the time.
+//! How unusual each value is, compared only with the values before it: what an alert would have known at the time.
 //!
-//! A score of 1 is the alert line, whatever the method. [`onsets`] makes events of scores.
+//! For every method, a score of 1 is the alert threshold. [`onsets`] converts scores to events.
 
 mod ar;
 mod fused;
@@ -9,21 +9,21 @@ mod track;
 use crate::{Check, Error, Pace, Unfit};
 use track::{Track, WARM_UP};
 
-/// The least number of values that can be scored.
+/// Minimum number of values that can be scored.
 pub const LEAST: usize = 150;
 
-/// How values are judged.
+/// How values are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
     /// By the usual range and by the same time in other seasons, both robust: see `fused.rs`.
     #[default]
     Auto,
-    /// By the standard deviation of the last 4,000 values; three of them are the alert line.
+    /// By the standard deviation of the last 4,000 values; three of them are the alert threshold.
     Zscore,
-    /// By the median absolute deviation of the last 4,000 values; three on the scale of a standard deviation are the
-    /// alert line.
+    /// By the median absolute deviation of the last 4,000 values; three, on the scale of a standard deviation, are the
+    /// alert threshold.
     Mad,
-    /// By what an autoregression predicts: see `ar.rs`.
+    /// By the prediction of an autoregression: see `ar.rs`.
     Ar,
 }
 
@@ -33,7 +33,7 @@ impl Method {
         [("auto", Method::Auto), ("zscore", Method::Zscore), ("mad", Method::Mad), ("ar", Method::Ar)];
 }
 
-/// What a detector says of one value.
+/// The judgement of a detector about a value.
 #[derive(Debug, Clone, Copy)]
 struct Verdict {
     score: f64,
@@ -44,15 +44,15 @@ struct Verdict {
 /// Scores, and the range in which each value was expected.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scores {
-    /// How unusual each value is; 1 is the alert line. NaN for a missing value and while too little is known.
+    /// How unusual each value is; 1 is the alert threshold. NaN for a missing value, and while too little is known.
     pub scores: Vec<f64>,
-    /// What was expected instead.
+    /// The expected value.
     pub expected: Vec<f64>,
     /// The usual distance from it, on the scale of a standard deviation.
     pub scale: Vec<f64>,
 }
 
-/// Values that the simple methods compare with.
+/// Number of values that the simple methods compare with.
 const HISTORY: usize = 4000;
 
 enum Detector {
@@ -102,7 +102,7 @@ pub fn bytes(len: usize, method: Method, period: Option<usize>) -> usize {
     3 * len * size_of::<f64>() + state
 }
 
-/// Whether a season can be compared with one before it.
+/// Whether a season can be compared with an earlier one.
 fn fits(len: usize, period: usize) -> bool {
     (2..len).contains(&period)
 }

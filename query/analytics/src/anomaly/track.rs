@@ -3,19 +3,19 @@
 use crate::order::SortedWindow;
 use crate::robust::MAD_TO_SIGMA;
 
-/// The quantile of a normal distribution's distance from its centre that 1 % of the values pass.
+/// The distance from the centre of a normal distribution that 1 % of the values exceed.
 const NORMAL_99: f64 = 2.575_829_303_548_901;
 
-/// After how many values the scale is computed again; the centre always is.
+/// The number of values after which the scale is computed again; the centre is computed for each value.
 const REFRESH: usize = 8;
 
-/// The least values before the first score.
+/// Minimum number of values before the first score.
 pub(super) const WARM_UP: usize = 100;
 
-/// The newest values of one kind, and their centre and scale.
+/// The newest values of one kind, with their centre and scale.
 ///
-/// The scale is the median distance from the centre, or the 99th percentile of the distances if that is larger for a
-/// normal distribution: values with heavy tails would else raise an alert with every tail.
+/// The scale is the median distance from the centre. It is the 99th percentile of the distances if that is larger for a
+/// normal distribution, because otherwise values with heavy tails would raise an alert with every tail.
 #[derive(Debug, Clone)]
 pub(super) struct Track {
     window: SortedWindow,
@@ -29,7 +29,7 @@ impl Track {
         Track { window: SortedWindow::new(history), with_tail: true, scale: f64::NAN, since: 0 }
     }
 
-    /// A scale by the median distance alone.
+    /// A scale that uses the median distance alone.
     pub fn without_tail(history: usize) -> Track {
         Track { with_tail: false, ..Track::new(history) }
     }
@@ -38,12 +38,12 @@ impl Track {
         SortedWindow::bytes(history)
     }
 
-    /// Centre and scale of the values so far, once there are enough of them.
+    /// Centre and scale of the values so far, if there are enough of them.
     pub fn expected(&self) -> Option<(f64, f64)> {
         (self.window.len() >= WARM_UP).then(|| (self.window.median(), self.scale))
     }
 
-    /// The distance of a value from the centre, in scales; the value then counts, too.
+    /// The distance of a value from the centre, in scales; then adds the value.
     pub fn judge(&mut self, value: f64) -> Option<f64> {
         let distance = self.expected().map(|(centre, scale)| {
             let distance = (value - centre).abs();
@@ -62,7 +62,7 @@ impl Track {
             let centre = self.window.median();
             let usual = MAD_TO_SIGMA * self.window.distance(centre, 0.5);
             let tail = if self.with_tail { self.window.distance(centre, 0.99) / NORMAL_99 } else { 0.0 };
-            // A series that hardly ever moves has no scale of its own; then a thousandth of its size is one.
+            // A series that hardly ever moves has no scale of its own; its scale is a thousandth of its size.
             let least = 1e-3 * centre.abs().max(1e-3 * self.window.distance(0.0, 1.0));
             self.scale = usual.max(tail).max(least).max(f64::MIN_POSITIVE);
         }

@@ -26,8 +26,8 @@ pub(super) struct Loess {
     kernel: Vec<f64>,
     /// The weights at each place near an end, in order, if they are few enough to be kept.
     ends: Vec<Vec<f64>>,
-    /// Whether these are not weights but factors: the sum of the values times them is the line's value. That needs weights
-    /// by distance alone.
+    /// Whether these are not weights but factors: the line's value is the sum of the values multiplied by them. That
+    /// needs weights by distance alone.
     are_factors: bool,
 }
 

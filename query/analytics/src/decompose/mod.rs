@@ -8,7 +8,7 @@ pub use stl::{Parameters, Parts};
 use crate::gaps::{self, Filled};
 use crate::{Check, Error, Pace, Unfit};
 
-/// The product of steps and window above which [`Precision::Auto`] interpolates.
+/// The product of steps and window length above which [`Precision::Auto`] interpolates.
 const EXACT_WORK: usize = 4_000_000;
 
 /// How to decompose.
@@ -22,28 +22,30 @@ pub struct Options<'a> {
     pub precision: Precision,
 }
 
-/// Which steps of the trend's and the low pass's windows are computed; those between are interpolated.
+/// The steps at which the windows of trend and low pass are computed; the others are interpolated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// All.
     Exact,
-    /// All, unless a window's length times the steps is above four million: then one in a fortieth of a window.
+    /// All, unless a window's length times the number of steps exceeds four million: then one step in a fortieth of a
+    /// window.
     #[default]
     Auto,
-    /// One in a tenth of a window, as R does. That costs up to half a percent, and takes a tenth of the time.
+    /// One step in a tenth of a window, as in R. That costs up to half a percent of precision, and takes a tenth of the
+    /// time.
     Tenth,
 }
 
 /// A series as a sum. Steps without a value are NaN in all parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decomposition {
-    /// What changes slowly.
+    /// The slow changes.
     pub trend: Vec<f64>,
     /// The seasons, each with its length in steps, ascending.
     pub seasons: Vec<(usize, Vec<f64>)>,
-    /// What is left.
+    /// The rest.
     pub residual: Vec<f64>,
-    /// How far each value was used, from 0 to 1.
+    /// The weight of each value, from 0 to 1.
     pub weights: Vec<f64>,
     /// Whether long windows were interpolated.
     pub interpolated: bool,
@@ -82,7 +84,7 @@ pub fn decompose(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Res
     Ok(result)
 }
 
-/// A power of two that makes values so small that their sums are finite; 1 for ordinary values.
+/// A power of two that scales values down so far that their sums are finite; 1 for ordinary values.
 fn scale_of(values: &[f64]) -> f64 {
     let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
     if largest > 1e150 { 2.0_f64.powi(-600) } else { 1.0 }

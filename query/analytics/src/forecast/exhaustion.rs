@@ -6,10 +6,10 @@ use crate::order::median;
 use crate::robust::{self, theil_sen};
 use crate::{Check, Error, Unfit};
 
-/// Parts of the series whose slopes show how certain the whole's is.
+/// The number of parts of the series whose slopes determine the uncertainty of the whole slope.
 const PARTS: usize = 8;
 
-/// The values that the present level is the median of.
+/// The number of values whose median is the present level.
 const NOW: usize = 5;
 
 /// Steps from the last value until the limit is reached; infinite for never.
@@ -19,7 +19,7 @@ pub struct Exhaustion {
     pub point: f64,
     /// With the steepest likely slope toward the limit.
     pub earliest: f64,
-    /// With the least steep one.
+    /// With the flattest one.
     pub latest: f64,
 }
 
@@ -31,10 +31,11 @@ pub fn bytes(len: usize, period: Option<usize>) -> usize {
     decompose::bytes(len, &split) + robust::theil_sen_bytes(len)
 }
 
-/// When a series reaches a limit: a robust line through it, without its season, from the median of the last values on.
+/// When a series reaches a limit, by a robust line through the series without its season, starting at the median of the
+/// last values.
 ///
-/// A series on or beyond the limit has reached it if its slope leads away from where it came: below the limit the
-/// direction is up, above it down. The range comes from the slopes of eight equal parts.
+/// A series at the limit has reached it; one that moves away from the limit never reaches it. The range comes from the
+/// slopes of the series without each of eight equal parts.
 ///
 /// # Errors
 /// Fewer than 10 values, more gaps than values, and a stop by the caller.

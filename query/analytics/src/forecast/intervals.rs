@@ -1,22 +1,22 @@
-//! How far values are from their prediction, by what the method has missed so far.
+//! The distance of values from their prediction, according to the earlier errors of the method.
 
 use super::{Model, Options};
 use crate::Pace;
 use crate::Stop;
 
-/// The most errors that are computed.
+/// Maximum number of errors that are computed.
 pub(super) const ERRORS: usize = 20_000;
 
-/// The most distances ahead whose errors are computed; those between them are interpolated.
+/// Maximum number of distances ahead whose errors are computed; those between them are interpolated.
 const DISTANCES: usize = 24;
 
-/// The least number of errors for an estimate of its own.
+/// Minimum number of errors for a separate estimate.
 const LEAST: usize = 8;
 
 /// The half-width of the range at each step ahead: the quantile `level` of the absolute errors of predictions as far
 /// ahead, from all steps of the series from `from` on, never narrower than for a nearer step.
 ///
-/// Where the series is too short for errors of its own, the last estimate grows with the root of the distance.
+/// If the series is too short for errors at a distance, the last estimate grows with the root of the distance.
 pub(super) fn reach(
     values: &[f64],
     model: &Model,

@@ -1,9 +1,9 @@
-//! Continues a series: what is expected, and the range in which the values will be.
+//! Continues a series: the expected values, and the range in which they will be.
 //!
-//! A series with a long season (24 steps and more, as metrics have) is continued by its values in past seasons, moved
-//! by how far the newest are from theirs (`profile.rs`). For other series the mean of the Theta method and of a damped
-//! trend is taken, without the season if a short one is found. Ranges are made of the errors that the same method made
-//! at many earlier steps ("split conformal"), not of an assumption about their distribution.
+//! A series with a long season (24 steps and more, as metrics have) is continued with its values in past seasons,
+//! shifted by the distance of the newest values from theirs (`profile.rs`). Other series are continued with the mean of
+//! the Theta method and of a damped trend, after removing a short season if there is one. Ranges come from the errors
+//! of the same method at many earlier steps ("split conformal"), not from an assumption about their distribution.
 
 mod classical;
 mod exhaustion;
@@ -19,10 +19,10 @@ use classical::Indices;
 use profile::Profiles;
 use smoothing::Path;
 
-/// The least number of values that can be continued.
+/// Minimum number of values that can be continued.
 pub const LEAST: usize = 8;
 
-/// The shortest season whose past values are followed.
+/// The shortest season whose past values are used.
 const LONG_SEASON: usize = 24;
 
 /// How a series is continued.
@@ -52,7 +52,7 @@ impl Method {
     ];
 }
 
-/// What is asked.
+/// The parameters of a forecast.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
     /// The method.
@@ -68,7 +68,7 @@ pub struct Options<'a> {
 /// A continuation: one value for each step after the series.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Forecast {
-    /// What is expected.
+    /// The expected values.
     pub point: Vec<f64>,
     /// The lower end of the range.
     pub lower: Vec<f64>,
@@ -155,7 +155,7 @@ impl Model {
         }
     }
 
-    /// The first step whose predictions say how good the method is.
+    /// The first step whose predictions are used to judge the method.
     fn first_origin(&self, len: usize) -> usize {
         match self {
             Model::Smoothed(..) => LEAST.min(len / 3),

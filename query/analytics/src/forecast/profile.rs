@@ -1,10 +1,9 @@
 //! Series with a long season: the values of the same phase in past seasons, moved by how far the newest are from
 //! theirs.
-//!
-//! The profile of a step is the mean of the values one, two … seasons before it. The distances of the values from it
-//! are followed by a smoothed level; a part of the last distance from that level is carried on and fades, and so is a
-//! part of the distance at the same time of the next shorter season (yesterday, for a season of a week). All four
-//! parameters are those that would have been best on the last third of the series.
+//! The profile of a step is the mean of the values one, two, … seasons before it. A smoothed level follows the
+//! distances of the values from the profile. A part of the last distance from that level is carried forward and fades,
+//! and so is a part of the distance at the same time of the next shorter season (yesterday, if the season is a week).
+//! All four parameters are the best ones for the last third of the series.
 
 use super::smoothing::{Path, carried};
 use crate::{Pace, Stop};

@@ -1,5 +1,5 @@
-//! Asks examples of the page's data set and prints what they answer as comments, so that
-//! a block is still a query that can be copied.
+//! Evaluates examples over the data set of the page and prints the answers as comments, so that a block remains a query
+//! that can be copied.
 
 use std::time::Duration;
 
@@ -14,25 +14,25 @@ use crate::histogram;
 use crate::script::{Command, Script};
 use crate::storage::{MemoryStorage, Storage};
 
-/// When examples are evaluated, and where those over several steps end.
+/// The evaluation time of examples, and the end of those over several steps.
 pub const RUN_TO_MINUTES: i64 = 60;
 
-/// Where examples over several steps begin.
+/// The beginning of examples over several steps.
 pub const RUN_FROM_MINUTES: i64 = 40;
 
 /// The distance of their steps.
 pub const RUN_STEP_MINUTES: i64 = 5;
 
-/// More lines of an answer are counted and not printed.
+/// Maximum number of lines of an answer that are printed; the rest is only counted.
 const LINES_MAX: usize = 8;
 
-/// Significant digits printed: enough to recognise a value, few enough to be the same
-/// whichever mathematical library computed it.
+/// Significant digits that are printed: enough to recognise a value, and few enough to be the same with every
+/// mathematical library.
 const DIGITS: usize = 10;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// The data set, and the examples that went wrong so far.
+/// The data set, and the examples that have failed so far.
 pub struct Examples {
     storage: MemoryStorage,
     faults: Vec<String>,
@@ -42,7 +42,7 @@ impl Examples {
     /// Loads the data set.
     ///
     /// # Errors
-    /// When it is no script of `load` commands.
+    /// It is not a script of `load` commands.
     pub fn new(data: &str) -> Result<Self, String> {
         let mut storage = MemoryStorage::default();
         for command in Script::parse(data).map_err(|error| error.to_string())?.commands {
@@ -56,12 +56,12 @@ impl Examples {
         Ok(Examples { storage, faults: Vec::new() })
     }
 
-    /// The query and, as comments, what it answers at the end of the data.
+    /// The query and, as comments, its answer at the end of the data.
     pub fn answered(&mut self, query: &str) -> String {
         self.block(query, &Request::instant(query, minute(RUN_TO_MINUTES)), "")
     }
 
-    /// The query and, as comments, what it answers as a range query.
+    /// The query and, as comments, its answer as a range query.
     pub fn answered_over_steps(&mut self, query: &str) -> String {
         let step = Duration::from_millis((RUN_STEP_MINUTES * MINUTE_MS) as u64);
         let request = Request::range(query, minute(RUN_FROM_MINUTES), minute(RUN_TO_MINUTES), step);
@@ -69,10 +69,10 @@ impl Examples {
         self.block(query, &request, &head)
     }
 
-    /// Nothing, or all that went wrong.
+    /// Checks that no example has failed.
     ///
     /// # Errors
-    /// Each example that failed or answered nothing.
+    /// Each example that failed or had an empty result.
     pub fn finish(self) -> Result<(), String> {
         if self.faults.is_empty() { Ok(()) } else { Err(self.faults.join("\n")) }
     }
@@ -111,7 +111,7 @@ fn minute(minutes: i64) -> Timestamp {
     Timestamp::from_millis(minutes * MINUTE_MS)
 }
 
-/// Whether the order of the answer is part of it.
+/// Whether the order of the answer matters.
 fn keeps_order(query: &str) -> bool {
     ["sort", "topk", "bottomk"].iter().any(|word| query.starts_with(word))
 }
@@ -140,7 +140,7 @@ fn element(labels: &Labels, values: &str) -> String {
     format!("{labels}  {values}")
 }
 
-/// All values of a series in order of time, `_` at the steps without one.
+/// All values of a series in order of time, with `_` at steps without a value.
 fn series(series: &MatrixSeries) -> String {
     let floats = series.floats_ms.iter().map(|(time, value)| (*time, float(*value)));
     let histograms = series.histograms_ms.iter().map(|(time, value)| (*time, histogram::print(value)));

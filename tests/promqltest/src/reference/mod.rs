@@ -1,14 +1,12 @@
-//! The reference page of the query language, `docs/query-language.md`: the text of
-//! `query/src/functions/reference.md`, the tables of functions and aggregations, and what
-//! every example answers.
+//! The reference page of the query language, `docs/query-language.md`: the text of `query/src/functions/reference.md`,
+//! the tables of functions and aggregations, and the answer of every example.
 //!
-//! The answers are computed when the page is made, over the data set in `data.txt`, which
-//! the page prints. A new function needs nothing but its entry in the table: its example
-//! must be a query over that data set that answers something. A test holds the page to
-//! what is generated; run it with `BAROGRAPH_WRITE_DOCS=1` to write the page again.
+//! The answers are computed when the page is generated, over the data set in `data.txt`, which the page prints. A new
+//! function needs only its entry in the table; its example must be a query over that data set with a result that is not
+//! empty. A test compares the page with the generated text. With `BAROGRAPH_WRITE_DOCS=1` it writes the page instead.
 //!
 //! # Not here
-//! The entries (`query/src/functions/table`), the text around them.
+//! The entries (`query/src/functions/table`) and the text around them.
 
 use std::fmt::Write;
 
@@ -21,10 +19,10 @@ pub use example::{Examples, RUN_FROM_MINUTES, RUN_STEP_MINUTES, RUN_TO_MINUTES};
 /// The text around the generated parts.
 const TEMPLATE: &str = include_str!("../../../../query/src/functions/reference.md");
 
-/// The data set that the examples are asked of, as a script.
+/// The data set of the examples, as a script.
 const DATA: &str = include_str!("data.txt");
 
-/// How a block of queries in the text begins whose answers are put below them.
+/// The first line of a block of queries in the text that get their answers below them.
 const ANSWERED: &str = "```promql answered\n";
 
 /// The chapters in the order of the page.
@@ -41,10 +39,10 @@ const FAMILIES: [(Family, &str); 10] = [
     (Family::Trigonometry, "Trigonometry"),
 ];
 
-/// The page as Markdown: what `docs/query-language.md` holds.
+/// The page as Markdown, the content of `docs/query-language.md`.
 ///
 /// # Errors
-/// Each example that fails or answers nothing, one line each.
+/// Each example that fails or has an empty result, one line each.
 pub fn page() -> Result<String, String> {
     let mut examples = Examples::new(DATA)?;
     let text = TEMPLATE
@@ -84,13 +82,13 @@ fn functions(examples: &mut Examples) -> String {
     text
 }
 
-/// Functions of which a single evaluation would show nothing.
+/// Functions for which a single evaluation would show nothing.
 fn is_about_steps(function: &Function) -> bool {
     let about_bounds = ["start", "end", "step", "range", "max_of", "min_of"];
     function.spans_steps() || about_bounds.contains(&function.name)
 }
 
-/// Where a definition comes from, if not from PromQL.
+/// The origin of a definition that does not come from PromQL.
 fn origin(source: Origin) -> &'static str {
     match source {
         Origin::PromQl => "",
@@ -109,7 +107,7 @@ fn sentences(function: &Function) -> String {
     format!("{}{scalar}{keeps}{}", function.doc, origin(function.source))
 }
 
-/// Puts its answer below each query of the blocks that ask for it.
+/// Inserts the answer below each query of the blocks that ask for it.
 fn with_answers(page: &str, examples: &mut Examples) -> String {
     let mut parts = page.split(ANSWERED);
     let mut text = parts.next().unwrap_or_default().to_owned();
