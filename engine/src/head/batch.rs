@@ -247,6 +247,17 @@ pub struct Row {
     count: u32,
 }
 
+impl Row {
+    /// The series of its values.
+    #[inline]
+    fn series(&self) -> &[Arc<HeadSeries>] {
+        match &self.target {
+            RowTarget::One(series) => std::slice::from_ref(series),
+            RowTarget::Group(group, first) => &group[*first as usize..][..self.count as usize],
+        }
+    }
+}
+
 /// How far a batch may grow before its writer must request more memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Granted {
@@ -522,11 +533,7 @@ impl ResolvedBatch {
     fn visit(&self, mut visit: impl FnMut(&Arc<HeadSeries>, Timestamp, usize, &Value)) {
         let mut values = self.values.iter().enumerate();
         for row in &self.rows {
-            let row_series = match &row.target {
-                RowTarget::One(series) => std::slice::from_ref(series),
-                RowTarget::Group(group, first) => &group[*first as usize..][..row.count as usize],
-            };
-            for (series, (at, value)) in row_series.iter().zip(&mut values) {
+            for (series, (at, value)) in row.series().iter().zip(&mut values) {
                 visit(series, row.timestamp, at, value);
             }
         }
@@ -534,9 +541,8 @@ impl ResolvedBatch {
 
     /// Replaces series that left the head after they were resolved. Returns the replacements.
     pub fn revive(&mut self, head: &Head) -> Vec<Arc<HeadSeries>> {
-        let (mut any_dead, mut revived) = (false, Vec::new());
-        self.visit(|series, _, _, _| any_dead |= series.is_dead());
-        if !any_dead {
+        let mut revived = Vec::new();
+        if !self.rows.iter().any(|row| row.series().iter().any(|series| series.is_dead())) {
             return revived;
         }
         let mut rows = Vec::with_capacity(self.values.len());

@@ -76,6 +76,14 @@ pub(crate) fn bytes_of(labels: &Labels) -> u64 {
     SERIES_BYTES + labels.as_bytes().len() as u64
 }
 
+/// A label set that the head does not have.
+#[derive(Debug, Clone, Copy)]
+pub struct Missing {
+    hash: u32,
+    /// The number of series in the head.
+    pub count: usize,
+}
+
 /// The head.
 #[derive(Debug)]
 pub struct Head {
@@ -132,38 +140,37 @@ impl Head {
 
     /// The series of a label set, if the head has it.
     pub fn find(&self, labels: &Labels) -> Option<Arc<HeadSeries>> {
-        self.registry.read().find(self.hash(labels), labels).cloned()
+        self.look_up(labels).ok()
     }
 
-    /// The series of a label set, and whether it is new. A missing one is created if `admit`, which receives the
-    /// number of series, allows it and has counted it ([`Tenants::take`]).
+    /// The series of a label set.
     ///
     /// # Errors
-    /// Those of `admit`.
-    pub fn find_or_admit(
-        &self,
-        labels: &Labels,
-        admit: impl FnOnce(usize) -> Result<()>,
-    ) -> Result<(Arc<HeadSeries>, bool)> {
+    /// The head does not have it; the error is what [`Head::create`] needs.
+    #[inline]
+    pub fn look_up(&self, labels: &Labels) -> std::result::Result<Arc<HeadSeries>, Missing> {
         let hash = self.hash(labels);
-        let count = {
-            let registry = self.registry.read();
-            if let Some(series) = registry.find(hash, labels) {
-                return Ok((series.clone(), false));
-            }
-            registry.len()
-        };
-        admit(count)?;
+        let registry = self.registry.read();
+        match registry.find(hash, labels) {
+            Some(series) => Ok(series.clone()),
+            None => Err(Missing { hash, count: registry.len() }),
+        }
+    }
+
+    /// Creates a series that was missing. Returns it, and whether it is new: another thread may have created it in the
+    /// meantime. The caller has admitted it and counted it ([`Tenants::take`]).
+    pub fn create(&self, labels: &Labels, missing: Missing) -> (Arc<HeadSeries>, bool) {
+        let hash = missing.hash;
         let mut registry = self.registry.write();
         if let Some(series) = registry.find(hash, labels) {
             self.tenants.give([labels]);
-            return Ok((series.clone(), false));
+            return (series.clone(), false);
         }
         // Ids are drawn under the lock, so postings see them in ascending order.
         let id = self.next_id.fetch_add(1, Ordering::AcqRel);
         let series = Arc::new(HeadSeries::new(SeriesId(id), labels.clone(), hash));
         registry.insert(series.clone());
-        Ok((series, true))
+        (series, true)
     }
 
     /// Removes those of `series` that were never written to. Returns their number. The caller excludes appends.
@@ -196,11 +203,10 @@ impl Head {
 
     /// The series of a label set, creating it if necessary.
     pub fn find_or_create(&self, labels: &Labels) -> Arc<HeadSeries> {
-        let admit = |_| {
+        self.look_up(labels).unwrap_or_else(|missing| {
             self.tenants.add(labels);
-            Ok(())
-        };
-        self.find_or_admit(labels, admit).expect("all are admitted").0
+            self.create(labels, missing).0
+        })
     }
 
     /// Defines a series with the id given in the WAL. Returns the series, and whether it is new. The id is adopted

@@ -161,8 +161,10 @@ impl Labels {
 
     /// The value of `name`, if the set has it.
     pub fn get(&self, name: &str) -> Option<&str> {
+        let wanted = name.as_bytes();
         for (n, v) in self.parts() {
-            match n.cmp(name.as_bytes()) {
+            // Most names differ in their first byte, and comparing that takes no call.
+            match n.first().cmp(&wanted.first()).then_with(|| n.cmp(wanted)) {
                 Ordering::Less => {}
                 Ordering::Equal => return std::str::from_utf8(v).ok(),
                 Ordering::Greater => return None,

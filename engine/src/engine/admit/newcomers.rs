@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::engine::admit::Admission;
 use crate::engine::jobs::Task;
 use crate::engine::shortened::shown;
-use crate::head::{Head, HeadSeries, Tenants};
+use crate::head::{Head, HeadSeries, Missing, Tenants};
 use crate::model::Labels;
 use crate::{Error, Result};
 
@@ -72,15 +72,28 @@ impl Newcomers {
 
 impl Admission {
     /// The series of a label set. A missing one is created if the limits admit it.
+    #[inline]
     pub fn resolve(&self, labels: &Labels, newcomers: &mut Newcomers) -> Result<Arc<HeadSeries>> {
-        let (series, is_new) = self.head.find_or_admit(labels, |count| {
-            // Series in the head met this limit when they were created.
-            self.check_labels(labels)?;
-            self.admit(labels, count, newcomers).inspect_err(|_| {
-                self.counts.refused.add(1);
-                self.head.tenants.note_refused(labels);
-            })
+        match self.head.look_up(labels) {
+            Ok(series) => Ok(series),
+            Err(missing) => self.create(labels, missing, newcomers),
+        }
+    }
+
+    /// Creates a missing series if the limits admit it.
+    fn create(
+        &self,
+        labels: &Labels,
+        missing: Missing,
+        newcomers: &mut Newcomers,
+    ) -> Result<Arc<HeadSeries>> {
+        // Series in the head met this limit when they were created.
+        self.check_labels(labels)?;
+        self.admit(labels, missing.count, newcomers).inspect_err(|_| {
+            self.counts.refused.add(1);
+            self.head.tenants.note_refused(labels);
         })?;
+        let (series, is_new) = self.head.create(labels, missing);
         if is_new {
             self.counts.series_created.add(1);
             newcomers.add(series.clone());

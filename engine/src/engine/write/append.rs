@@ -128,7 +128,15 @@ impl Shared {
     }
 }
 
+#[inline]
 fn check_sample(labels: &Labels, timestamp: Timestamp, value: &Value) -> Result<()> {
+    let is_plain = !labels.is_empty() && timestamp != Timestamp::MIN && !matches!(value, Value::Histogram(_));
+    if is_plain { Ok(()) } else { check_unusual(labels, timestamp, value) }
+}
+
+/// The rest of [`check_sample`]: validates histograms, and gives the reason for a refusal.
+#[inline(never)]
+fn check_unusual(labels: &Labels, timestamp: Timestamp, value: &Value) -> Result<()> {
     if labels.is_empty() {
         return Err(Error::Invalid(format!("sample at {timestamp}: its label set is empty")));
     }
