@@ -48,6 +48,15 @@ const KIND_POSTINGS: u8 = 2;
 const KIND_TIMES: u8 = 3;
 const SERIES_KEY_BYTES: usize = PREFIX_BYTES + 1 + 8;
 
+/// Writes `bytes` at an offset of a key. The compiler knows all sizes, so these are plain stores. `copy_from_slice` may
+/// be a call instead, depending on how the crate is divided into codegen units.
+#[inline]
+fn put<const KEY: usize, const BYTES: usize>(key: &mut [u8; KEY], at: usize, bytes: [u8; BYTES]) {
+    for (to, from) in key[at..at + BYTES].iter_mut().zip(bytes) {
+        *to = from;
+    }
+}
+
 impl Prefix {
     /// The encoded form.
     pub fn encode(&self) -> [u8; PREFIX_BYTES] {
@@ -55,8 +64,8 @@ impl Prefix {
         let PartitionId { tier, number } = self.partition;
         out[0] = tier.class;
         out[1] = tier.resolution;
-        out[2..6].copy_from_slice(&((number as u32) ^ (1 << 31)).to_be_bytes());
-        out[6..14].copy_from_slice(&self.generation.to_be_bytes());
+        put(&mut out, 2, ((number as u32) ^ (1 << 31)).to_be_bytes());
+        put(&mut out, 6, self.generation.to_be_bytes());
         out
     }
 
@@ -78,18 +87,18 @@ impl Prefix {
     /// The key of a chunk.
     pub fn chunk(&self, series: SeriesId, first: Timestamp) -> [u8; CHUNK_KEY_BYTES] {
         let mut out = [0; CHUNK_KEY_BYTES];
-        out[..PREFIX_BYTES].copy_from_slice(&self.encode());
-        out[14..22].copy_from_slice(&series.0.to_be_bytes());
-        out[22..30].copy_from_slice(&ordered(first));
+        put(&mut out, 0, self.encode());
+        put(&mut out, PREFIX_BYTES, series.0.to_be_bytes());
+        put(&mut out, PREFIX_BYTES + 8, ordered(first));
         out
     }
 
     /// The key of a series record.
     pub fn series(&self, series: SeriesId) -> [u8; SERIES_KEY_BYTES] {
         let mut out = [0; SERIES_KEY_BYTES];
-        out[..PREFIX_BYTES].copy_from_slice(&self.encode());
+        put(&mut out, 0, self.encode());
         out[PREFIX_BYTES] = KIND_SERIES;
-        out[PREFIX_BYTES + 1..].copy_from_slice(&series.0.to_be_bytes());
+        put(&mut out, PREFIX_BYTES + 1, series.0.to_be_bytes());
         out
     }
 
