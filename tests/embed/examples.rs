@@ -27,7 +27,7 @@ fn run_in(dir: &Path, main: impl FnOnce() -> Outcome) -> Outcome {
 
 /// Each run finds the data of earlier runs.
 pub fn example_cron(dir: &Path) -> Outcome {
-    run_in(dir, || (0..3).try_for_each(|_| cron::main()))?;
+    run_in(dir, || Ok((0..3).try_for_each(|_| cron::main())?))?;
     let db = barograph::Database::open(dir.join("load-data"))?;
     let mut samples = 0;
     let matchers = barograph::parse_selector("load1")?;
@@ -37,7 +37,7 @@ pub fn example_cron(dir: &Path) -> Outcome {
     })?;
     assert_eq!(samples, 3);
     // A run that overlaps another one skips its minute.
-    run_in(dir, cron::main)
+    run_in(dir, || Ok(cron::main()?))
 }
 
 pub fn example_embed(dir: &Path) -> Outcome {
@@ -53,7 +53,7 @@ pub fn example_embed(dir: &Path) -> Outcome {
 }
 
 pub fn example_many(dir: &Path) -> Outcome {
-    run_in(dir, many::main)
+    run_in(dir, || Ok(many::main()?))
 }
 
 pub fn example_service(dir: &Path) -> Outcome {
