@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_one_job_and_the_thread_goes_on() {
+    fn a_panic_ends_one_job_and_the_thread_continues() {
         let lane = lane(1);
         let has_failed = AtomicBool::new(false);
         let failing = lane.add(move || {

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_waits_can_be_canceled_and_one_that_is_too_large_is_told() {
+    fn a_query_that_waits_can_be_canceled_and_one_that_is_too_large_is_refused() {
         let source = source();
         let (share, _) = share_for_one(&source);
         let first = request(&share);

@@ -370,7 +370,7 @@ fn a_directory_in_use_or_from_the_future_is_refused_by_name() {
 
 /// One flipped bit in every 97th byte of the largest table.
 #[test]
-fn damage_in_a_stored_chunk_is_told_and_never_answered_with() {
+fn damage_in_a_stored_chunk_is_reported_and_never_part_of_an_answer() {
     let dir = tempfile::tempdir().expect("a directory");
     let db = Database::open_with(dir.path(), options()).expect("open");
     let mut model = Model::new();

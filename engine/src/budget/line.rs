@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_first_and_whoever_is_canceled_leaves() {
+    fn the_oldest_goes_first_and_a_canceled_one_leaves() {
         let share = share();
         let began = Instant::now();
         let first = work(&share);

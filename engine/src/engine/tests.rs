@@ -401,7 +401,7 @@ fn the_sample_before_a_range_is_found_wherever_it_is() {
 }
 
 #[test]
-fn lines_are_stored_and_bad_ones_are_told() {
+fn lines_are_stored_and_bad_ones_are_reported() {
     let engine = Engine::in_memory(options()).unwrap();
     let body = b"cpu,host=a usage=0.5,cores=8i 1704067200000000000\n\
                  cpu,host=a usage= 1704067201000000000\n\

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_told() {
+    fn limits_are_reported() {
         let book = HeadMetadata::default();
         let text = |result: Result<bool>| result.unwrap_err().to_string();
         assert_eq!(text(book.is_new(None, "", &described("x"))), "metadata without a metric name");

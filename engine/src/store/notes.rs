@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told() {
+    fn damage_is_reported() {
         for note in notes() {
             let (key, value) = note.change().unwrap();
             let mut value = value.unwrap();

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn other_methods_are_told_which_exist() {
+    fn other_methods_get_the_list_of_existing_ones() {
         let allow = |method, path| match find(&method, path) {
             Lookup::WrongMethod(_, allow) => allow,
             _ => panic!("found"),

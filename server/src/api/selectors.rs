@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_may_be_asked_for_where_that_is_meant() {
+    fn everything_may_be_selected_on_purpose() {
         for text in ["{}", r#"{job=""}"#, r#"{job=~".*"}"#, r#"{job!="x"}"#] {
             assert!(syntax::parse_selector(text).is_ok() && parse(text).is_err(), "{text}");
         }

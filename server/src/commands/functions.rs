@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_name_is_told_the_nearest() {
+    fn a_misspelt_name_gets_the_nearest() {
         let error = text(Some("rat")).unwrap_err().to_string();
         assert!(error.contains("\"rat\"") && error.contains("did you mean rate?"), "{error}");
     }

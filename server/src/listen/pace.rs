@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_takes_enough_goes_on() {
+    fn one_that_takes_enough_continues() {
         for (seconds, bytes) in [(1, 1100), (10, 20_000), (20, 80_000)] {
             let (mut pace, begin) = pace(1024);
             assert_eq!(drip(&mut pace, begin, seconds, bytes, 10_000), None, "{bytes} after {seconds} s");

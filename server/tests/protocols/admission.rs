@@ -419,7 +419,7 @@ fn a_snapshot_keeps_its_lock_when_its_client_leaves() {
 
 /// A request that has its turn and whose client leaves is stopped, whatever its route.
 #[test]
-fn what_runs_for_nobody_is_told_to_stop() {
+fn work_that_nobody_waits_for_is_stopped() {
     let (server, mut thread) = server_with_one_thread(&[("query_concurrency", "1")]);
     for endpoint in ROUTES.iter().map(|route| &route.endpoint) {
         let Admission::Turn(kind) = endpoint.admission else { continue };

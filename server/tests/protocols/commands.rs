@@ -46,7 +46,7 @@ fn files_are_imported_in_batches() {
 }
 
 #[test]
-fn bad_lines_fail_the_import_unless_told_otherwise() {
+fn bad_lines_fail_the_import_unless_an_option_allows_them() {
     let server = server(&[]);
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "mixed.lp", b"m value=1 1\nnonsense\nm value=2 2\n");
@@ -117,7 +117,7 @@ fn refused_lines_go_into_a_file_that_can_be_put_right() {
 }
 
 #[test]
-fn lines_that_an_answer_has_no_room_for_are_asked_for() {
+fn lines_without_room_in_an_answer_are_requested_again() {
     let server = server(&[]);
     let dir = tempfile::tempdir().unwrap();
     let text: String = (0..10_050).map(|i| format!("m value={i} 1\nbad{i} text=\"a\nb\",v=x 1\n")).collect();
@@ -323,7 +323,7 @@ fn the_cardinality_of_a_folder_is_counted_over_all_its_partitions() {
 
 /// What the program prints of an error has each cause once.
 #[test]
-fn the_words_of_the_system_are_told_once() {
+fn the_message_of_the_system_is_shown_once() {
     use barograph_server::config::Sources;
     use barograph_server::http::auth::Tokens;
     let dir = tempfile::tempdir().unwrap();

@@ -59,7 +59,7 @@ fn databases_and_buckets_are_a_label() {
 }
 
 #[test]
-fn good_lines_are_kept_and_bad_ones_told() {
+fn good_lines_are_kept_and_bad_ones_reported() {
     let server = server(&[]);
     let mut body = String::new();
     for i in 0..100 {
@@ -462,7 +462,7 @@ fn unknown_paths_of_version_two_answer_in_its_shape() {
 }
 
 #[test]
-fn version_three_tells_the_unit_from_the_timestamp_and_names_refused_lines() {
+fn version_three_derives_the_unit_from_the_timestamp_and_names_refused_lines() {
     let server = server(&[]);
     let write3 = |query: &str, body: &str| {
         server.send("POST", &format!("/api/v3/write_lp{query}"), &[], body.as_bytes())

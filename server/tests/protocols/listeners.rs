@@ -9,7 +9,7 @@ use barograph_server::telemetry::Origin;
 use crate::harness::{Server, connect, read_more, read_to_end, server, server_without_database};
 
 #[test]
-fn tcp_lines_are_stored_and_bad_ones_told() {
+fn tcp_lines_are_stored_and_bad_ones_reported() {
     let server = server(&[("tcp_listen", "127.0.0.1:0"), ("line_db", "wire")]);
     let mut stream = connect(server.tcp.unwrap());
     stream.write_all(b"a value=1 1\na val").unwrap();
@@ -79,7 +79,7 @@ fn half_a_line_is_not_stored_when_the_connection_breaks_off() {
 }
 
 #[test]
-fn connections_beyond_the_limit_are_told_and_counted() {
+fn connections_beyond_the_limit_are_informed_and_counted() {
     let server = server(&[("tcp_listen", "127.0.0.1:0"), ("max_connections", "1")]);
     let _first = connect(server.tcp.unwrap());
     server.wait_for("the first", || server.state.telemetry.line_connections.open.get() == 1);

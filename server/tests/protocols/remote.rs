@@ -89,7 +89,7 @@ fn captured_requests_of_prometheus_are_stored() {
 }
 
 #[test]
-fn what_is_refused_is_told_in_one_line() {
+fn refusals_are_reported_in_one_line() {
     let server = server(&[]);
     let now = now_ms();
     let mut message = series(&[("__name__", "up"), ("job", "a")], &[(now, 1.0), (now + 11 * 60_000, 2.0)]);

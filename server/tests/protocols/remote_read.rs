@@ -203,7 +203,7 @@ fn histograms_come_back_in_both_forms() {
 }
 
 #[test]
-fn limits_are_told_before_anything_is_sent() {
+fn limits_are_reported_before_anything_is_sent() {
     let server = server(&[("query_max_samples", "1000"), ("query_max_series", "3")]);
     let long: Vec<(i64, f64)> = (0..1_001).map(|i| (T + i, 1.0)).collect();
     let mut message = series(&[("__name__", "long")], &long);

@@ -34,7 +34,7 @@ fn time_that_passes_is_no_jump() {
 }
 
 #[test]
-fn a_jump_is_told_once_and_believed_after_a_day() {
+fn a_jump_is_reported_once_and_believed_after_a_day() {
     let mut trusted = fresh();
     let ahead = |hour: u64| at(NOON + 40 * DAY + hour as i64 * HOUR, hour);
     let judged = trusted.observe(ahead(0));

@@ -95,7 +95,7 @@ fn a_flush_of_replayed_samples_hides_none_of_them_from_a_view() {
 
 /// A writer has found its series, which leaves memory before the writer gets the commit lock.
 #[test]
-fn a_series_that_leaves_memory_under_a_writer_is_made_anew() {
+fn a_series_that_leaves_memory_under_a_writer_is_created_again() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, _) = engine(&dir);
     let shared = &engine.shared;

@@ -278,7 +278,7 @@ fn samples_from_the_far_future_move_nothing() {
 }
 
 #[test]
-fn what_lies_in_the_past_expires_without_steps() {
+fn old_samples_expire_without_steps() {
     let db = Clocked::new();
     for day in 0..30 {
         db.client((day - 900) * DAY);

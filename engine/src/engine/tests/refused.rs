@@ -169,7 +169,7 @@ fn health_names_a_failed_write_until_one_succeeds() {
 /// Many writers wait for one sync. Some of the syncs fail in the midst of a write, some of the disk is full for a
 /// while.
 #[test]
-fn of_writers_that_wait_together_each_is_told_what_is_true() {
+fn of_writers_that_wait_together_each_gets_the_true_result() {
     for seed in 0..8 {
         let (dir, kv) = (tempfile::tempdir().unwrap(), Arc::new(MemoryKv::default()));
         let fs = FaultyFs::sound();

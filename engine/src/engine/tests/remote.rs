@@ -69,7 +69,7 @@ fn samples_keep_their_bits_and_may_come_late_and_twice() {
 }
 
 #[test]
-fn what_is_invalid_is_told_and_the_rest_is_stored() {
+fn invalid_samples_are_reported_and_the_rest_is_stored() {
     let (_dir, engine) = engine(Options { retention: Duration::from_secs(600), ..options() });
     let future = NOW_MS + 10 * 60 * 1000;
     let mut body =
@@ -101,7 +101,7 @@ fn what_is_invalid_is_told_and_the_rest_is_stored() {
 }
 
 #[test]
-fn limits_that_pass_are_told_apart() {
+fn temporary_limits_are_distinguished() {
     let mut body = one(UP, &[(NOW_MS, 1.0)]);
     put_series(&mut body, &[("__name__", "up"), ("job", "b")], &[(NOW_MS, 1.0), (NOW_MS + 1, 1.0)]);
     let (_dir, passes) = engine(Options { new_series_per_second: 1, ..options() });

@@ -247,7 +247,7 @@ fn of_many_writers_nothing_is_missing_and_all_is_visible() {
 
 /// The memory of what matches is bounded too.
 #[test]
-fn a_series_that_comes_after_many_others_is_still_told_apart() {
+fn a_series_that_comes_after_many_others_is_still_distinguished() {
     let engine = in_memory();
     let subscription = engine.subscribe(&job(7), ROOM).unwrap();
     let small = engine.subscribe(&job(7), 4 << 10).unwrap();

@@ -84,7 +84,7 @@ fn what_a_refused_commit_named_is_removed_once_another_has_succeeded() {
 }
 
 #[test]
-fn a_store_that_goes_on_refusing_commits_keeps_one_generation_of_each() {
+fn a_store_that_keeps_refusing_commits_keeps_one_generation_of_each() {
     for is_done in [false, true] {
         let mut harness = harness();
         harness.apply(&Op::Flush);

@@ -64,7 +64,7 @@ fn fault(change: impl FnOnce(&mut WireHistogram)) -> String {
 }
 
 #[test]
-fn what_does_not_fit_is_told() {
+fn values_that_do_not_fit_are_reported() {
     assert_eq!(fault(|w| w.histogram.schema = 9), "schema 9 is neither -4 to 8 nor -53");
     assert_eq!(fault(|w| w.histogram.count = 11.0), "the buckets hold 12 observations, the count is 11");
     assert_eq!(

@@ -116,7 +116,7 @@ fn every_flipped_bit_of_the_mark_is_noticed() {
 }
 
 #[test]
-fn flips_in_the_last_sync_are_told_from_a_tear_without_the_mark() {
+fn flips_in_the_last_sync_are_distinguished_from_a_tear_without_the_mark() {
     // As after a power loss that took the newest mark along: the commit and the sectors must do.
     let dir = tempfile::tempdir().unwrap();
     let expected = small_log(dir.path());
@@ -423,7 +423,7 @@ fn a_flip_among_zeros_is_damage_where_a_later_record_states_the_mark() {
 }
 
 #[test]
-fn a_flip_among_zeros_in_the_last_sync_is_damage_where_the_mark_file_tells() {
+fn a_flip_among_zeros_in_the_last_sync_is_damage_if_the_mark_file_shows_it() {
     let dir = tempfile::tempdir().unwrap();
     zeros_then_flip(dir.path(), &[]);
     let copy = tempfile::tempdir().unwrap();
@@ -479,7 +479,7 @@ fn a_page_that_is_missing_before_a_seal_that_no_sync_covered_is_torn() {
 }
 
 #[test]
-fn a_seal_notices_what_no_number_tells() {
+fn a_seal_notices_what_no_number_shows() {
     let dir = tempfile::tempdir().unwrap();
     let expected = small_log(dir.path());
     let noticed = check_broken(dir.path(), &expected, "a commit cut out", |copy| {

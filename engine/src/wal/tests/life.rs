@@ -78,7 +78,7 @@ fn rotation_is_the_cut_that_truncation_uses() {
 }
 
 #[test]
-fn a_log_cut_to_nothing_goes_on_with_its_numbers() {
+fn a_log_cut_to_nothing_continues_its_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let (wal, _) = open(dir.path());
     put(&wal, 0, b"a");

@@ -47,7 +47,7 @@ fn shown(answer: Result<Response, QueryError>) -> String {
 }
 
 #[test]
-fn folding_while_reading_tells_the_same_to_the_bit() {
+fn folding_while_reading_gives_the_same_bits() {
     let inputs = [
         "{group=~\".+\"}",
         "rate({group=~\".+\"}[1m])",

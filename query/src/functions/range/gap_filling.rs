@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn between_an_infinity_and_a_number_lies_nothing_sensible() {
+    fn there_is_nothing_between_an_infinity_and_a_number() {
         let mut points = column(&[f64::INFINITY, ABSENT, f64::INFINITY, ABSENT, 1.0]);
         interpolate(&mut points);
         assert_eq!(points.floats[1], f64::INFINITY);

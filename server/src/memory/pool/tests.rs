@@ -42,7 +42,7 @@ fn pool() -> Arc<Pool> {
 }
 
 #[test]
-fn memory_is_handed_over_in_the_order_in_which_it_was_asked_for() {
+fn memory_is_handed_over_in_the_order_of_the_requests() {
     let clock = clock();
     let _clock = clock.enter();
     let pool = pool();
@@ -62,7 +62,7 @@ fn memory_is_handed_over_in_the_order_in_which_it_was_asked_for() {
 }
 
 #[test]
-fn whoever_gives_up_holds_up_nobody() {
+fn one_that_gives_up_holds_up_nobody() {
     let clock = clock();
     let _clock = clock.enter();
     let pool = pool();
@@ -106,7 +106,7 @@ fn more_than_there_ever_is_is_refused_at_once() {
 }
 
 #[test]
-fn what_goes_on_comes_first_and_has_the_last_quarter() {
+fn work_in_progress_comes_first_and_has_the_last_quarter() {
     let clock = clock();
     let _clock = clock.enter();
     let pool = pool();
@@ -158,7 +158,7 @@ fn where_all_wait_for_more_the_last_one_makes_room_for_the_first() {
 }
 
 #[test]
-fn the_first_goes_on_when_the_last_has_given_back() {
+fn the_first_continues_when_the_last_has_given_back() {
     let clock = clock();
     clock.block_on(async {
         let pool = pool();
@@ -261,7 +261,7 @@ fn modest_takes_do_not_wait_for_large_ones() {
 }
 
 #[test]
-fn what_goes_on_leaves_the_eighth_to_modest_takes() {
+fn work_in_progress_leaves_the_eighth_to_modest_takes() {
     let clock = clock();
     let _clock = clock.enter();
     let pool = pool_with_modest();

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_that_show_nothing_are_told() {
+    fn examples_that_show_nothing_are_reported() {
         let mut examples = Examples::new("load 1m\n a 1x60\n").unwrap();
         examples.answered("b");
         examples.answered("a +");

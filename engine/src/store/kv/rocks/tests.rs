@@ -346,7 +346,7 @@ fn an_ingestion_that_was_taken_back_in_part_is_taken_off() {
 }
 
 #[test]
-fn what_the_catalogue_was_told_is_never_taken_off() {
+fn a_torn_record_about_the_catalogue_is_never_removed() {
     let dir = TempDir::new().expect("a folder");
     torn(dir.path(), Family::Meta);
     assert_eq!(torn::find(&dir.path().join("store")).expect("readable"), None);
