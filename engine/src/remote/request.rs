@@ -71,7 +71,8 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Series<'r, 'a> {
     request: &'r Request<'a>,
-    fields: Fields<'a>,
+    /// The fields from the first one on that is not a label.
+    points: Fields<'a>,
     /// The bytes of all its label fields (version 1) or references (version 2).
     labels: Cow<'a, [u8]>,
     /// The number of its points.
@@ -162,7 +163,7 @@ impl<'r, 'a> Series<'r, 'a> {
         let mut counts = Counts::default();
         let mut run = LabelRun::default();
         let mut walk = fields.clone();
-        let mut start = 0;
+        let (mut start, mut first_point) = (0, None);
         while let Some(field) = walk.next() {
             let field = field?;
             match field.number {
@@ -170,14 +171,16 @@ impl<'r, 'a> Series<'r, 'a> {
                     run.add(&fields, start, walk.position());
                 }
                 1 => run.add_refs(&fields, &field)?,
-                number if number == samples => counts.samples += 1,
-                number if number == histograms => counts.histograms += 1,
-                _ => {}
+                number => {
+                    first_point.get_or_insert(start);
+                    counts.samples += u64::from(number == samples);
+                    counts.histograms += u64::from(number == histograms);
+                }
             }
             start = walk.position();
         }
         let labels = run.finish(&fields);
-        Ok(Series { request, fields, labels, counts })
+        Ok(Series { request, points: fields.starting_at(first_point.unwrap_or(start)), labels, counts })
     }
 
     /// The bytes that identify the series: within one version, equal bytes mean equal labels. Version 1: the label
@@ -258,7 +261,7 @@ impl<'r, 'a> Series<'r, 'a> {
     /// # Errors
     /// The message is broken; points before the fault have been visited.
     pub fn for_each_point(&self, mut visit: impl FnMut(Point)) -> Result<(), WireError> {
-        for field in self.fields.clone() {
+        for field in self.points.clone() {
             let field = field?;
             let point = match (self.request.version, field.number) {
                 (_, 2) => sample(&field)?,

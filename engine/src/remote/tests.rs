@@ -105,7 +105,7 @@ fn version_two_names_its_symbols() {
 }
 
 #[test]
-fn labels_may_lie_anywhere() {
+fn labels_may_be_anywhere() {
     let mut scattered = Vec::new();
     put_message(&mut scattered, 1, |out| {
         put_sample(out, 1, 1.0);

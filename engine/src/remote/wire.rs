@@ -204,6 +204,11 @@ impl<'a> Fields<'a> {
         self.bytes.get(start..end).unwrap_or_default()
     }
 
+    /// The fields of this message from the one on that begins at an offset from its start.
+    pub fn starting_at(self, position: usize) -> Self {
+        Fields { position, ..self }
+    }
+
     /// The offset of the next field from the start of this message.
     pub fn position(&self) -> usize {
         self.position
