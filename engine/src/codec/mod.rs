@@ -29,6 +29,7 @@ pub mod timestamps;
 pub mod transform;
 
 pub use coding::{bitpack, bits, blocks, exceptions, prefix, varint};
+pub(crate) use plan::common_divisor;
 
 /// The effort that an encoder may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

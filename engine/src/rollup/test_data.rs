@@ -112,6 +112,9 @@ fn values(count: usize) -> impl Strategy<Value = Vec<f64>> {
         2 => (steps(), -20i64..20, 1i32..4).prop_map(move |(steps, from, digits)| {
             walk(&steps, from).into_iter().map(|k| k as f64 / 10f64.powi(digits)).collect()
         }),
+        1 => (steps(), 0i64..50).prop_map(move |(steps, from)| {
+            walk(&steps, from).into_iter().map(|pages| (pages * 4096) as f64).collect()
+        }),
         1 => (steps(), 53u32..62).prop_map(move |(steps, bits)| {
             walk(&steps, 1 << bits).into_iter().map(|k| k as f64).collect()
         }),

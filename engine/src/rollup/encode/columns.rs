@@ -115,4 +115,34 @@ pub(super) enum Column {
 impl Column {
     /// How many there are.
     pub(super) const COUNT: usize = Column::Sketches as usize + 1;
+
+    /// Names by number, for reports.
+    pub(super) const NAMES: [&'static str; Column::COUNT] = [
+        "ends",
+        "counts",
+        "markers",
+        "states",
+        "nans",
+        "last times",
+        "first times",
+        "last starts",
+        "first starts",
+        "last values",
+        "first values",
+        "resets",
+        "changes",
+        "lost",
+        "lost, more",
+        "minima",
+        "maxima",
+        "sums",
+        "sums, rest",
+        "sums, more",
+        "m2",
+        "irregular",
+        "least gaps",
+        "greatest gaps",
+        "steps",
+        "sketches",
+    ];
 }

@@ -4,7 +4,7 @@
 //! | form | bytes |
 //! |---|---|
 //! | 0 | the floats, in a codec for floats |
-//! | 1 | 1 byte: exponent `e`, plus 32 times the number of the prediction; [exceptions]; then for each float the difference of its integer `k` from that of the prediction, in a codec for integers. The float is `k / 10^e`; the integer of a prediction is the nearest one |
+//! | 1 | 1 byte: exponent `e`, plus 32 times the number of the prediction, plus 128 if a varint follows, the divisor `d` of all integers `k`, else 1; [exceptions]; then for each float the difference of `k` from the integer of the prediction, in a codec for integers. The float is `k / 10^e`; the integer of a prediction is the nearest one, towards zero to a multiple of `d` |
 //! | 2 | 1 byte: the number of the prediction; then the differences of the floats from it, counted in floats, in a codec for integers |
 //!
 //! Which predictions a column has is in the table of [`encode`](super).
@@ -13,7 +13,7 @@ use super::columns::Column;
 use super::section::{Section, Sections};
 use crate::codec::decimal::{EXPONENT_MAX, POWERS, exponent_of, nearest, scaled};
 use crate::codec::exceptions::{self, Exceptions};
-use crate::codec::{CodecId, CompressionLevel, Fault, adaptive};
+use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, common_divisor, varint};
 
 const PLAIN: u8 = 0;
 const SCALED: u8 = 1;
@@ -21,6 +21,8 @@ const ORDERED: u8 = 2;
 
 const PREDICTION_SHIFT: u32 = 5;
 const EXPONENT_MASK: u8 = (1 << PREDICTION_SHIFT) - 1;
+const PREDICTION_MASK: u8 = 3 << PREDICTION_SHIFT;
+const HAS_DIVISOR: u8 = 1 << 7;
 /// At most one in this many floats may be an exception.
 const EXCEPTION_SHARE: usize = 6;
 
@@ -102,18 +104,38 @@ fn as_scaled(
     exponent: usize,
     level: CompressionLevel,
 ) -> Encoded {
-    let (mut ints, mut others) = (Vec::with_capacity(values.len()), Vec::new());
-    for (i, (&value, &predicted)) in values.iter().zip(prediction).enumerate() {
-        let int = scaled(value, exponent);
-        if int.is_none() {
-            others.push(i as u32);
-        }
-        ints.push(int.map_or(0, |int| int.wrapping_sub(nearest(predicted, exponent))));
+    let scaled: Vec<Option<i64>> = values.iter().map(|&value| scaled(value, exponent)).collect();
+    let predicted: Vec<i64> = prediction.iter().map(|&value| nearest(value, exponent)).collect();
+    let mut divisor = divisor_of(&scaled);
+    if predicted.iter().all(|int| int.checked_rem(divisor) == Some(0)) {
+        divisor = 1;
     }
-    let mut bytes = vec![exponent as u8 | (number as u8) << PREDICTION_SHIFT];
+    let others = scaled.iter().enumerate().filter(|(_, int)| int.is_none()).map(|(i, _)| i as u32);
+    let others: Vec<u32> = others.collect();
+    let difference = |(int, predicted): (&Option<i64>, &i64)| {
+        int.map_or(0, |int| int.wrapping_sub(multiple(*predicted, divisor)))
+    };
+    let ints: Vec<i64> = scaled.iter().zip(&predicted).map(difference).collect();
+
+    let has_divisor = if divisor > 1 { HAS_DIVISOR } else { 0 };
+    let mut bytes = vec![exponent as u8 | (number as u8) << PREDICTION_SHIFT | has_divisor];
+    if divisor > 1 {
+        varint::write(&mut bytes, divisor as u64);
+    }
     exceptions::encode(values, &others, &mut bytes);
     let codec = adaptive::encode_ints(&ints, level, &mut bytes);
     Encoded { form: SCALED, codec, bytes }
+}
+
+/// The greatest common divisor of all integers.
+pub(super) fn divisor_of(ints: &[Option<i64>]) -> i64 {
+    let ints: Vec<i64> = ints.iter().flatten().copied().collect();
+    common_divisor(&ints) as i64
+}
+
+/// The multiple of `divisor` that is nearest to `int`, towards zero.
+fn multiple(int: i64, divisor: i64) -> i64 {
+    int.wrapping_sub(int.checked_rem(divisor).unwrap_or(0))
 }
 
 fn as_ordered(values: &[f64], prediction: &[f64], number: usize, level: CompressionLevel) -> Encoded {
@@ -141,21 +163,7 @@ pub(super) fn read(
             let codec = CodecId::from_byte(section.codec)?;
             adaptive::decode_floats(codec, section.bytes, count, &mut Vec::new(), &mut out)?;
         }
-        SCALED => {
-            let head = *section.bytes.first().ok_or(Fault::Truncated)?;
-            let exponent = usize::from(head & EXPONENT_MASK);
-            let prediction = predicted(usize::from(head >> PREDICTION_SHIFT))?;
-            if exponent > EXPONENT_MAX {
-                return Err(Fault::Field);
-            }
-            let mut at = 1;
-            let others = Exceptions::read(section.bytes, &mut at, count)?;
-            let ints = section.ints(at, count)?;
-            out.extend(ints.iter().zip(prediction).map(|(int, &predicted)| {
-                int.wrapping_add(nearest(predicted, exponent)) as f64 / POWERS[exponent]
-            }));
-            others.apply(section.bytes, &mut out)?;
-        }
+        SCALED => read_scaled(section, count, predictions, &mut out)?,
         ORDERED => {
             let number = *section.bytes.first().ok_or(Fault::Truncated)?;
             let prediction = predicted(usize::from(number))?;
@@ -165,4 +173,28 @@ pub(super) fn read(
         _ => return Err(Fault::Field),
     }
     Ok(out)
+}
+
+fn read_scaled(
+    section: &Section<'_>,
+    count: usize,
+    predictions: &[Vec<f64>],
+    out: &mut Vec<f64>,
+) -> Result<(), Fault> {
+    let head = *section.bytes.first().ok_or(Fault::Truncated)?;
+    let exponent = usize::from(head & EXPONENT_MASK);
+    let number = usize::from((head & PREDICTION_MASK) >> PREDICTION_SHIFT);
+    let prediction = predictions.get(number).ok_or(Fault::Field)?;
+    if exponent > EXPONENT_MAX {
+        return Err(Fault::Field);
+    }
+    let mut at = 1;
+    let divisor = if head & HAS_DIVISOR == 0 { 1 } else { varint::read(section.bytes, &mut at)? };
+    let divisor = i64::try_from(divisor).ok().filter(|divisor| *divisor > 0).ok_or(Fault::Field)?;
+    let others = Exceptions::read(section.bytes, &mut at, count)?;
+    let ints = section.ints(at, count)?;
+    out.extend(ints.iter().zip(prediction).map(|(int, &predicted)| {
+        int.wrapping_add(multiple(nearest(predicted, exponent), divisor)) as f64 / POWERS[exponent]
+    }));
+    others.apply(section.bytes, out)
 }

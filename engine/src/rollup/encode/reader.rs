@@ -88,6 +88,12 @@ impl<'a> BucketChunk<'a> {
         self.section(Column::Sketches).is_some()
     }
 
+    /// The names of the columns that are stored, and the bytes that they take.
+    pub fn sizes(&self) -> impl Iterator<Item = (&'static str, usize)> + '_ {
+        let sizes = self.sections.iter().map(|section| section.map(|section| section.bytes.len()));
+        Column::NAMES.into_iter().zip(sizes).filter_map(|(name, bytes)| Some((name, bytes?)))
+    }
+
     /// Appends all buckets, with the columns that are asked for and those from which they follow. The others are
     /// unknown.
     ///
