@@ -21,7 +21,7 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve try test lint documentation bench nab compare footprint instructions conformance recordings \
+.PHONY: help serve try test lint documentation bench nab compare footprint instructions rollup-sizes conformance recordings \
         differential fuzz clean prepare build checks test-slow campaign house
 .DEFAULT_GOAL := help
 
@@ -39,6 +39,7 @@ help:
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
 	@echo 'make footprint    what an empty or idle database costs, beside redb and SQLite (IDLE=30: seconds left alone)'
 	@echo 'make instructions instructions under callgrind, and the change against benches/baseline.json'
+	@echo 'make rollup-sizes bytes of downsampled buckets by kind of data (DIR=folder: recordings too; COLUMNS=1: by column)'
 	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
 	@echo 'make recordings DIR=folder     import recorded CSV files and compare every series with them'
 	@echo 'make differential DIR=folder   the same queries to Prometheus 2.42 and to Barograph'
@@ -115,6 +116,10 @@ footprint: prepare
 # Counts that a busy machine does not disturb. Needs valgrind. ACCEPT=1 makes the counts the new baseline.
 instructions: prepare
 	@benches/instructions.py $(if $(ACCEPT),--accept)
+
+# DIR: a folder of recordings, as for `make recordings`.
+rollup-sizes: prepare
+	@DIR=$(DIR) cargo bench --package barograph --bench rollup_sizes
 
 conformance: prepare
 	@test -n "$(DIR)" || { echo 'Which folder of .test scripts? make conformance DIR=path'; exit 2; }
