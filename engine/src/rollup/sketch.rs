@@ -12,6 +12,7 @@
 use std::cmp::Ordering;
 
 pub mod coding;
+pub mod hdr;
 mod quantile;
 #[cfg(test)]
 mod tests;

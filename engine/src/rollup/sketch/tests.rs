@@ -168,3 +168,39 @@ proptest! {
         }
     }
 }
+
+/// HdrHistogram with two significant digits divides integers as keys do, from 128 on.
+#[test]
+fn the_layout_is_that_of_hdr_histogram() {
+    let mut histogram = hdrhistogram::Histogram::<u64>::new_with_bounds(1, u64::MAX >> 1, 2).unwrap();
+    let mut state = 1u64;
+    let integers: Vec<u64> = (0..20_000)
+        .map(|i| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11 >> (i % 46)).max(128)
+        })
+        .collect();
+    integers.iter().for_each(|&integer| histogram.record(integer).unwrap());
+    let floats: Vec<f64> = integers.iter().map(|&integer| integer as f64).collect();
+    let sketch = Sketch::of(&floats);
+    let buckets: Vec<_> = histogram
+        .iter_recorded()
+        .map(|bucket| {
+            (histogram.lowest_equivalent(bucket.value_iterated_to()) as f64, bucket.count_at_value())
+        })
+        .collect();
+    let keys: Vec<_> = sketch.entries().iter().map(|&(key, count)| (bounds(key).0, count)).collect();
+    assert_eq!(keys, buckets);
+    for phi in [0.0, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0] {
+        // The crate answers with an element, so ranks between two elements are left out.
+        let rank = (phi * (integers.len() as f64 - 1.0)).floor();
+        let exact = rank / (integers.len() as f64 - 1.0);
+        let quantile = sketch.quantile(exact, extremes_of(&floats), 0);
+        let element = histogram.value_at_quantile((rank + 1.0) / integers.len() as f64);
+        let (least, greatest) = (histogram.lowest_equivalent(element), histogram.highest_equivalent(element));
+        assert!(
+            least as f64 <= quantile.hi && quantile.lo <= greatest as f64,
+            "{phi}: {quantile:?}, {element}"
+        );
+    }
+}
