@@ -303,6 +303,14 @@ mod tests {
     }
 
     #[test]
+    fn large_counts_take_nine_bytes() {
+        let sketch = Sketch::from_counts(vec![(key(5.0), i64::MAX as u64), (key(6.0), 1 << 55)]);
+        let payload = sketch.to_hdr(1.0).payload;
+        assert_eq!(payload.len(), HEADER_LEN + 1 + 2 * 9);
+        assert_eq!(Sketch::from_hdr(&payload, 1.0), Ok(sketch));
+    }
+
+    #[test]
     fn the_ratio_of_the_header_counts() {
         let mut payload = Sketch::of(&[8.0, 8.0]).to_hdr(1.0).payload;
         payload[32..40].copy_from_slice(&0.25f64.to_be_bytes());
