@@ -10,6 +10,8 @@ DATA_DIR ?= barograph-data
 TARGET   ?= line
 SIZE     ?= quick
 SECONDS  ?= 60
+CASES    ?= 100000
+SEED     ?= 1
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 CCACHE_MAXSIZE   ?= 2G
@@ -22,7 +24,7 @@ ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
 .PHONY: help serve try test lint documentation bench nab compare footprint instructions rollup-sizes conformance recordings \
-        differential fuzz clean prepare build checks test-slow campaign house
+        contract differential fuzz clean prepare build checks test-slow campaign house
 .DEFAULT_GOAL := help
 
 help:
@@ -43,6 +45,7 @@ help:
 	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
 	@echo 'make recordings DIR=folder     import recorded CSV files and compare every series with them'
 	@echo 'make differential DIR=folder   the same queries to Prometheus 2.42 and to Barograph'
+	@echo 'make contract CASES=$(CASES) SEED=$(SEED)   answers from buckets against answers from samples (DATA=folder: recorded series)'
 	@echo 'make nab DIR=folder            scores of anomaly_score on a folder of the shape of the Numenta Anomaly Benchmark'
 	@echo 'make fuzz TARGET=$(TARGET) SECONDS=$(SECONDS)   fuzz one parser'
 	@echo 'make clean        remove what was built here (the ccache stays)'
@@ -133,6 +136,12 @@ recordings: build
 # Needs prometheus and promtool (Debian: prometheus). Without DIR, the data is generated.
 differential: build
 	@scripts/differential/run.py --barograph $(BAROGRAPH) $(DIR)
+
+# Ends with the line `contract: N cases, E exact violations, B bound violations, median bound/error R`. DATA has CSV files,
+# plain or .gz. PLANT names a fault that must be found.
+contract:
+	@cargo test --release --quiet --package barograph-query --target-dir $(CARGO_TARGET_DIR)/contract --test contract -- \
+	    --cases $(CASES) --seed $(SEED) $(if $(DATA),--data $(DATA)) $(if $(PLANT),--plant $(PLANT))
 
 # CSV files in folders, plain or .gz, and combined_windows.json (github.com/numenta/NAB has them in data and labels).
 nab:

@@ -1,0 +1,362 @@
+//! The bounds of the contract for windows that cut buckets. Written from the contract alone, for this checker.
+//!
+//! Of a cut bucket, the number of samples inside is known within limits, and so are the values at its ends. The others
+//! are between its extremes, add up to its sum, and differ from their neighbours by its step at most.
+
+use barograph_engine::rollup::Bucket;
+use barograph_engine::rollup::Sketch;
+use barograph_engine::rollup::sketch::{Extremes, bounds};
+
+use crate::raw::{Kind, seconds};
+use crate::window::{Cut, Fold, Side, has_starts, is_plain, largest};
+
+/// The relative error that rounding may add to either side.
+const SLACK: f64 = 1.0 / (1u64 << 46) as f64;
+
+/// The most ways to divide a cut bucket that are tried one by one.
+const WAYS: u64 = 4000;
+
+/// An interval and the value that is reported.
+#[derive(Debug, Clone, Copy)]
+pub struct Interval {
+    /// The lower end.
+    pub lo: f64,
+    /// Between the ends.
+    pub value: f64,
+    /// The upper end.
+    pub hi: f64,
+}
+
+impl Interval {
+    /// An interval whose middle is reported.
+    pub fn of(lo: f64, hi: f64) -> Self {
+        Interval { lo, value: lo + (hi - lo) / 2.0, hi }
+    }
+
+    /// With another value, moved into the interval.
+    fn at(self, value: f64) -> Self {
+        Interval { value: value.max(self.lo).min(self.hi), ..self }
+    }
+
+    /// The interval of the values with the other sign.
+    pub fn negated(self) -> Self {
+        Interval { lo: -self.hi, value: -self.value, hi: -self.lo }
+    }
+
+    fn wider(self, by: f64) -> Self {
+        Interval { lo: self.lo - by, hi: self.hi + by, ..self }
+    }
+}
+
+/// The number of samples.
+pub fn count(fold: &Fold) -> Interval {
+    let (least, most) = fold.count();
+    let inner = fold.whole.as_ref().map_or(0, |whole| whole.count);
+    let likely = inner + fold.cuts.iter().map(|cut| cut.likely).sum::<u64>();
+    Interval::of(least as f64, most as f64).at(likely as f64)
+}
+
+/// Whether all values are ones that sums and bounds describe.
+fn plain(fold: &Fold) -> Option<&Bucket> {
+    fold.outer.as_ref().filter(|outer| is_plain(outer) && !outer.sum.is_huge() && !outer.lost.is_huge())
+}
+
+/// The sum of `k` samples inside a cut bucket.
+fn part(cut: &Cut, k: u64) -> Interval {
+    let bucket = &cut.bucket;
+    let (total, n) = (bucket.sum.value(), bucket.count);
+    let rest = total - bucket.first.value - bucket.last.value;
+    let (known, free) = match cut.ends() {
+        Some((inside, _)) => (inside, k as f64 - 1.0),
+        None => (0.0, k as f64),
+    };
+    let left = (n - 2) as f64 - free;
+    let (min, max) = (bucket.min, bucket.max);
+    let mut lo = known + (free * min).max(rest - left * max);
+    let mut hi = known + (free * max).min(rest - left * min);
+    if let Some((inside, outside)) = cut.ends() {
+        let spread = |k: f64| bucket.step * k * (k - 1.0) / 2.0;
+        let (k, others) = (k as f64, (n - k) as f64);
+        lo = lo.max(k * inside - spread(k)).max(total - others * outside - spread(others));
+        hi = hi.min(k * inside + spread(k)).min(total - others * outside + spread(others));
+    }
+    let likely = if n > 2 { known + free * (rest / (n - 2) as f64) } else { known };
+    Interval { lo, value: likely.max(lo).min(hi), hi }.wider(SLACK * largest(bucket) * n as f64)
+}
+
+/// The sum.
+pub fn sum(fold: &Fold) -> Option<Interval> {
+    let outer = plain(fold)?;
+    let inner = fold.whole.as_ref().map_or(0.0, |whole| whole.sum.value());
+    let mut all = Interval { lo: inner, value: inner, hi: inner };
+    for cut in &fold.cuts {
+        let parts: Vec<Interval> = (cut.least..=cut.most).map(|k| part(cut, k)).collect();
+        all.lo += parts.iter().map(|part| part.lo).fold(f64::INFINITY, f64::min);
+        all.hi += parts.iter().map(|part| part.hi).fold(f64::NEG_INFINITY, f64::max);
+        all.value += part(cut, cut.likely).value;
+    }
+    Some(all.at(all.value).wider(SLACK * largest(outer) * outer.count as f64))
+}
+
+/// The mean.
+pub fn mean(fold: &Fold) -> Option<Interval> {
+    let outer = plain(fold)?;
+    let (sum, n) = fold.whole.as_ref().map_or((0.0, 0), |whole| (whole.sum.value(), whole.count));
+    let mut states = vec![(sum, sum, n)];
+    for cut in &fold.cuts {
+        if states.len() as u64 * (cut.most - cut.least + 1) > WAYS {
+            return None;
+        }
+        let extended = |&(lo, hi, n): &(f64, f64, u64)| {
+            (cut.least..=cut.most)
+                .map(move |k| (k, part(cut, k)))
+                .map(move |(k, part)| (lo + part.lo, hi + part.hi, n + k))
+        };
+        states = states.iter().flat_map(extended).collect();
+    }
+    let means = states.iter().filter(|state| state.2 > 0);
+    let lo = means.clone().map(|state| state.0 / state.2 as f64).fold(f64::INFINITY, f64::min);
+    let hi = means.map(|state| state.1 / state.2 as f64).fold(f64::NEG_INFINITY, f64::max);
+    let likely = self::sum(fold)?.value / count(fold).value;
+    let limits = Interval { lo: lo.max(outer.min), value: likely, hi: hi.min(outer.max) };
+    Some(limits.at(likely).wider(2.0 * SLACK * largest(outer)))
+}
+
+/// The greatest value times `sign`, so that with -1 it is the least one negated.
+pub fn greatest(fold: &Fold, sign: f64) -> Option<Interval> {
+    let top = |bucket: &Bucket| if sign > 0.0 { bucket.max } else { -bucket.min };
+    let outer = plain(fold)?;
+    let known = fold.cuts.iter().filter_map(Cut::ends).map(|(inside, _)| sign * inside);
+    let bottom = fold.cuts.iter().map(|cut| if sign > 0.0 { cut.bucket.min } else { -cut.bucket.max });
+    let inner = fold.whole.as_ref().map(top);
+    let least = match inner.into_iter().chain(known).reduce(f64::max) {
+        Some(least) => least,
+        None => bottom.reduce(f64::min)?,
+    };
+    Some(Interval::of(least, top(outer)))
+}
+
+/// The value of the sample inside a cut bucket that is next to the cut.
+fn edge(cut: &Cut) -> Interval {
+    let bucket = &cut.bucket;
+    let (mut lo, mut hi) = (bucket.min, bucket.max);
+    let Some((inside, outside)) = cut.ends() else { return Interval::of(lo, hi) };
+    for (end, steps) in [(inside, cut.most - 1), (outside, bucket.count - cut.least)] {
+        let reach = steps as f64 * bucket.step * (1.0 + SLACK) + SLACK * largest(bucket);
+        (lo, hi) = (lo.max(end - reach), hi.min(end + reach));
+    }
+    let share = (cut.likely as f64 - 1.0) / (bucket.count as f64 - 1.0);
+    Interval { lo, value: 0.0, hi }.at(inside + (outside - inside) * share)
+}
+
+fn side(fold: &Fold, side: Side) -> Option<&Cut> {
+    fold.cuts.iter().find(|cut| cut.side == side || cut.side == Side::Both)
+}
+
+/// The first value.
+pub fn first(fold: &Fold) -> Option<Interval> {
+    let value = fold.outer.as_ref()?.first.value;
+    match side(fold, Side::Left) {
+        Some(cut) => plain(fold).map(|_| edge(cut)),
+        None => Some(Interval { lo: value, value, hi: value }).filter(|_| !value.is_nan()),
+    }
+}
+
+/// The last value.
+pub fn last(fold: &Fold) -> Option<Interval> {
+    let value = fold.outer.as_ref()?.last.value;
+    match side(fold, Side::Right) {
+        Some(cut) => plain(fold).map(|_| edge(cut)),
+        None => Some(Interval { lo: value, value, hi: value }).filter(|_| !value.is_nan()),
+    }
+}
+
+/// The time of the first sample inside the window `(start, end]`.
+pub fn first_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
+    let time = fold.outer.as_ref()?.first.time;
+    Some(match side(fold, Side::Left) {
+        Some(cut) => {
+            (start + 1, start.saturating_add(cut.bucket.gaps.max).min(cut.bucket.last.time).min(end))
+        }
+        None => (time, time),
+    })
+}
+
+/// The time of the last sample inside the window `(start, end]`.
+pub fn last_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
+    let time = fold.outer.as_ref()?.last.time;
+    Some(match side(fold, Side::Right) {
+        Some(cut) => {
+            let least = end.saturating_sub(cut.bucket.gaps.max).saturating_add(1);
+            (least.max(cut.bucket.first.time).max(start + 1), end)
+        }
+        None => (time, time),
+    })
+}
+
+/// The variance.
+pub fn variance(fold: &Fold) -> Option<Interval> {
+    let outer = plain(fold)?;
+    let (least, most) = fold.count();
+    let inner = fold.whole.as_ref().map_or(0.0, |whole| whole.m2 + whole.m2_rest);
+    let span = outer.max - outer.min;
+    let hi = ((outer.m2 + outer.m2_rest) / least as f64).min(span * span / 4.0);
+    let whole = (outer.m2 + outer.m2_rest) / outer.count as f64;
+    let interval = Interval { lo: inner / most as f64, value: 0.0, hi }.at(whole);
+    hi.is_finite().then(|| interval.wider(SLACK * hi + f64::MIN_POSITIVE))
+}
+
+/// `rate`, `increase`, `delta`.
+pub fn change(fold: &Fold, window: (i64, i64), kind: Kind) -> Option<Interval> {
+    let outer = plain(fold)?;
+    let (least, most) = fold.count();
+    if least < 2 {
+        return None;
+    }
+    let moved = if kind == Kind::Delta { difference(fold)? } else { growth(fold, outer)? };
+    let (first, last) = (first_time(fold, window.0, window.1)?, last_time(fold, window.0, window.1)?);
+    let (shortest, longest) = (seconds(last.0 - first.1), seconds(last.1 - first.0));
+    if shortest <= 0.0 {
+        return None;
+    }
+    let mean = (shortest / (most - 1) as f64, longest / (least - 1) as f64);
+    let (left, right) = ((first.0 - window.0, first.1 - window.0), (window.1 - last.1, window.1 - last.0));
+    let near = |distance: (i64, i64)| seconds(distance.0).min(mean.0 / 2.0);
+    let far = |distance: (i64, i64)| seconds(distance.1).min(1.1 * mean.1);
+    let range = seconds(window.1 - window.0);
+    let low = 1.0 + (near(right) + if kind == Kind::Delta { near(left) } else { 0.0 }) / longest;
+    let high = (1.0 + (far(left) + far(right)) / shortest).min(range / shortest);
+    let divisor = if kind == Kind::Rate { range } else { 1.0 };
+    let ends = [moved.lo * low, moved.lo * high, moved.hi * low, moved.hi * high].map(|end| end / divisor);
+    let lo = ends.iter().copied().fold(f64::INFINITY, f64::min);
+    let hi = ends.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let value = moved.value * (low + high) / 2.0 / divisor;
+    let slack =
+        4.0 * SLACK * (largest(outer) + outer.lost.value().abs()) * high / divisor * outer.count as f64;
+    Some(Interval { lo, value, hi }.at(value).wider(slack))
+}
+
+/// From the first to the last value.
+fn difference(fold: &Fold) -> Option<Interval> {
+    let (first, last) = (first(fold)?, last(fold)?);
+    Some(Interval { lo: last.lo - first.hi, value: last.value - first.value, hi: last.hi - first.lo })
+}
+
+/// The growth of a counter.
+fn growth(fold: &Fold, outer: &Bucket) -> Option<Interval> {
+    let all = outer.last.value - outer.first.value + outer.lost.value();
+    if outer.min < 0.0 || fold.cuts.iter().any(|cut| cut.side == Side::Both || has_starts(&cut.bucket)) {
+        return None;
+    }
+    let mut grown = Interval { lo: all, value: all, hi: all };
+    for cut in &fold.cuts {
+        let bucket = &cut.bucket;
+        let total = bucket.last.value - bucket.first.value + bucket.lost.value();
+        let (inside, outside) = ((cut.most - 1) as f64, (bucket.count - cut.least) as f64);
+        // What a reset adds is not limited by the step.
+        let (lo, hi) = match bucket.resets {
+            0 => ((total - inside * bucket.step).max(0.0), total.min(outside * bucket.step)),
+            _ => (0.0, total),
+        };
+        let share = (bucket.count - cut.likely) as f64 / (bucket.count - 1) as f64;
+        grown = Interval { lo: grown.lo - hi, value: grown.value - total * share, hi: grown.hi - lo };
+    }
+    Some(
+        Interval { lo: grown.lo.max(0.0), ..grown }
+            .wider(SLACK * (largest(outer) + outer.lost.value().abs()) * outer.count as f64),
+    )
+}
+
+/// A number of pairs, such as changes.
+pub fn pairs(fold: &Fold, number: fn(&Bucket) -> u64) -> Option<Interval> {
+    let all = fold.outer.as_ref().map(number)?;
+    let mut interval = Interval { lo: all as f64, value: all as f64, hi: all as f64 };
+    for cut in &fold.cuts {
+        let (within, pairs) = (number(&cut.bucket), cut.bucket.count - 1);
+        let inside = |k: u64| k.saturating_sub(1);
+        let lo = (within + inside(cut.least)).saturating_sub(pairs);
+        let hi = within.min(inside(cut.most));
+        let likely = within as f64 * inside(cut.likely) as f64 / pairs as f64;
+        interval.lo -= (within - lo) as f64;
+        interval.hi -= (within - hi) as f64;
+        interval.value -= within as f64 - likely;
+    }
+    Some(interval.at(interval.value.round()))
+}
+
+/// The number of values above `x` in each bucket, added up.
+pub fn above_each(buckets: &[Bucket], x: f64) -> (u64, u64) {
+    buckets.iter().map(|bucket| above(bucket, x)).fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
+}
+
+fn above(bucket: &Bucket, x: f64) -> (u64, u64) {
+    let numbers = bucket.count - bucket.nans;
+    if numbers == 0 || x >= bucket.max {
+        return (0, 0);
+    }
+    if x < bucket.min {
+        return (numbers, numbers);
+    }
+    let Some(sketch) = &bucket.sketch else { return (1, numbers - 1) };
+    let (below, same) = sketch.rank(x);
+    (numbers - below - same, numbers - below)
+}
+
+/// The number of values above `x`.
+pub fn count_above(fold: &Fold, x: f64) -> Option<Interval> {
+    let mut all = above_each(&fold.parts, x);
+    for cut in &fold.cuts {
+        let (lo, hi) = above(&cut.bucket, x);
+        all.0 += (lo + cut.least).saturating_sub(cut.bucket.count);
+        all.1 += hi.min(cut.most);
+    }
+    Some(Interval::of(all.0 as f64, all.1 as f64))
+}
+
+/// The difference of the last two values of a bucket.
+pub fn last_difference(bucket: &Bucket) -> Interval {
+    let last = bucket.last.value;
+    let lo = (last - bucket.max).max(-bucket.step);
+    let hi = (last - bucket.min).min(bucket.step);
+    Interval::of(lo, hi).wider(SLACK * largest(bucket))
+}
+
+/// A quantile of a window that cuts one bucket.
+pub fn quantile(fold: &Fold, phi: f64) -> Option<Interval> {
+    let outer = plain(fold)?;
+    let [cut] = fold.cuts.as_slice() else { return None };
+    let keys = cut.bucket.sketch.as_ref()?.entries();
+    let inner = fold.whole.as_ref().and_then(|whole| whole.sketch.clone()).unwrap_or_default();
+    if (cut.most - cut.least + 1) * keys.len() as u64 > WAYS {
+        return None;
+    }
+    let inner_ends = fold.whole.as_ref().map(|whole| (whole.min, whole.max));
+    let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
+    for k in cut.least.max(1)..=cut.most {
+        let smallest = taken(keys.iter().copied(), k);
+        let top = smallest.entries().last().map_or(outer.min, |entry| bounds(entry.0).0.max(cut.bucket.min));
+        let max = inner_ends.map_or(top, |ends| ends.1.max(top));
+        let largest = taken(keys.iter().rev().copied(), k);
+        let bottom =
+            largest.entries().first().map_or(outer.max, |entry| bounds(entry.0).1.min(cut.bucket.max));
+        let min = inner_ends.map_or(bottom, |ends| ends.0.min(bottom));
+        let with = |part: Sketch| {
+            let mut all = inner.clone();
+            all.merge(&part);
+            all
+        };
+        lo = lo.min(with(smallest).quantile(phi, Extremes { min: outer.min, max }, 0).lo);
+        hi = hi.max(with(largest).quantile(phi, Extremes { min, max: outer.max }, 0).hi);
+    }
+    Some(Interval::of(lo, hi)).filter(|interval| interval.lo <= interval.hi)
+}
+
+/// The first `k` values of counts by key.
+fn taken(keys: impl Iterator<Item = (i32, u64)>, mut k: u64) -> Sketch {
+    let take = |(key, count): (i32, u64)| {
+        let taken = count.min(k);
+        k -= taken;
+        (taken > 0).then_some((key, taken))
+    };
+    Sketch::from_counts(keys.map_while(take).collect())
+}

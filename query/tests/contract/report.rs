@@ -1,0 +1,115 @@
+//! Counts cases, and prints what broke the contract.
+
+use std::fmt;
+
+use crate::rows::{Answer, Case, Row};
+use crate::series::Series;
+
+/// Violations that are printed in full.
+const SHOWN: usize = 8;
+
+#[derive(Debug, Default)]
+struct Line {
+    name: &'static str,
+    exact: u64,
+    bounded: u64,
+    refused: u64,
+    wrong: u64,
+    outside: u64,
+    /// Bound divided by error, of each bounded case.
+    ratios: Vec<f64>,
+}
+
+/// The result of all cases so far.
+#[derive(Debug)]
+pub struct Report {
+    lines: Vec<Line>,
+    shown: Vec<String>,
+}
+
+impl Report {
+    /// A report of these rows.
+    pub fn new(names: impl Iterator<Item = &'static str>) -> Self {
+        let lines = names.map(|name| Line { name, ..Line::default() }).collect();
+        Report { lines, shown: Vec::new() }
+    }
+
+    /// The number of cases with an answer.
+    pub fn cases(&self) -> u64 {
+        self.lines.iter().map(|line| line.exact + line.bounded).sum()
+    }
+
+    /// Whether no case broke the contract.
+    pub fn is_clean(&self) -> bool {
+        self.lines.iter().all(|line| line.wrong + line.outside == 0)
+    }
+
+    /// Compares what a row says about a case.
+    pub fn add(&mut self, row: &Row, case: &Case<'_>, series: &Series, width: i64) {
+        let Some(line) = self.lines.iter_mut().find(|line| line.name == row.name) else { return };
+        let truth = (row.truth)(case);
+        let answer = (row.answer)(case);
+        let kept = match answer {
+            Answer::Refused => {
+                line.refused += 1;
+                return;
+            }
+            Answer::Exact(value) => {
+                line.exact += 1;
+                let kept = row.close.accepts(case, value, truth);
+                line.wrong += u64::from(!kept);
+                kept
+            }
+            Answer::Within(bound) => {
+                line.bounded += 1;
+                let kept = truth.is_some_and(|truth| bound.lo <= truth && truth <= bound.hi);
+                line.outside += u64::from(!kept);
+                let error = truth.map_or(f64::NAN, |truth| (bound.value - truth).abs());
+                let width = (bound.hi - bound.value).max(bound.value - bound.lo);
+                if width > 0.0 && error.is_finite() {
+                    line.ratios.push(width / error);
+                }
+                kept
+            }
+        };
+        if !kept && self.shown.len() < SHOWN {
+            self.shown.push(format!(
+                "{} of ({}, {}], buckets of {width} ns, {}: {answer:?}, samples say {truth:?}",
+                row.name, case.start, case.end, series.name
+            ));
+        }
+    }
+}
+
+fn median(ratios: impl Iterator<Item = f64>) -> f64 {
+    let mut ratios: Vec<f64> = ratios.collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<12} {:>9} {:>9} {:>9} {:>6} {:>8} {:>8}",
+            "function", "exact", "bounded", "refused", "wrong", "outside", "ratio"
+        )?;
+        for line in &self.lines {
+            let Line { name, exact, bounded, refused, wrong, outside, ratios } = line;
+            let ratio = median(ratios.iter().copied());
+            writeln!(
+                f,
+                "{name:<12} {exact:>9} {bounded:>9} {refused:>9} {wrong:>6} {outside:>8} {ratio:>8.1}"
+            )?;
+        }
+        self.shown.iter().try_for_each(|violation| writeln!(f, "{violation}"))?;
+        let wrong: u64 = self.lines.iter().map(|line| line.wrong).sum();
+        let outside: u64 = self.lines.iter().map(|line| line.outside).sum();
+        let ratio = median(self.lines.iter().flat_map(|line| line.ratios.iter().copied()));
+        let cases = self.cases();
+        write!(
+            f,
+            "contract: {cases} cases, {wrong} exact violations, {outside} bound violations, median bound/error {ratio:.1}"
+        )
+    }
+}

@@ -1,0 +1,354 @@
+//! The rows of the contract: for each function its answer from samples, and its answer or its bounds from buckets.
+
+use barograph_engine::rollup::Bucket;
+use barograph_engine::rollup::sketch::Extremes;
+
+use crate::bounds::{self, Interval};
+use crate::exact::{self, Sum};
+use crate::raw::{self, Ends, Kind};
+use crate::series::{BASE, Sample};
+use crate::window::{Fold, Newest, is_plain, newest};
+
+/// A window over a series.
+pub struct Case<'a> {
+    /// The left end, exclusive.
+    pub start: i64,
+    /// The right end, inclusive.
+    pub end: i64,
+    /// The samples inside, without markers.
+    pub inside: &'a [Sample],
+    /// All entries of the series up to the right end, markers too.
+    pub until: &'a [Sample],
+    /// The buckets of the series.
+    pub buckets: &'a [Bucket],
+    /// Those of the window.
+    pub fold: &'a Fold,
+    /// A threshold.
+    pub x: f64,
+    /// A rank.
+    pub phi: f64,
+    /// How far back an instant selector looks.
+    pub lookback: i64,
+}
+
+impl Case<'_> {
+    fn values(&self) -> Vec<f64> {
+        self.inside.iter().map(|sample| sample.value).collect()
+    }
+}
+
+/// What buckets say.
+#[derive(Debug, Clone, Copy)]
+pub enum Answer {
+    /// This, or that there is no result.
+    Exact(Option<f64>),
+    /// Something in the interval, and this is the best guess.
+    Within(Interval),
+    /// Nothing: the query needs samples, or is refused.
+    Refused,
+}
+
+impl From<Option<Interval>> for Answer {
+    fn from(interval: Option<Interval>) -> Self {
+        interval.map_or(Answer::Refused, Answer::Within)
+    }
+}
+
+/// When an exact answer is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// The same bits.
+    Bits,
+    /// The same number or NaN.
+    Number,
+    /// Within a unit in the last place of the true mean.
+    Mean,
+    /// Within 2^-50 of the true variance.
+    Variance,
+}
+
+impl Close {
+    /// Whether `answer` is as close to the truth as it must be.
+    pub fn accepts(self, case: &Case<'_>, answer: Option<f64>, truth: Option<f64>) -> bool {
+        let (Some(answer), Some(truth)) = (answer, truth) else { return answer.is_none() == truth.is_none() };
+        let same = answer == truth || (answer.is_nan() && truth.is_nan());
+        match self {
+            Close::Bits => answer.to_bits() == truth.to_bits(),
+            Close::Number => same,
+            _ if !truth.is_finite() || same => same,
+            Close::Mean => {
+                let values = case.values();
+                exact::is_mean(answer, &Sum::of(values.iter().copied()), values.len() as u64)
+            }
+            Close::Variance => (answer - truth).abs() <= truth * 2f64.powi(-50) + f64::MIN_POSITIVE,
+        }
+    }
+}
+
+/// A row of the contract.
+pub struct Row {
+    /// The function.
+    pub name: &'static str,
+    /// Which differences an exact answer may have.
+    pub close: Close,
+    /// The answer from samples.
+    pub truth: fn(&Case<'_>) -> Option<f64>,
+    /// The answer from buckets.
+    pub answer: fn(&Case<'_>) -> Answer,
+}
+
+/// All rows.
+pub const ROWS: &[Row] = &[
+    Row { name: "count", close: Close::Bits, truth: |c| some(c, c.inside.len() as f64), answer: count },
+    Row { name: "sum", close: Close::Number, truth: true_sum, answer: sum },
+    Row { name: "avg", close: Close::Mean, truth: true_mean, answer: mean },
+    Row { name: "min", close: Close::Bits, truth: |c| extreme(c, |a, b| a < b), answer: least },
+    Row { name: "max", close: Close::Bits, truth: |c| extreme(c, |a, b| a > b), answer: greatest },
+    Row { name: "first", close: Close::Bits, truth: |c| c.inside.first().map(|s| s.value), answer: first },
+    Row { name: "last", close: Close::Bits, truth: |c| c.inside.last().map(|s| s.value), answer: last },
+    Row { name: "ts_of_first", close: Close::Bits, truth: |c| time(c.inside.first()), answer: first_time },
+    Row { name: "ts_of_last", close: Close::Bits, truth: |c| time(c.inside.last()), answer: last_time },
+    Row { name: "stdvar", close: Close::Variance, truth: true_variance, answer: variance },
+    Row {
+        name: "rate",
+        close: Close::Number,
+        truth: |c| change(c, Kind::Rate),
+        answer: |c| changed(c, Kind::Rate),
+    },
+    Row {
+        name: "increase",
+        close: Close::Number,
+        truth: |c| change(c, Kind::Increase),
+        answer: |c| changed(c, Kind::Increase),
+    },
+    Row {
+        name: "delta",
+        close: Close::Number,
+        truth: |c| change(c, Kind::Delta),
+        answer: |c| changed(c, Kind::Delta),
+    },
+    Row {
+        name: "changes",
+        close: Close::Bits,
+        truth: |c| some(c, raw::changes(c.inside) as f64),
+        answer: changes,
+    },
+    Row {
+        name: "resets",
+        close: Close::Bits,
+        truth: |c| some(c, raw::resets(c.inside).0 as f64),
+        answer: resets,
+    },
+    Row { name: "quantile", close: Close::Number, truth: true_quantile, answer: quantile },
+    Row { name: "count_gt", close: Close::Bits, truth: true_count_above, answer: count_above },
+    Row { name: "idelta", close: Close::Number, truth: true_last_difference, answer: last_difference },
+    Row { name: "instant", close: Close::Bits, truth: true_newest, answer: newest_value },
+];
+
+fn some(case: &Case<'_>, value: f64) -> Option<f64> {
+    (!case.inside.is_empty()).then_some(value)
+}
+
+fn time(sample: Option<&Sample>) -> Option<f64> {
+    sample.map(|sample| shown(sample.time))
+}
+
+/// A time as a float, in nanoseconds from a near one, so that none are lost.
+fn shown(time: i64) -> f64 {
+    (time - BASE) as f64
+}
+
+fn true_sum(case: &Case<'_>) -> Option<f64> {
+    some(case, Sum::of(case.values()).value())
+}
+
+fn true_mean(case: &Case<'_>) -> Option<f64> {
+    true_sum(case).map(|sum| sum / case.inside.len() as f64)
+}
+
+fn true_variance(case: &Case<'_>) -> Option<f64> {
+    let values = case.values();
+    let finite = values.iter().all(|value| value.is_finite());
+    some(case, if finite { exact::variance(&values) } else { f64::NAN })
+}
+
+/// The first value that none beats, among those that are not NaN.
+fn extreme(case: &Case<'_>, beats: fn(f64, f64) -> bool) -> Option<f64> {
+    let pick = |best: f64, value: f64| if beats(value, best) || best.is_nan() { value } else { best };
+    case.values().into_iter().reduce(pick)
+}
+
+fn true_quantile(case: &Case<'_>) -> Option<f64> {
+    some(case, if case.inside.is_empty() { 0.0 } else { raw::quantile(&case.values(), case.phi) })
+}
+
+fn true_count_above(case: &Case<'_>) -> Option<f64> {
+    some(case, case.inside.iter().filter(|sample| sample.value > case.x).count() as f64)
+}
+
+fn true_last_difference(case: &Case<'_>) -> Option<f64> {
+    let [.., before, last] = case.inside else { return None };
+    Some(last.value - before.value)
+}
+
+fn true_newest(case: &Case<'_>) -> Option<f64> {
+    let newest = case.until.last()?;
+    (!newest.is_marker() && newest.time > case.end - case.lookback).then_some(newest.value)
+}
+
+fn change(case: &Case<'_>, kind: Kind) -> Option<f64> {
+    let (first, last) = (case.inside.first()?, case.inside.last()?);
+    let ends = Ends {
+        count: case.inside.len() as u64,
+        first: (first.time, first.value),
+        last: (last.time, last.value),
+        lost: raw::resets(case.inside).1.value(),
+    };
+    raw::extrapolated(kind, (case.start, case.end), &ends)
+}
+
+/// The bucket of a window that cuts none; `Err` with the answer of one that does, or that has no samples.
+fn whole<'a>(case: &Case<'a>, cut: impl Fn(&Fold) -> Option<Interval>) -> Result<&'a Bucket, Answer> {
+    let fold = case.fold;
+    match &fold.whole {
+        _ if !fold.cuts.is_empty() && fold.count().0 == 0 => Err(Answer::Refused),
+        _ if !fold.cuts.is_empty() => Err(cut(fold).into()),
+        None => Err(Answer::Exact(None)),
+        Some(whole) => Ok(whole),
+    }
+}
+
+fn answered(whole: Result<&Bucket, Answer>, exact: impl Fn(&Bucket) -> Answer) -> Answer {
+    whole.map_or_else(|answer| answer, exact)
+}
+
+fn exactly(value: f64) -> Answer {
+    Answer::Exact(Some(value))
+}
+
+fn count(case: &Case<'_>) -> Answer {
+    answered(whole(case, |fold| Some(bounds::count(fold))), |all| exactly(all.count as f64))
+}
+
+fn sum(case: &Case<'_>) -> Answer {
+    answered(whole(case, bounds::sum), |all| match all.sum.is_huge() {
+        true => Answer::Refused,
+        false => exactly(all.sum.value()),
+    })
+}
+
+fn mean(case: &Case<'_>) -> Answer {
+    answered(whole(case, bounds::mean), |all| match all.sum.is_huge() {
+        true => Answer::Refused,
+        false => exactly(all.sum.value() / all.count as f64),
+    })
+}
+
+fn least(case: &Case<'_>) -> Answer {
+    answered(whole(case, |fold| bounds::greatest(fold, -1.0).map(Interval::negated)), |all| exactly(all.min))
+}
+
+fn greatest(case: &Case<'_>) -> Answer {
+    answered(whole(case, |fold| bounds::greatest(fold, 1.0)), |all| exactly(all.max))
+}
+
+fn first(case: &Case<'_>) -> Answer {
+    answered(whole(case, bounds::first), |all| exactly(all.first.value))
+}
+
+fn last(case: &Case<'_>) -> Answer {
+    answered(whole(case, bounds::last), |all| exactly(all.last.value))
+}
+
+fn first_time(case: &Case<'_>) -> Answer {
+    let cut = |fold: &Fold| {
+        bounds::first_time(fold, case.start, case.end).map(|(a, b)| Interval::of(shown(a), shown(b)))
+    };
+    answered(whole(case, cut), |all| exactly(shown(all.first.time)))
+}
+
+fn last_time(case: &Case<'_>) -> Answer {
+    let cut = |fold: &Fold| {
+        bounds::last_time(fold, case.start, case.end).map(|(a, b)| Interval::of(shown(a), shown(b)))
+    };
+    answered(whole(case, cut), |all| exactly(shown(all.last.time)))
+}
+
+fn variance(case: &Case<'_>) -> Answer {
+    answered(whole(case, bounds::variance), |all| {
+        let variance = (all.m2 + all.m2_rest) / all.count as f64;
+        let overflows = all.sum.is_huge() || is_plain(all) && !variance.is_finite();
+        if overflows { Answer::Refused } else { exactly(variance) }
+    })
+}
+
+fn changed(case: &Case<'_>, kind: Kind) -> Answer {
+    let window = (case.start, case.end);
+    answered(whole(case, |fold| bounds::change(fold, window, kind)), |all| {
+        if all.lost.is_huge() {
+            return Answer::Refused;
+        }
+        let ends = Ends {
+            count: all.count,
+            first: (all.first.time, all.first.value),
+            last: (all.last.time, all.last.value),
+            lost: all.lost.value(),
+        };
+        Answer::Exact(raw::extrapolated(kind, window, &ends))
+    })
+}
+
+fn changes(case: &Case<'_>) -> Answer {
+    answered(whole(case, |fold| bounds::pairs(fold, |bucket| bucket.changes)), |all| {
+        exactly(all.changes as f64)
+    })
+}
+
+fn resets(case: &Case<'_>) -> Answer {
+    answered(whole(case, |fold| bounds::pairs(fold, |bucket| bucket.resets)), |all| {
+        exactly(all.resets as f64)
+    })
+}
+
+fn quantile(case: &Case<'_>) -> Answer {
+    answered(whole(case, |fold| bounds::quantile(fold, case.phi)), |all| {
+        let Some(sketch) = &all.sketch else { return Answer::Refused };
+        let quantile = sketch.quantile(case.phi, Extremes { min: all.min, max: all.max }, all.nans);
+        match quantile.is_exact() || quantile.lo.is_nan() {
+            true => exactly(quantile.value),
+            false => Answer::Within(Interval { lo: quantile.lo, value: quantile.value, hi: quantile.hi }),
+        }
+    })
+}
+
+fn count_above(case: &Case<'_>) -> Answer {
+    answered(whole(case, |fold| bounds::count_above(fold, case.x)), |_| {
+        let (lo, hi) = bounds::above_each(&case.fold.parts, case.x);
+        if lo == hi { exactly(lo as f64) } else { Answer::Within(Interval::of(lo as f64, hi as f64)) }
+    })
+}
+
+fn last_difference(case: &Case<'_>) -> Answer {
+    answered(whole(case, |_| None), |all| {
+        let parts = &case.fold.parts;
+        let (newest, before) = (&parts[parts.len() - 1], parts.len().checked_sub(2).map(|at| &parts[at]));
+        match (newest.count, before) {
+            _ if all.count < 2 => Answer::Exact(None),
+            (1, Some(before)) => exactly(newest.last.value - before.last.value),
+            (2, _) => exactly(newest.last.value - newest.first.value),
+            _ if !is_plain(newest) => Answer::Refused,
+            _ if newest.changes == 0 => exactly(0.0),
+            _ => Answer::Within(bounds::last_difference(newest)),
+        }
+    })
+}
+
+fn newest_value(case: &Case<'_>) -> Answer {
+    match newest(case.buckets, case.end, case.lookback) {
+        Newest::Known(value) => Answer::Exact(value),
+        Newest::Within(bucket) => {
+            let sure = bucket.markers == 0 && bucket.gaps.max <= case.lookback && is_plain(&bucket);
+            if sure { Answer::Within(Interval::of(bucket.min, bucket.max)) } else { Answer::Refused }
+        }
+    }
+}
