@@ -128,11 +128,18 @@ pub fn variance(values: &[f64]) -> f64 {
     (total + total_rest) / n
 }
 
-/// Whether `mean` is within a unit in the last place of the mean of `count` finite values with this sum.
+/// Whether `mean` is the mean of `count` finite values with this sum, rounded to nearest, or a neighbour of that.
+///
+/// A sum that is rounded once and then divided is off by up to one and a half units in the last place.
 pub fn is_mean(mean: f64, sum: &Sum, count: u64) -> bool {
     let (high, low) = sum.pair();
     let n = count as f64;
-    let off = mean.mul_add(-n, high) + low;
-    let unit = f64::from_bits(mean.abs().to_bits() + 1) - mean.abs();
-    off.abs() <= unit * n
+    let near = high / n;
+    let rounded = near + (near.mul_add(-n, high) + low) / n;
+    (mean - rounded).abs() <= unit(rounded)
+}
+
+/// A unit in the last place.
+pub fn unit(value: f64) -> f64 {
+    f64::from_bits(value.abs().to_bits() + 1) - value.abs()
 }

@@ -11,6 +11,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
+mod answers;
 mod bounds;
 mod exact;
 mod random;
@@ -87,21 +88,22 @@ fn run() -> Result<bool, String> {
     let options = Options::read()?;
     let recorded = options.data.as_deref().map(recorded::read).transpose()?.unwrap_or_default();
     let mut random = Random::new(options.seed);
-    let mut report = Report::new(ROWS.iter().map(|row| row.name));
+    let mut report = Report::new(ROWS.iter().map(|row| row.name).chain(answers::names()));
     while report.cases() < options.cases {
         let series = match recorded.is_empty() {
             true => series::generate(&mut random),
             false => recorded::excerpt(&recorded, &mut random),
         };
-        check(&series, options.plant, &mut random, &mut report);
+        let width = random.pick(&WIDTHS) * SECOND;
+        check(&series, width, options.plant, &mut random, &mut report);
+        answers::check(&series, width, &mut random, &mut report)?;
     }
     println!("{report}");
     Ok(report.is_clean())
 }
 
-fn check(series: &Series, plant: Plant, random: &mut Random, report: &mut Report) {
+fn check(series: &Series, width: i64, plant: Plant, random: &mut Random, report: &mut Report) {
     let samples: Vec<Sample> = series.samples.iter().copied().filter(|sample| !sample.is_marker()).collect();
-    let width = random.pick(&WIDTHS) * SECOND;
     let buckets = window::buckets(series, width, plant);
     for _ in 0..WINDOWS {
         let (start, end) = window_of(series, width, random);

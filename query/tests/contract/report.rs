@@ -72,11 +72,34 @@ impl Report {
                 kept
             }
         };
-        if !kept && self.shown.len() < SHOWN {
-            self.shown.push(format!(
+        self.show(kept, || {
+            format!(
                 "{} of ({}, {}], buckets of {width} ns, {}: {answer:?}, samples say {truth:?}",
                 row.name, case.start, case.end, series.name
-            ));
+            )
+        });
+    }
+
+    /// Counts a case that must be exact. One that was answered without buckets counts as refused, but must be right too.
+    pub fn add_exact(
+        &mut self,
+        name: &str,
+        from_buckets: bool,
+        kept: bool,
+        message: impl FnOnce() -> String,
+    ) {
+        let Some(line) = self.lines.iter_mut().find(|line| line.name == name) else { return };
+        match from_buckets {
+            true => line.exact += 1,
+            false => line.refused += 1,
+        }
+        line.wrong += u64::from(!kept);
+        self.show(kept, message);
+    }
+
+    fn show(&mut self, kept: bool, message: impl FnOnce() -> String) {
+        if !kept && self.shown.len() < SHOWN {
+            self.shown.push(message());
         }
     }
 }
@@ -91,7 +114,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<12} {:>9} {:>9} {:>9} {:>6} {:>8} {:>8}",
+            "{:<14} {:>9} {:>9} {:>9} {:>6} {:>8} {:>8}",
             "function", "exact", "bounded", "refused", "wrong", "outside", "ratio"
         )?;
         for line in &self.lines {
@@ -99,7 +122,7 @@ impl fmt::Display for Report {
             let ratio = median(ratios.iter().copied());
             writeln!(
                 f,
-                "{name:<12} {exact:>9} {bounded:>9} {refused:>9} {wrong:>6} {outside:>8} {ratio:>8.1}"
+                "{name:<14} {exact:>9} {bounded:>9} {refused:>9} {wrong:>6} {outside:>8} {ratio:>8.1}"
             )?;
         }
         self.shown.iter().try_for_each(|violation| writeln!(f, "{violation}"))?;

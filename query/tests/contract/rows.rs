@@ -61,7 +61,7 @@ pub enum Close {
     Bits,
     /// The same number or NaN.
     Number,
-    /// Within a unit in the last place of the true mean.
+    /// The true mean, rounded, or a neighbour of that.
     Mean,
     /// Within 2^-50 of the true variance.
     Variance,
