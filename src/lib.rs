@@ -85,7 +85,7 @@ pub use barograph_engine::{
 };
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{
-    Bucket, BucketKind, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
+    Accuracy, Bucket, BucketKind, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
     QueryStats, QueryValue, Request, Response, SampleValue, TierChoice, Times, VectorSample,
     histogram_buckets,
 };

@@ -1,6 +1,7 @@
 //! Barograph's query language: text to plan to values.
 #![forbid(unsafe_code)]
 
+mod accuracy;
 mod annotations;
 mod budget;
 mod crew;
@@ -18,6 +19,7 @@ pub mod source;
 mod span;
 mod steps;
 pub mod syntax;
+mod tiers;
 mod turn;
 pub mod usage;
 pub mod value;
@@ -26,6 +28,7 @@ use barograph_engine::model::Expressions;
 use request::Metered;
 use steps::QueryTimes;
 
+pub use accuracy::Accuracy;
 pub use barograph_engine::budget::{Account, Cancel, Share, Work};
 pub use crew::Crew;
 pub use error::{QueryError, QueryErrorKind};
@@ -64,6 +67,7 @@ pub fn execute(source: &dyn source::SeriesSource, request: &Request) -> Result<R
         stats: outcome.stats,
         samples_per_step: outcome.samples_per_step,
         explain: outcome.explain,
+        accuracy: outcome.accuracy,
     })
 }
 

@@ -102,6 +102,9 @@ pub struct Request {
     pub lookback: Duration,
     /// The tier that answers.
     pub tier: TierChoice,
+    /// The share by which values may differ from those of the samples; a query whose answer may be further away, or has
+    /// no known bound, fails.
+    pub max_error: Option<f64>,
     /// The limits of the query.
     pub limits: Limits,
     /// Cancels the query.
@@ -185,6 +188,7 @@ impl Request {
             times,
             lookback: Duration::from_secs(300),
             tier: TierChoice::default(),
+            max_error: None,
             limits: Limits::default(),
             cancel: Cancel::default(),
             crew: Crew::default(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use barograph_engine::model::timestamp::Timestamp;
 use barograph_engine::model::{Histogram, Labels};
 
+use crate::accuracy::Accuracy;
 use crate::explain::Explained;
 
 /// A value in a result.
@@ -192,6 +193,8 @@ pub struct Response {
     pub samples_per_step: Vec<(Timestamp, u64)>,
     /// The estimated and actual cost of each part, if requested.
     pub explain: Option<Explained>,
+    /// How far it may be from the answer of the samples, if it comes from buckets of tiers.
+    pub accuracy: Option<Accuracy>,
 }
 
 /// An answer without warnings and statistics.

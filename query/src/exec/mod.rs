@@ -20,15 +20,17 @@
 use barograph_engine::model::Labels;
 use barograph_engine::model::timestamp::Timestamp;
 
+use crate::accuracy::{Accuracy, Noted};
 use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::explain::Explained;
 use crate::functions::ValueType;
+use crate::plan::tier::Tiers;
 use crate::plan::{Kind, Node};
 use crate::request::{Request, TierChoice};
 use crate::series::{Points, Series, Value, Vector};
-use crate::source::{SeriesSource, TierInfo};
+use crate::source::SeriesSource;
 use crate::steps::{QueryTimes, Steps};
 use crate::usage::Footprint;
 use crate::value::{QueryStats, QueryValue};
@@ -49,21 +51,28 @@ struct Context<'q> {
     source: &'q dyn SeriesSource,
     budget: Budget,
     lookback_ms: i64,
-    /// The tiers that may answer, the finest first.
-    tiers: Vec<TierInfo>,
+    tiers: Tiers,
+    /// How far the values that come from buckets may be from those of the samples.
+    accuracy: Noted,
 }
 
 impl<'q> Context<'q> {
-    fn new(source: &'q dyn SeriesSource, request: &Request) -> Self {
-        let mut tiers = source.tiers();
+    fn new(source: &'q dyn SeriesSource, request: &Request) -> Result<Self, QueryError> {
+        let mut tiers = Tiers { all: source.tiers(), forced: false, samples_from: source.samples_from() };
         match request.tier {
             TierChoice::Exact => {}
-            TierChoice::Raw => tiers.clear(),
+            TierChoice::Raw => tiers.all.clear(),
             TierChoice::Width(width) => {
-                tiers.retain(|tier| u128::try_from(tier.width) == Ok(width.as_nanos()));
+                tiers.forced = true;
+                tiers.all.retain(|tier| u128::try_from(tier.width) == Ok(width.as_nanos()));
+                if tiers.all.is_empty() {
+                    let seconds = width.as_secs_f64();
+                    return Err(QueryError::Execution(format!("there is no tier of {seconds} seconds")));
+                }
             }
         }
-        Context { source, budget: Budget::new(request), lookback_ms: request.lookback_ms(), tiers }
+        let (budget, lookback_ms) = (Budget::new(request), request.lookback_ms());
+        Ok(Context { source, budget, lookback_ms, tiers, accuracy: Noted::default() })
     }
 }
 
@@ -91,6 +100,8 @@ pub(crate) struct Outcome {
     pub samples_per_step: Vec<(Timestamp, u64)>,
     /// The estimated and the actual cost of each node, if the request asked for them.
     pub explain: Option<Explained>,
+    /// How far it may be from the answer of the samples, if it comes from buckets.
+    pub accuracy: Option<Accuracy>,
 }
 
 /// Runs `plan` for the times of `request`.
@@ -100,7 +111,7 @@ pub(crate) struct Outcome {
 pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> Result<Outcome, QueryError> {
     let QueryTimes { start_ms, end_ms, step_ms } = request.query_times();
     let is_range = step_ms > 0;
-    let ctx = Context::new(source, request);
+    let ctx = Context::new(source, request)?;
     let mut explain = if request.explain { Some(explain::estimate(&ctx, request, plan)?) } else { None };
     let trace = request.explain.then(Trace::default);
     let mut ev = Evaluator { ctx: &ctx, annotations: Annotations::default(), is_range, trace };
@@ -112,11 +123,40 @@ pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> 
     if let (Some(explained), Some(trace)) = (&mut explain, &ev.trace) {
         trace.fill_in(plan, explained);
     }
+    let accuracy = accuracy(&mut ev, request, plan)?;
     let (mut warnings, infos) = ev.annotations.texts(&request.query);
     warnings.extend(source.left_out());
     let samples_per_step = ev.ctx.budget.samples_per_step();
     ev.ctx.budget.leave_answer();
-    Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats(), samples_per_step, explain })
+    Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats(), samples_per_step, explain, accuracy })
+}
+
+/// The accuracy of the answer, which an info reports.
+///
+/// # Errors
+/// [`QueryError::Execution`] if it may be further from the answer of the samples than the request accepts.
+fn accuracy(ev: &mut Evaluator<'_>, request: &Request, plan: &Node) -> Result<Option<Accuracy>, QueryError> {
+    let Some(accuracy) = ev.ctx.accuracy.accuracy(keeps_bounds(plan)) else { return Ok(None) };
+    let Some(text) = accuracy.text() else { return Ok(Some(accuracy)) };
+    if let Some(max) = request.max_error
+        && (accuracy.may_be_absent || !accuracy.relative.is_some_and(|relative| relative <= max))
+    {
+        return Err(QueryError::Execution(format!("more than max_error={max} may be wrong: {text}")));
+    }
+    ev.annotations.info(plan.span, text);
+    Ok(Some(accuracy))
+}
+
+/// Whether the values of a node are those of the part that read buckets, up to their sign.
+fn keeps_bounds(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Instant(_) => true,
+        Kind::Negate(inner) => keeps_bounds(inner),
+        Kind::Call(call) => {
+            call.function.buckets.is_some() && call.args.iter().any(|arg| matches!(arg.kind, Kind::Range(_)))
+        }
+        _ => false,
+    }
 }
 
 /// Estimates the cost of `plan`; nothing is evaluated.
@@ -128,7 +168,7 @@ pub(crate) fn expect(
     request: &Request,
     plan: &Node,
 ) -> Result<Explained, QueryError> {
-    let ctx = Context::new(source, request);
+    let ctx = Context::new(source, request)?;
     explain::estimate(&ctx, request, plan)
 }
 

@@ -1,5 +1,7 @@
 //! Chooses the tier whose buckets answer a selector.
 
+use barograph_engine::model::Timestamp;
+
 use crate::source::TierInfo;
 use crate::steps::{NS_PER_MS, Shift, Steps, ms_to_ns};
 
@@ -16,10 +18,38 @@ pub(crate) struct Looks {
     pub newest: bool,
 }
 
+/// The tiers of a source, as far as a query may use them.
+#[derive(Debug)]
+pub(crate) struct Tiers {
+    /// The finest first.
+    pub all: Vec<TierInfo>,
+    /// Whether the request names the tier, so that samples are not read instead.
+    pub forced: bool,
+    /// Samples up to this time may be gone.
+    pub samples_from: Timestamp,
+}
+
+impl Tiers {
+    /// The width of the buckets that answer; `None` if samples do.
+    pub fn choose(&self, looks: &Looks) -> Option<i64> {
+        let finest = self.all.first().map(|tier| tier.width);
+        if self.forced {
+            return finest;
+        }
+        let start = ms_to_ns(looks.shift.apply(looks.steps.at(0)).saturating_sub(looks.range_ms));
+        coarsest(&self.all, looks).or(finest.filter(|_| start < self.samples_from))
+    }
+
+    /// Whether a window that begins after `start` needs an estimate where buckets do not give the answer of samples.
+    pub fn must_estimate(&self, start: Timestamp) -> bool {
+        self.forced || start < self.samples_from
+    }
+}
+
 /// The width of the coarsest tier whose buckets have their bounds at the ends of all windows, so that no bucket is cut.
 /// Most of the time must be stored in it, and a window, or the distance of the newest samples, must have room for a
 /// bucket: otherwise reading samples costs no more. Tiers are given with the finest first.
-pub(crate) fn coarsest(tiers: &[TierInfo], looks: &Looks) -> Option<i64> {
+fn coarsest(tiers: &[TierInfo], looks: &Looks) -> Option<i64> {
     let is_worth =
         |tier: &TierInfo| tier.width > 0 && is_stored(tier, looks) && is_aligned(tier.width, looks);
     tiers.iter().rfind(|tier| is_worth(tier)).map(|tier| tier.width)

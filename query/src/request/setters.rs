@@ -39,6 +39,7 @@ setters! {
     Request:
     with_lookback lookback: Duration,
     with_tier tier: TierChoice,
+    with_max_error max_error: Option<f64>,
     with_limits limits: Limits,
     with_cancel cancel: Cancel,
     with_crew crew: Crew,

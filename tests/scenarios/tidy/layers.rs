@@ -95,6 +95,7 @@ const LEVELS: &[Levels] = &[
         root: "query/src/",
         path: "crate::",
         modules: &[
+            ("accuracy", 0),
             ("annotations", 0),
             ("budget", 0),
             ("crew", 0),
@@ -110,6 +111,7 @@ const LEVELS: &[Levels] = &[
             ("usage", 0),
             ("value", 0),
             ("histogram", 1),
+            ("tiers", 1),
             ("turn", 1),
             ("functions", 2),
             ("syntax", 3),

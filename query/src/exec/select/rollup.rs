@@ -9,16 +9,19 @@ use barograph_engine::rollup::{Bucket, Edge};
 
 use super::reading::Access;
 use super::{covering_range, infer_hints, newest};
+use crate::accuracy::Notes;
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::functions::arguments::SampleField;
 use crate::functions::window::shown_seconds;
 use crate::plan::Selection;
-use crate::plan::tier::{self, Looks};
+use crate::plan::tier::Looks;
 use crate::series::{ABSENT, Points};
 use crate::source::{Columns, SeriesRef};
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
+use crate::tiers::cut::Cut;
+use crate::tiers::{Bounded, margin};
 
 /// The width of the buckets that answer a selector, if there is a tier that is worth reading.
 pub(crate) fn width(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> Option<i64> {
@@ -26,7 +29,7 @@ pub(crate) fn width(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> O
         return None;
     }
     let looks = Looks { steps, shift: selection.shift, range_ms: ctx.lookback_ms, newest: true };
-    tier::coarsest(&ctx.tiers, &looks)
+    ctx.tiers.choose(&looks)
 }
 
 /// The newest sample of a series at each step, from buckets of this width and from samples where buckets do not tell;
@@ -49,7 +52,10 @@ pub(crate) fn points(
     };
     let Some(width) = width else { return from_samples(access, steps) };
     let range: TimeRange = covering_range(ctx, selection, steps);
-    let columns = if field == SampleField::StartTime { Columns::COUNTER } else { Columns::NONE };
+    let mut columns = if field == SampleField::StartTime { Columns::COUNTER } else { Columns::NONE };
+    if ctx.tiers.must_estimate(range.start) {
+        columns = columns.and(Columns::EXTREMES).and(Columns::BOUNDS);
+    }
     let Some(buckets) = access.buckets(series, width, range, columns)? else {
         return from_samples(access, steps);
     };
@@ -57,7 +63,7 @@ pub(crate) fn points(
     let mut made = Points::absent(steps.count);
     let (mut unknown, mut found) = (Vec::new(), 0u64);
     let lookback = ms_to_ns(ctx.lookback_ms);
-    let mut next = 0;
+    let (mut next, mut notes) = (0, Notes::of(width));
     for step in 0..steps.count {
         let time = steps.reference_ns(step, selection.shift);
         next += buckets[next..].iter().take_while(|bucket| bucket.end.saturating_sub(width) < time).count();
@@ -69,9 +75,16 @@ pub(crate) fn points(
                 found += 1;
                 ctx.budget.count_step(steps.at(step), 1);
             }
+            Newest::Unknown if ctx.tiers.must_estimate(time.saturating_sub(lookback)) => {
+                if let Some(found) = estimated(&buckets[..next], time, lookback, field) {
+                    notes.add(found.value, found.error(), found.may_be_absent);
+                    made.floats[step] = found.value;
+                }
+            }
             Newest::Unknown => unknown.push(step),
         }
     }
+    ctx.accuracy.join(&notes);
     ctx.budget.count_read(found);
     for run in unknown.chunk_by(|a, b| a + 1 == *b) {
         let part = Steps { start_ms: steps.at(run[0]), count: run.len(), ..steps };
@@ -82,6 +95,50 @@ pub(crate) fn points(
         }
     }
     Ok(Some(made).filter(Points::any))
+}
+
+/// The newest sample up to `time`, which is inside the last of these buckets; `None` if there is surely none.
+fn estimated(buckets: &[Bucket], time: i64, lookback: i64, field: SampleField) -> Option<Bounded> {
+    let (current, earlier) = buckets.split_last()?;
+    let oldest = time.saturating_sub(lookback);
+    let previous =
+        earlier.last().filter(|bucket| bucket.count > 0 && !bucket.ended && bucket.last.time > oldest);
+    let previous = previous.map(|bucket| &bucket.last);
+    if current.count == 0 || current.first.time > time {
+        // A marker before the first sample may have ended the series.
+        return previous.map(|edge| {
+            let value = shown(edge, field);
+            Bounded::new(value, (value, value)).or_absent(true)
+        });
+    }
+    // All samples are before `time` if only a marker is doubtful.
+    let cut = (current.last.time > time).then(|| Cut::right(current, time));
+    let may_be_absent =
+        current.markers > 0 || cut.map_or(current.last.time <= oldest, |cut| cut.longest_gap() > lookback);
+    let found = match (field, cut) {
+        (SampleField::StartTime, _) => Bounded {
+            lo: f64::NEG_INFINITY,
+            hi: f64::INFINITY,
+            ..Bounded::new(shown(&current.first, field), (0.0, 0.0))
+        },
+        (_, None) => {
+            let value = shown(&current.last, field);
+            Bounded::new(value, (value, value))
+        }
+        (SampleField::Time, Some(cut)) => {
+            let earliest = time.saturating_sub(cut.longest_gap()).saturating_add(1);
+            Bounded::middle((shown_seconds(earliest.max(current.first.time)), shown_seconds(time)))
+        }
+        (SampleField::Value, Some(cut)) if cut.is_plain() => {
+            let slack = margin(current.min.abs().max(current.max.abs()));
+            Bounded::new(cut.on_line(time), cut.edge()).widened(slack)
+        }
+        (SampleField::Value, Some(cut)) => {
+            let value = cut.on_line(time);
+            Bounded { value, lo: f64::NEG_INFINITY, hi: f64::INFINITY, may_be_absent: false }
+        }
+    };
+    Some(found.or_absent(may_be_absent))
 }
 
 fn shown(edge: &Edge, field: SampleField) -> f64 {

@@ -289,6 +289,149 @@ proptest! {
     }
 }
 
+/// What is estimated where a window cuts a bucket whose samples are gone.
+const ESTIMATED: [&str; 33] = [
+    "count_over_time(m_total[W])",
+    "present_over_time(m_total[W])",
+    "sum_over_time(m_total[W])",
+    "avg_over_time(m_total[W])",
+    "min_over_time(m_total[W])",
+    "max_over_time(m_total[W])",
+    "first_over_time(m_total[W])",
+    "last_over_time(m_total[W])",
+    "ts_of_first_over_time(m_total[W])",
+    "ts_of_last_over_time(m_total[W])",
+    "stddev_over_time(m_total[W])",
+    "stdvar_over_time(m_total[W])",
+    "rate(m_total[W])",
+    "increase(m_total[W])",
+    "delta(m_total[W])",
+    "idelta(m_total[W])",
+    "irate(m_total[W])",
+    "changes(m_total[W])",
+    "resets(m_total[W])",
+    "quantile_over_time(0.3, m_total[W])",
+    "quantile_over_time(0.99, m_total[W])",
+    "quantile_over_time(0, m_total[W])",
+    "count_gt_over_time(m_total[W], 20)",
+    "count_le_over_time(m_total[W], 7)",
+    "count_eq_over_time(m_total[W], 7)",
+    "count_ne_over_time(m_total[W], 7.5)",
+    "share_gt_over_time(m_total[W], 20)",
+    "share_le_over_time(m_total[W], 3)",
+    "share_eq_over_time(m_total[W], 0)",
+    "m_total",
+    "timestamp(m_total)",
+    "-m_total",
+    "-sum_over_time(m_total[W])",
+];
+
+/// Whether the answer from buckets of `width` is within its bounds. Returns the bound over the error, if both are there.
+fn check_estimate(
+    source: &MemorySource,
+    request: &Request,
+    width: i64,
+) -> Result<Option<f64>, TestCaseError> {
+    let raw = Request { tier: TierChoice::Raw, ..request.clone() };
+    let tier = TierChoice::Width(Duration::from_secs(width as u64));
+    let wanted = answers(&execute(source, &raw).unwrap());
+    let response = match execute(source, &Request { tier, ..request.clone() }) {
+        Ok(response) => response,
+        Err(error) => {
+            prop_assert!(error.to_string().contains("no sound answer"), "{}: {error}", request.query);
+            return Ok(None);
+        }
+    };
+    let got = answers(&response);
+    let accuracy = response.accuracy;
+    for (key, a) in &wanted {
+        let b = got.get(key);
+        prop_assert!(b.is_some(), "{} at {key:?}: raw {a}, tier nothing", request.query);
+        let (accuracy, b) = (accuracy.unwrap(), *b.unwrap());
+        if let Some(bound) = accuracy.absolute.filter(|_| !accuracy.exact) {
+            prop_assert!(
+                (a - b).abs() <= bound || *a == b || (a.is_nan() && b.is_nan()),
+                "{} at {key:?}: raw {a}, tier {b}, {accuracy:?}",
+                request.query
+            );
+            return Ok(((a - b).abs() > 0.0).then(|| bound / (a - b).abs()));
+        }
+    }
+    for key in got.keys().filter(|key| !wanted.contains_key(key)) {
+        prop_assert!(accuracy.unwrap().may_be_absent, "{} at {key:?}: raw nothing", request.query);
+    }
+    Ok(None)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// The answer of the samples is within the bounds of the estimate, wherever a window ends.
+    #[test]
+    fn estimates_are_within_their_bounds(
+        samples in series(),
+        width in prop::sample::select(WIDTHS.to_vec()),
+        (window, time) in (1i64..3_000, -900i64..2_000),
+        on_grid in any::<bool>(),
+    ) {
+        let source = source_of(&samples);
+        let unit = if on_grid { 15 } else { 1 };
+        for function in ESTIMATED {
+            let query = function.replace("[W]", &format!("[{}s]", (window / unit * unit).max(unit)));
+            let time = time.div_euclid(unit) * unit * 1000;
+            check_estimate(&source, &Request::instant_ms(query.as_str(), time), width)?;
+        }
+    }
+
+    /// Where samples are gone, steps that need them are estimates, and the others are not.
+    #[test]
+    fn samples_that_are_gone_are_estimated(samples in series(), gone in 0i64..900, first in -3i64..3) {
+        let mut source = source_of(&samples);
+        let whole = source.clone();
+        source.drop_samples_until(gone * S);
+        for (query, close) in FUNCTIONS.iter().filter(|(query, _)| query.contains("sum_over") || query.contains("rate(")) {
+            let query = query.replace("[W]", "[10m]");
+            let start = first * 300_000;
+            let request = Request::range_ms(query.as_str(), start, start + 12 * 300_000, 300_000);
+            let Ok(response) = execute(&source, &request) else { continue };
+            if !response.accuracy.is_some_and(|accuracy| accuracy.exact) {
+                continue;
+            }
+            let wanted = answers(&execute(&whole, &Request { tier: TierChoice::Raw, ..request }).unwrap());
+            for ((key, a), b) in wanted.iter().zip(answers(&response).values()) {
+                prop_assert!(is_close(*close, *a, *b, largest_of(&samples)), "{query} at {key:?}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_buckets_cannot_answer_is_refused_once_samples_are_gone() {
+    let samples: Vec<(i64, f64, i64)> = (0..200).map(|i| (i * 15_000, (i % 7) as f64, 0)).collect();
+    let mut source = source_of(&samples);
+    source.drop_samples_until(1_000 * S);
+    let ask = |query: &str, max_error: Option<f64>| {
+        execute(&source, &Request { max_error, ..Request::instant_ms(query, 932_000) })
+    };
+    let error = ask("double_exponential_smoothing(m_total[10m], 0.1, 0.1)", None).unwrap_err();
+    assert!(error.to_string().contains("cannot be answered from buckets"), "{error}");
+    let error = ask("deriv(m_total[10m])", None).unwrap_err();
+    assert!(error.to_string().contains("no sound answer"), "{error}");
+    let response = ask("sum_over_time(m_total[10m])", None).unwrap();
+    let accuracy = response.accuracy.unwrap();
+    assert!(!accuracy.exact && accuracy.relative.unwrap() < 0.1, "{accuracy:?}");
+    assert!(
+        response.infos[0].contains("estimated from buckets of 60 seconds, off by at most"),
+        "{:?}",
+        response.infos
+    );
+    assert!(ask("sum_over_time(m_total[10m])", Some(0.1)).is_ok());
+    let error = ask("sum_over_time(m_total[10m])", Some(1e-9)).unwrap_err();
+    assert!(error.to_string().contains("max_error"), "{error}");
+    let error = ask("sum_over_time(m_total[10m]) * 2", Some(0.1)).unwrap_err();
+    assert!(error.to_string().contains("without a known bound"), "{error}");
+}
+
 /// A series that answers a year of hours, by the buckets read.
 #[test]
 fn explain_names_the_tier_and_counts_its_buckets() {

@@ -5,15 +5,17 @@ use barograph_engine::model::TimeRange;
 use smallvec::SmallVec;
 
 use super::range_call::{self, Columned};
+use crate::accuracy::Notes;
 use crate::annotations::flags::Flags;
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::exec::select::reading::Access;
+use crate::exec::select::rollup;
 use crate::functions::buckets::{Answer, Row, Seen, slide};
 use crate::functions::window::slide::Windows;
 use crate::functions::window::{Columns, RangeCall, WindowedSeries};
 use crate::functions::{Edges, Function};
-use crate::plan::tier::{self, Looks};
+use crate::plan::tier::Looks;
 use crate::plan::{Kind, Selection};
 use crate::series::{Points, is_absent};
 use crate::source::SeriesRef;
@@ -32,6 +34,30 @@ pub(crate) struct Tier {
 }
 
 /// The tier for a call, if there is one that is worth reading.
+///
+/// # Errors
+/// [`QueryError::Execution`] if samples are gone and buckets do not answer the function.
+pub(crate) fn tier_for(
+    ctx: &Context<'_>,
+    function: &Function,
+    edges: Edges,
+    windows: &Windows,
+) -> Result<Option<Tier>, QueryError> {
+    let tier = tier_of(ctx, function, edges, windows);
+    let needs_buckets = windows.steps.count > 0 && ctx.tiers.must_estimate(windows.bounds(0).0);
+    if tier.is_none() && needs_buckets && !ctx.tiers.all.is_empty() {
+        return Err(refused(function, "cannot be answered from buckets"));
+    }
+    Ok(tier)
+}
+
+/// Why a function has no answer.
+fn refused(function: &Function, why: &str) -> QueryError {
+    let name = function.name;
+    QueryError::Execution(format!("{name} {why}, and the samples are gone or were not asked for"))
+}
+
+/// Like [`tier_for`], without an error.
 pub(crate) fn tier_of(
     ctx: &Context<'_>,
     function: &Function,
@@ -42,7 +68,7 @@ pub(crate) fn tier_of(
     let answer = row.evaluator(edges)?;
     let looks =
         Looks { steps: windows.steps, shift: windows.shift, range_ms: windows.range_ms, newest: false };
-    let width = tier::coarsest(&ctx.tiers, &looks)?;
+    let width = ctx.tiers.choose(&looks)?;
     Some(Tier { width, row, answer })
 }
 
@@ -51,6 +77,7 @@ type Partial = (Vec<Points>, Vec<usize>);
 
 /// A call over the series of a selection.
 pub(super) struct Job<'j> {
+    pub ctx: &'j Context<'j>,
     pub call: &'j RangeCall<'j>,
     pub function: &'static Function,
     pub selection: &'j Selection,
@@ -63,12 +90,13 @@ pub(super) struct Job<'j> {
 impl<'j> Job<'j> {
     /// A job from samples, with one column for each series.
     pub fn new(
+        ctx: &'j Context<'j>,
         call: &'j RangeCall<'j>,
         function: &'static Function,
         selection: &'j Selection,
         compute: &'j Compute<'j>,
     ) -> Self {
-        Job { call, function, selection, tier: None, columns: 1, compute }
+        Job { ctx, call, function, selection, tier: None, columns: 1, compute }
     }
 
     /// The columns of one series; `None` if it has no samples.
@@ -122,7 +150,11 @@ impl<'j> Job<'j> {
         flags: &mut Flags,
     ) -> Result<Option<Partial>, QueryError> {
         let range: TimeRange = range_call::read_range(self.call, self.function);
-        let Some(buckets) = access.buckets(series, tier.width, range, tier.row.columns)? else {
+        let mut wanted = tier.row.columns;
+        if self.ctx.tiers.must_estimate(range.start) {
+            wanted = wanted.and(tier.row.bounds);
+        }
+        let Some(buckets) = access.buckets(series, tier.width, range, wanted)? else {
             return Ok(None);
         };
         // A marker does not end a window's samples.
@@ -130,6 +162,9 @@ impl<'j> Job<'j> {
         let RangeCall { budget, windows, params, .. } = self.call;
         let mut made = vec![Points::absent(windows.steps.count); self.columns];
         let mut unknown = Vec::new();
+        let (mut notes, mut is_refused) = (Notes::of(tier.width), false);
+        let reads_before = self.call.edges != Edges::Plain || self.function.reads_before_window;
+        let before = if reads_before { self.call.lookback_ns() } else { 0 };
         slide::slide(budget, windows, self.call.lookback_ns(), buckets, |step, seen| {
             for (place, points) in made.iter_mut().enumerate() {
                 let argument = params.get(place).map_or(f64::NAN, |values| values[step]);
@@ -139,6 +174,16 @@ impl<'j> Job<'j> {
                         points.floats[step] = value;
                         flags.raise(tier.row.noticed(self.call.edges, seen));
                     }
+                    Answer::Unknown if self.ctx.tiers.must_estimate(seen.start.saturating_sub(before)) => {
+                        let estimate = tier.row.estimate.filter(|_| self.call.edges == Edges::Plain);
+                        let Some(found) = estimate.and_then(|estimate| estimate(seen, argument)) else {
+                            is_refused = true;
+                            return;
+                        };
+                        notes.add(found.value, found.error(), found.may_be_absent);
+                        points.floats[step] = found.value;
+                        flags.raise(tier.row.noticed(self.call.edges, seen));
+                    }
                     Answer::Unknown => {
                         unknown.push(step);
                         return;
@@ -146,6 +191,10 @@ impl<'j> Job<'j> {
                 }
             }
         })?;
+        if is_refused {
+            return Err(refused(self.function, "has no sound answer from these buckets"));
+        }
+        self.ctx.accuracy.join(&notes);
         Ok(Some((made, unknown)))
     }
 }
@@ -190,7 +239,7 @@ pub(crate) fn width_of(
             let windows = Windows { steps, shift: selection.shift, range_ms: selection.range_ms };
             tier_of(ctx, caller?, selection.edges, &windows).map(|tier| tier.width)
         }
-        Kind::Instant(selection) => crate::exec::select::rollup::width(ctx, selection, steps),
+        Kind::Instant(selection) => rollup::width(ctx, selection, steps),
         _ => None,
     }
 }

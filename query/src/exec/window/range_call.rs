@@ -12,7 +12,7 @@ use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::exec::select::reading::Access;
 use crate::exec::select::{self, reading};
-use crate::exec::{Evaluator, text};
+use crate::exec::{Context, Evaluator, text};
 use crate::functions::analytics::{AnalyticKernel, Analyzed, Failure, NamedOptions};
 use crate::functions::eval::Kernel;
 use crate::functions::window::slide::Windows;
@@ -146,14 +146,14 @@ fn evaluate(
         }
         Kind::Range(selection) => {
             let range_call = range_call(ev, windows, selection.edges, params);
-            let tier = over_rollups::tier_of(ev.ctx, call.function, selection.edges, &windows);
+            let tier = over_rollups::tier_for(ev.ctx, call.function, selection.edges, &windows)?;
             let width = tier.map(|tier| tier.width);
             let refs = select::select(ev.ctx, selection, width, read_range(&range_call, call.function))?;
             let job = Job {
                 tier,
                 // A string argument names the columns, of which each scalar argument has one.
                 columns: if let Kernel::Windows(_) = call.kernel { range_call.params.len() } else { 1 },
-                ..Job::new(&range_call, call.function, selection, &kernel)
+                ..Job::new(ev.ctx, &range_call, call.function, selection, &kernel)
             };
             let work = |columns: &mut Columns, access: &mut Access<'_>, series: SeriesRef| {
                 let mut flags = Flags::default();
@@ -218,6 +218,7 @@ pub(crate) fn prepare<'q>(
 
 /// Evaluates such a call for one series after another.
 pub(crate) fn series_work<'w>(
+    ctx: &'w Context<'w>,
     tier: Option<Tier>,
     call: &Call,
     selection: &'w Selection,
@@ -228,7 +229,7 @@ pub(crate) fn series_work<'w>(
     let function = call.function;
     move |columns, access, series, flags| {
         let compute = |series: &mut WindowedSeries<'_>| Ok(SmallVec::from_buf([kernel(series)?]).into());
-        let job = Job { tier, ..Job::new(range_call, function, selection, &compute) };
+        let job = Job { tier, ..Job::new(ctx, range_call, function, selection, &compute) };
         let made = job.run(access, series, columns, flags)?;
         Ok(made.and_then(|made| made.columns.into_iter().next()))
     }

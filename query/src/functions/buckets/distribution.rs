@@ -1,7 +1,7 @@
 //! Functions of the distribution of a window's values: quantiles, counts of values that meet a condition.
 
-use barograph_engine::rollup::Bucket;
 use barograph_engine::rollup::sketch::Extremes;
+use barograph_engine::rollup::{Bucket, Sketch, sketch};
 
 use super::over_time::is_constant;
 use super::{Answer, Seen};
@@ -9,12 +9,21 @@ use crate::functions::window::conditional_count::Condition;
 
 /// `quantile_over_time`, and each column of `quantiles_over_time`.
 pub(super) fn quantile(seen: &Seen<'_>, phi: f64) -> Answer {
-    let found = seen.uncut().and_then(|all| {
-        let sketch = all.sketch.as_ref()?;
-        Some(sketch.quantile(phi, Extremes { min: all.min, max: all.max }, all.nans))
-    });
-    let is_exact = |lo: f64, hi: f64| lo == hi || (lo.is_nan() && hi.is_nan());
-    Answer::known(found.filter(|q| is_exact(q.lo, q.hi)).map(|q| q.lo))
+    let Some(all) = seen.uncut() else { return Answer::Unknown };
+    let extremes = Extremes { min: all.min, max: all.max };
+    // Without a sketch, all values but the extremes are anywhere between them.
+    let between = [(sketch::key(extremes.min), all.count - 1), (sketch::key(extremes.max), 1)];
+    let is_finite = extremes.min.is_finite() && extremes.max.is_finite();
+    let found = match &all.sketch {
+        Some(sketch) => sketch.quantile(phi, extremes, all.nans),
+        _ if all.nans > 0 || !is_finite => return Answer::Unknown,
+        _ if phi.is_nan() || !(0.0 < phi && phi < 1.0) || is_constant(all) => {
+            Sketch::from_counts(between.to_vec()).quantile(phi, extremes, 0)
+        }
+        _ => return Answer::Unknown,
+    };
+    let is_exact = found.lo == found.hi || (found.lo.is_nan() && found.hi.is_nan());
+    if is_exact { Answer::Exact(found.lo) } else { Answer::Unknown }
 }
 
 /// `mad_over_time` of equal values, or with NaN.

@@ -20,10 +20,13 @@ use barograph_engine::rollup::{Bucket, Edge};
 use crate::annotations::flags::Flags;
 use crate::functions::Edges;
 use crate::source::Columns;
+use crate::tiers::Bounded;
 
 mod anchored;
 mod change;
 mod distribution;
+mod estimated_distribution;
+mod estimates;
 mod over_time;
 pub(crate) mod rows;
 pub(crate) mod slide;
@@ -35,11 +38,17 @@ pub struct Row {
     pub columns: Columns,
     /// When the answer is that of the samples, for the documentation.
     pub exact: &'static str,
+    /// The further columns that an estimate reads.
+    pub bounds: Columns,
+    /// The interval that contains the answer of the samples otherwise, for the documentation.
+    pub otherwise: &'static str,
     /// The annotations about counters that its result for a float may cause.
     pub(crate) counter: Counter,
     /// Computes the answer for one window. The number is the scalar argument at the step.
     pub(crate) answer: fn(&Seen<'_>, f64) -> Answer,
-    /// The same for anchored windows, if the function accepts them.
+    /// Computes the interval if the answer is not exact and the samples are gone; `None` if nothing sound can be said.
+    pub(crate) estimate: Option<fn(&Seen<'_>, f64) -> Option<Bounded>>,
+    /// The evaluator for anchored windows, if the function accepts them.
     pub(crate) anchored: Option<fn(&Seen<'_>, f64) -> Answer>,
 }
 

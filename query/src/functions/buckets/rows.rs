@@ -1,16 +1,23 @@
 //! The rows: for each function, its columns, when its answer is exact, and its evaluator.
 
-use super::{Answer, Counter, Row, Seen, anchored, change, distribution, over_time};
+use super::{
+    Answer, Counter, Row, Seen, anchored, change, distribution, estimated_distribution, estimates, over_time,
+};
 use crate::functions::window::conditional_count::Condition;
 use crate::source::Columns;
+use crate::tiers::Bounded;
 
 const WHOLE: &str = "no bucket is cut";
 const FIRST: &str = "the left end cuts no bucket";
 const LAST: &str = "the right end cuts no bucket";
 
+/// Computes an interval.
+type Estimate = fn(&Seen<'_>, f64) -> Option<Bounded>;
+
 /// A row without anything special.
 const fn row(columns: Columns, exact: &'static str, answer: fn(&Seen<'_>, f64) -> Answer) -> Row {
-    Row { columns, exact, counter: Counter::No, answer, anchored: None }
+    let (bounds, otherwise) = (Columns::NONE, "refused");
+    Row { columns, exact, bounds, otherwise, counter: Counter::No, answer, estimate: None, anchored: None }
 }
 
 impl Row {
@@ -18,27 +25,80 @@ impl Row {
         Row { counter, ..self }
     }
 
+    /// Has an interval where it is not exact.
+    const fn or(self, bounds: Columns, otherwise: &'static str, estimate: Estimate) -> Row {
+        Row { bounds, otherwise, estimate: Some(estimate), ..self }
+    }
+
     const fn anchored(self, answer: fn(&Seen<'_>, f64) -> Answer) -> Row {
         Row { anchored: Some(answer), ..self }
     }
 }
 
-pub(crate) static COUNT: Row = row(Columns::NONE, WHOLE, over_time::count);
-pub(crate) static PRESENT: Row =
-    row(Columns::NONE, "a bucket's first or last sample is inside", over_time::present);
-pub(crate) static SUM: Row = row(Columns::SUM, "no bucket is cut; correctly rounded", over_time::sum);
+pub(crate) static COUNT: Row = row(Columns::NONE, WHOLE, over_time::count).or(
+    Columns::BOUNDS,
+    "the number in the cut buckets, from their shortest and longest distances",
+    estimates::count,
+);
+pub(crate) static PRESENT: Row = row(
+    Columns::NONE,
+    "a bucket's first or last sample is inside",
+    over_time::present,
+)
+.or(Columns::BOUNDS, "1; it may be absent", estimates::present);
+pub(crate) static SUM: Row = row(Columns::SUM, "no bucket is cut; correctly rounded", over_time::sum).or(
+    Columns::BOUNDS.and(Columns::EXTREMES),
+    "the least and the greatest sum of the samples inside each cut bucket",
+    estimates::sum,
+);
 pub(crate) static MEAN: Row =
-    row(Columns::SUM, "no bucket is cut; within one unit in the last place", over_time::mean);
+    row(Columns::SUM, "no bucket is cut; within one unit in the last place", over_time::mean).or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "the least and the greatest mean over all numbers of samples inside",
+        estimates::mean,
+    );
 pub(crate) static VARIANCE: Row =
-    row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::variance);
+    row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::variance).or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "the spread of the whole buckets, and that of all touched ones",
+        estimates::variance,
+    );
 pub(crate) static DEVIATION: Row =
-    row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::deviation);
-pub(crate) static LEAST: Row = row(Columns::EXTREMES, WHOLE, over_time::least);
-pub(crate) static GREATEST: Row = row(Columns::EXTREMES, WHOLE, over_time::greatest);
-pub(crate) static FIRST_VALUE: Row = row(Columns::NONE, FIRST, over_time::first);
-pub(crate) static LAST_VALUE: Row = row(Columns::NONE, LAST, over_time::last);
-pub(crate) static FIRST_TIME: Row = row(Columns::NONE, FIRST, over_time::first_time);
-pub(crate) static LAST_TIME: Row = row(Columns::NONE, LAST, over_time::last_time);
+    row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::deviation).or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "the spread of the whole buckets, and that of all touched ones",
+        estimates::deviation,
+    );
+pub(crate) static LEAST: Row = row(Columns::EXTREMES, WHOLE, over_time::least).or(
+    Columns::BOUNDS,
+    "from the least of all touched buckets to the least known inside",
+    estimates::least,
+);
+pub(crate) static GREATEST: Row = row(Columns::EXTREMES, WHOLE, over_time::greatest).or(
+    Columns::BOUNDS,
+    "from the greatest known inside to the greatest of all touched buckets",
+    estimates::greatest,
+);
+pub(crate) static FIRST_VALUE: Row = row(Columns::NONE, FIRST, over_time::first).or(
+    Columns::BOUNDS.and(Columns::EXTREMES),
+    "what the bucket's ends, extremes and largest step allow",
+    estimates::first,
+);
+pub(crate) static LAST_VALUE: Row = row(Columns::NONE, LAST, over_time::last).or(
+    Columns::BOUNDS.and(Columns::EXTREMES),
+    "what the bucket's ends, extremes and largest step allow",
+    estimates::last,
+);
+pub(crate) static FIRST_TIME: Row = row(Columns::NONE, FIRST, over_time::first_time).or(
+    Columns::BOUNDS,
+    "up to the longest distance after the left end",
+    estimates::first_time,
+);
+pub(crate) static LAST_TIME: Row = row(Columns::NONE, LAST, over_time::last_time).or(
+    Columns::BOUNDS,
+    "up to the longest distance before the right end",
+    estimates::last_time,
+);
 
 const AT_LAST: &str = "no bucket is cut, and the newest bucket with the extreme ends with it";
 pub(crate) static TIME_OF_LEAST: Row = row(Columns::EXTREMES, AT_LAST, over_time::time_of_least);
@@ -56,39 +116,75 @@ pub(crate) static PREDICT: Row = row(Columns::EXTREMES, CONSTANT, over_time::pre
 pub(crate) static MEDIAN_DEVIATION: Row = row(Columns::EXTREMES, CONSTANT, distribution::median_deviation);
 
 pub(crate) static RATE: Row =
-    row(Columns::COUNTER, WHOLE, change::rate).counter(Counter::Window).anchored(anchored::rate);
+    row(Columns::COUNTER, WHOLE, change::rate).counter(Counter::Window).anchored(anchored::rate)
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimates::rate);
 pub(crate) static INCREASE: Row =
-    row(Columns::COUNTER, WHOLE, change::increase).counter(Counter::Window).anchored(anchored::increase);
-pub(crate) static DELTA: Row = row(Columns::NONE, WHOLE, change::delta).anchored(anchored::delta);
+    row(Columns::COUNTER, WHOLE, change::increase).counter(Counter::Window).anchored(anchored::increase)
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimates::increase);
+pub(crate) static DELTA: Row = row(Columns::NONE, WHOLE, change::delta).anchored(anchored::delta).or(
+    Columns::BOUNDS.and(Columns::EXTREMES),
+    "the range of the last value less that of the first",
+    estimates::delta,
+);
 pub(crate) static GROWTH: Row = row(Columns::COUNTER, WHOLE, change::growth).counter(Counter::Previous);
 pub(crate) static GROWTH_RATE: Row =
     row(Columns::COUNTER, WHOLE, change::growth_rate).counter(Counter::Previous);
-pub(crate) static CHANGES: Row = row(Columns::CHANGES, WHOLE, change::changes).anchored(anchored::changes);
-pub(crate) static RESETS: Row = row(Columns::COUNTER, WHOLE, change::resets).anchored(anchored::resets);
+pub(crate) static CHANGES: Row = row(Columns::CHANGES, WHOLE, change::changes)
+    .anchored(anchored::changes)
+    .or(Columns::BOUNDS, "those of the cut buckets that fit between the samples inside", estimates::changes);
+pub(crate) static RESETS: Row = row(Columns::COUNTER, WHOLE, change::resets).anchored(anchored::resets).or(
+    Columns::BOUNDS,
+    "those of the cut buckets that fit between the samples inside",
+    estimates::resets,
+);
 
 const PAIR: &str = "no bucket is cut, and the last one has one or two samples, or no change";
 pub(crate) static INSTANT_DELTA: Row =
-    row(Columns::COUNTER.and(Columns::CHANGES), PAIR, change::instant_delta);
-pub(crate) static INSTANT_RATE: Row = row(Columns::COUNTER.and(Columns::CHANGES), PAIR, change::instant_rate);
+    row(Columns::COUNTER.and(Columns::CHANGES), PAIR, change::instant_delta).or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "the last bucket whole: its largest step and its extremes; cut: refused",
+        estimates::instant_delta,
+    );
+pub(crate) static INSTANT_RATE: Row = row(Columns::COUNTER.and(Columns::CHANGES), PAIR, change::instant_rate)
+    .or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "the last bucket whole: its largest step over its shortest distance; cut, or start times: refused",
+        estimates::instant_rate,
+    );
 
-const DISTRIBUTION: Columns = Columns::SKETCH.and(Columns::EXTREMES);
+/// Sketches cost as much as samples, so they are read only where samples are gone.
+const DISTRIBUTION: Columns = Columns::SKETCH.and(Columns::BOUNDS);
+const KEYS: &str = "by the keys of the sketch; cut buckets count as copies of their extremes";
 pub(crate) static QUANTILE: Row = row(
-    DISTRIBUTION,
-    "no bucket is cut; the least or the greatest value, or one with a key of its own",
+    Columns::EXTREMES,
+    "no bucket is cut; the least or the greatest value, or all are equal",
     distribution::quantile,
-);
+)
+.or(DISTRIBUTION, KEYS, estimated_distribution::quantile);
 
-const APART: &str = "no bucket is cut; in each, x is outside the extremes, or no value has its key";
+const APART: &str = "no bucket is cut; in each, x is outside the extremes";
+const AROUND: &str = "the values beyond the key of x, and those with it; without a sketch, by the extremes";
 
 /// The row of a number or a share of values that meet a condition.
-const fn conditional(answer: fn(&Seen<'_>, f64) -> Answer) -> Row {
-    row(DISTRIBUTION, APART, answer)
+const fn conditional(answer: fn(&Seen<'_>, f64) -> Answer, estimate: Estimate) -> Row {
+    row(Columns::EXTREMES, APART, answer).or(DISTRIBUTION, AROUND, estimate)
 }
 
-pub(crate) static COUNT_EQUAL: Row = conditional(|s, x| distribution::count(s, Condition::Equal, x));
-pub(crate) static COUNT_NOT_EQUAL: Row = conditional(|s, x| distribution::count(s, Condition::NotEqual, x));
-pub(crate) static COUNT_GREATER: Row = conditional(|s, x| distribution::count(s, Condition::Greater, x));
-pub(crate) static COUNT_AT_MOST: Row = conditional(|s, x| distribution::count(s, Condition::AtMost, x));
-pub(crate) static SHARE_EQUAL: Row = conditional(|s, x| distribution::share(s, Condition::Equal, x));
-pub(crate) static SHARE_GREATER: Row = conditional(|s, x| distribution::share(s, Condition::Greater, x));
-pub(crate) static SHARE_AT_MOST: Row = conditional(|s, x| distribution::share(s, Condition::AtMost, x));
+macro_rules! conditional {
+    ($($name:ident = $what:ident $condition:ident;)*) => {$(
+        pub(crate) static $name: Row = conditional(
+            |seen, x| distribution::$what(seen, Condition::$condition, x),
+            |seen, x| estimated_distribution::$what(seen, Condition::$condition, x),
+        );
+    )*};
+}
+
+conditional! {
+    COUNT_EQUAL = count Equal;
+    COUNT_NOT_EQUAL = count NotEqual;
+    COUNT_GREATER = count Greater;
+    COUNT_AT_MOST = count AtMost;
+    SHARE_EQUAL = share Equal;
+    SHARE_GREATER = share Greater;
+    SHARE_AT_MOST = share AtMost;
+}

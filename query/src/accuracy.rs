@@ -1,0 +1,99 @@
+//! How far an answer from buckets may be from that of the samples.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How far the answer of a query may be from that of the samples, if it comes from buckets of tiers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Accuracy {
+    /// The width of the coarsest buckets that answered.
+    pub tier: Duration,
+    /// Whether the answer is that of the samples. Otherwise some values are estimates.
+    pub exact: bool,
+    /// No value differs by more than this; 0 if the answer is exact, and `None` if no bound is known.
+    pub absolute: Option<f64>,
+    /// No value differs by more than this share of it; 0 if the answer is exact, and `None` if no bound is known.
+    pub relative: Option<f64>,
+    /// Whether the samples may have no value where the answer has one.
+    pub may_be_absent: bool,
+}
+
+/// What the parts of a query note while it runs.
+#[derive(Debug, Default)]
+pub(crate) struct Noted(Mutex<Notes>);
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Notes {
+    /// The width of the coarsest buckets, nanoseconds; 0 if none were read.
+    width: u64,
+    estimates: u64,
+    absolute: f64,
+    relative: f64,
+    may_be_absent: bool,
+}
+
+impl Notes {
+    /// Buckets of this width, nanoseconds, were read.
+    pub fn of(width: i64) -> Self {
+        Notes { width: width.unsigned_abs(), ..Notes::default() }
+    }
+
+    /// Adds an estimate that is off by at most `error`.
+    pub fn add(&mut self, value: f64, error: f64, may_be_absent: bool) {
+        self.estimates += 1;
+        // NaN is not comparable: no bound.
+        let error = if error.is_nan() { f64::INFINITY } else { error };
+        let relative = if error == 0.0 { 0.0 } else { error / value.abs() };
+        self.absolute = self.absolute.max(error);
+        self.relative = self.relative.max(if relative.is_nan() { f64::INFINITY } else { relative });
+        self.may_be_absent |= may_be_absent;
+    }
+}
+
+impl Noted {
+    /// Adds what was noted about one series.
+    pub fn join(&self, notes: &Notes) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.width = all.width.max(notes.width);
+        all.estimates += notes.estimates;
+        all.absolute = all.absolute.max(notes.absolute);
+        all.relative = all.relative.max(notes.relative);
+        all.may_be_absent |= notes.may_be_absent;
+    }
+
+    /// The accuracy of the answer; `None` if no buckets were read. `has_bounds` says whether the values of the answer are
+    /// those of the part that read buckets.
+    pub fn accuracy(&self, has_bounds: bool) -> Option<Accuracy> {
+        let Notes { width, estimates, absolute, relative, may_be_absent } =
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let exact = estimates == 0;
+        let bound = |bound: f64| Some(bound).filter(|bound| exact || (has_bounds && bound.is_finite()));
+        (width > 0).then(|| Accuracy {
+            tier: Duration::from_nanos(width),
+            exact,
+            absolute: bound(absolute),
+            relative: bound(relative),
+            may_be_absent,
+        })
+    }
+}
+
+impl Accuracy {
+    /// What an annotation says; `None` if there is nothing to say.
+    pub(crate) fn text(&self) -> Option<String> {
+        if self.exact {
+            return None;
+        }
+        let tier = crate::value::go_float(self.tier.as_secs_f64());
+        let bound = match (self.absolute, self.relative) {
+            (Some(absolute), Some(relative)) => {
+                let percent = crate::value::go_two_digits(relative * 100.0);
+                format!("off by at most {} ({percent} %)", crate::value::go_two_digits(absolute))
+            }
+            (Some(absolute), None) => format!("off by at most {}", crate::value::go_two_digits(absolute)),
+            _ => "without a known bound".to_owned(),
+        };
+        Some(format!("estimated from buckets of {tier} seconds, {bound}"))
+    }
+}

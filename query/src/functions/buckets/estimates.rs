@@ -1,0 +1,426 @@
+//! Estimates: what whole buckets and cut ones say together about a window whose samples are gone.
+//!
+//! Each function returns an interval that contains the answer of the samples. Where values are NaN or infinite, so that
+//! nothing can be said, the interval is everything.
+
+use barograph_engine::rollup::{Bucket, Edge};
+
+use super::Seen;
+use crate::functions::window::counter::{ChangeKind, lost_of};
+use crate::functions::window::{seconds, shown_seconds};
+use crate::tiers::cut::Cut;
+use crate::tiers::{Bounded, margin, product};
+
+/// A window with its cut buckets.
+struct Parts<'a> {
+    seen: &'a Seen<'a>,
+    cuts: Vec<Cut<'a>>,
+    /// All samples of all buckets that the window touches.
+    outer: Bucket,
+    /// Samples inside, at least and at most.
+    count: (u64, u64),
+    /// The most likely number of samples inside.
+    likely: u64,
+}
+
+impl<'a> Parts<'a> {
+    fn of(seen: &'a Seen<'a>) -> Option<Self> {
+        let left = seen.left.map(|bucket| Cut::left(bucket, seen.start));
+        let right = seen.right.map(|bucket| Cut::right(bucket, seen.end));
+        let both = seen.both.map(|bucket| Cut::both(bucket, (seen.start, seen.end)));
+        let ordered = [seen.left.or(seen.both), seen.whole, seen.right].into_iter().flatten();
+        let outer = ordered.fold(None, |outer: Option<Bucket>, bucket| match outer {
+            None => Some(bucket.clone()),
+            Some(mut outer) => {
+                outer.merge(bucket);
+                Some(outer)
+            }
+        })?;
+        let cuts: Vec<Cut<'a>> = [left, both, right].into_iter().flatten().collect();
+        let whole = seen.whole.map_or(0, |whole| whole.count);
+        let sum = |inside: fn(&Cut<'_>) -> u64| whole + cuts.iter().map(inside).sum::<u64>();
+        let count = (sum(|cut| cut.inside.0), sum(|cut| cut.inside.1));
+        let likely = sum(|cut| cut.likely());
+        Some(Parts { seen, cuts, outer, count, likely })
+    }
+
+    /// Whether all values are ordinary numbers.
+    fn is_plain(&self) -> bool {
+        self.outer.nans == 0 && self.outer.min.is_finite() && self.outer.max.is_finite()
+    }
+
+    /// The sum of the magnitudes of all values is at most this.
+    fn magnitudes(&self) -> f64 {
+        self.outer.count as f64 * self.outer.min.abs().max(self.outer.max.abs())
+    }
+
+    fn may_be_absent(&self) -> bool {
+        self.count.0 == 0
+    }
+
+    /// The values of samples that are known to be inside.
+    fn known(&self) -> impl Iterator<Item = f64> + '_ {
+        self.cuts.iter().filter_map(Cut::known)
+    }
+
+    fn left(&self) -> Option<&Cut<'a>> {
+        self.cuts.first().filter(|_| self.seen.left.is_some() || self.seen.both.is_some())
+    }
+
+    fn right(&self) -> Option<&Cut<'a>> {
+        self.cuts.last().filter(|_| self.seen.right.is_some() || self.seen.both.is_some())
+    }
+
+    /// The times of the first sample inside, nanoseconds.
+    fn first_time(&self) -> (i64, i64) {
+        match self.left() {
+            Some(cut) => {
+                let latest = self.seen.start.saturating_add(cut.longest_gap());
+                (self.seen.start.saturating_add(1), latest.min(cut.bucket.last.time).min(self.seen.end))
+            }
+            None => (self.outer.first.time, self.outer.first.time),
+        }
+    }
+
+    /// The times of the last sample inside.
+    fn last_time(&self) -> (i64, i64) {
+        match self.right() {
+            Some(cut) => {
+                let earliest = self.seen.end.saturating_sub(cut.longest_gap()).saturating_add(1);
+                (earliest.max(cut.bucket.first.time).max(self.seen.start.saturating_add(1)), self.seen.end)
+            }
+            None => (self.outer.last.time, self.outer.last.time),
+        }
+    }
+
+    /// The value of the first sample inside, and the most likely one.
+    fn first_value(&self) -> ((f64, f64), f64) {
+        end_value(self.left(), self.seen.start, &self.outer.first)
+    }
+
+    /// The value of the last sample inside.
+    fn last_value(&self) -> ((f64, f64), f64) {
+        end_value(self.right(), self.seen.end, &self.outer.last)
+    }
+}
+
+fn end_value(cut: Option<&Cut<'_>>, at: i64, end: &Edge) -> ((f64, f64), f64) {
+    match cut {
+        Some(cut) => (cut.edge(), cut.on_line(at)),
+        None => ((end.value, end.value), end.value),
+    }
+}
+
+/// Nothing is known but a likely value.
+fn unbounded(value: f64) -> Bounded {
+    Bounded { value, lo: f64::NEG_INFINITY, hi: f64::INFINITY, may_be_absent: false }
+}
+
+/// `count_over_time`
+pub(super) fn count(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    let (lo, hi) = (parts.count.0.max(1) as f64, parts.count.1.max(1) as f64);
+    Some(Bounded::new(parts.likely as f64, (lo, hi)).or_absent(parts.may_be_absent()))
+}
+
+/// `present_over_time`
+pub(super) fn present(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    Some(Bounded::new(1.0, (1.0, 1.0)).or_absent(parts.may_be_absent()))
+}
+
+/// The sum of the whole buckets, and of each cut one by the number of its samples inside.
+struct Sums {
+    whole: f64,
+    count: f64,
+    /// For each cut: how many are inside, and the ends of their sum.
+    cuts: Vec<Vec<(f64, f64, f64)>>,
+    likely: f64,
+}
+
+impl Sums {
+    fn of(parts: &Parts<'_>) -> Self {
+        let whole = parts.seen.whole.map_or(0.0, |whole| whole.sum.value());
+        let count = parts.seen.whole.map_or(0.0, |whole| whole.count as f64);
+        let by_count = |cut: &Cut<'_>| {
+            let sums = (cut.inside.0..=cut.inside.1).map(|k| (k as f64, cut.sum(k).0));
+            sums.map(|(k, (lo, hi))| (k, lo, hi)).collect()
+        };
+        let cuts = parts.cuts.iter().map(by_count).collect();
+        let likely = whole + parts.cuts.iter().map(|cut| cut.sum(cut.likely()).1).sum::<f64>();
+        Sums { whole, count, cuts, likely }
+    }
+
+    fn sum(&self) -> (f64, f64) {
+        self.cuts.iter().fold((self.whole, self.whole), |(lo, hi), sums| {
+            let least = sums.iter().map(|s| s.1).fold(f64::INFINITY, f64::min);
+            let most = sums.iter().map(|s| s.2).fold(f64::NEG_INFINITY, f64::max);
+            (lo + least, hi + most)
+        })
+    }
+
+    /// The greatest lower bound of all means, found by halving: `mean` is a lower bound if no choice of counts makes the
+    /// sum smaller than `mean` times the count. `sign` is -1 for the upper bound of the values, as that of their
+    /// negatives.
+    fn mean_end(&self, (mut below, mut above): (f64, f64), sign: f64) -> f64 {
+        for _ in 0..60 {
+            let mean = below / 2.0 + above / 2.0;
+            let least = self.cuts.iter().map(|sums| {
+                let excess = |s: &(f64, f64, f64)| if sign > 0.0 { s.1 } else { -s.2 } - mean * s.0;
+                sums.iter().map(excess).fold(f64::INFINITY, f64::min)
+            });
+            let excess = sign * self.whole - mean * self.count + least.sum::<f64>();
+            if excess >= 0.0 { below = mean } else { above = mean }
+        }
+        below
+    }
+}
+
+/// `sum_over_time`
+pub(super) fn sum(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    if !parts.is_plain() || parts.outer.sum.is_huge() {
+        return Some(unbounded(f64::NAN));
+    }
+    let sums = Sums::of(&parts);
+    let found = Bounded::new(sums.likely, sums.sum()).widened(margin(parts.magnitudes()));
+    Some(found.or_absent(parts.may_be_absent()))
+}
+
+/// `avg_over_time`
+pub(super) fn mean(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    if !parts.is_plain() || parts.outer.sum.is_huge() {
+        return Some(unbounded(f64::NAN));
+    }
+    let sums = Sums::of(&parts);
+    let (min, max) = (parts.outer.min, parts.outer.max);
+    let lo = sums.mean_end((min, max), 1.0);
+    let hi = -sums.mean_end((-max, -min), -1.0);
+    let found = Bounded::new(sums.likely / parts.likely.max(1) as f64, (lo, hi));
+    // A mean is rounded relative to the magnitudes of its terms.
+    Some(found.widened(margin(min.abs().max(max.abs()))).or_absent(parts.may_be_absent()))
+}
+
+/// `stdvar_over_time`
+pub(super) fn variance(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    let outer = parts.outer.m2 + parts.outer.m2_rest;
+    let inner = seen.whole.map_or(0.0, |whole| whole.m2 + whole.m2_rest);
+    if !parts.is_plain() || !outer.is_finite() {
+        return Some(unbounded(f64::NAN));
+    }
+    let (min, max) = (parts.outer.min, parts.outer.max);
+    let greatest = (outer / parts.count.0.max(1) as f64).min((max - min) * (max - min) / 4.0);
+    let least = (inner / parts.count.1.max(1) as f64).min(greatest);
+    // The kernel of samples loses bits in proportion to mean / deviation.
+    let slack = margin(greatest + min.abs().max(max.abs()) * greatest.sqrt());
+    let found = Bounded::new(outer / parts.outer.count as f64, ((least - slack).max(0.0), greatest + slack));
+    Some(found.or_absent(parts.may_be_absent()))
+}
+
+/// `stddev_over_time`
+pub(super) fn deviation(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let Bounded { value, lo, hi, may_be_absent } = variance(seen, 0.0)?;
+    Some(Bounded { value: value.sqrt(), lo: lo.max(0.0).sqrt(), hi: hi.sqrt(), may_be_absent })
+}
+
+/// `max_over_time`
+pub(super) fn greatest(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    let inner = parts.known().chain(seen.whole.map(|whole| whole.max)).fold(f64::NAN, f64::max);
+    let least = if inner.is_nan() { parts.outer.min } else { inner };
+    Some(extreme(&parts, inner, (least, parts.outer.max)))
+}
+
+/// `min_over_time`
+pub(super) fn least(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    let inner = parts.known().chain(seen.whole.map(|whole| whole.min)).fold(f64::NAN, f64::min);
+    let greatest = if inner.is_nan() { parts.outer.max } else { inner };
+    Some(extreme(&parts, inner, (parts.outer.min, greatest)))
+}
+
+fn extreme(parts: &Parts<'_>, inner: f64, ends: (f64, f64)) -> Bounded {
+    // All samples inside may be NaN.
+    if inner.is_nan() && parts.outer.nans > 0 {
+        return unbounded(f64::NAN).or_absent(parts.may_be_absent());
+    }
+    Bounded::middle(ends).or_absent(parts.may_be_absent())
+}
+
+/// `first_over_time`
+pub(super) fn first(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    let (ends, likely) = parts.first_value();
+    Some(edge(&parts, parts.left(), ends, likely))
+}
+
+/// `last_over_time`
+pub(super) fn last(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    let (ends, likely) = parts.last_value();
+    Some(edge(&parts, parts.right(), ends, likely))
+}
+
+fn edge(parts: &Parts<'_>, cut: Option<&Cut<'_>>, ends: (f64, f64), likely: f64) -> Bounded {
+    let found = match cut {
+        Some(cut) if !cut.is_plain() => unbounded(likely),
+        Some(cut) => {
+            let slack = margin(cut.bucket.min.abs().max(cut.bucket.max.abs()));
+            Bounded::new(likely, ends).widened(slack)
+        }
+        None => Bounded { value: likely, lo: ends.0, hi: ends.1, may_be_absent: false },
+    };
+    found.or_absent(parts.may_be_absent())
+}
+
+/// `ts_of_first_over_time`
+pub(super) fn first_time(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    let (lo, hi) = parts.first_time();
+    Some(Bounded::middle((shown_seconds(lo), shown_seconds(hi.max(lo)))).or_absent(parts.may_be_absent()))
+}
+
+/// `ts_of_last_over_time`
+pub(super) fn last_time(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let parts = Parts::of(seen)?;
+    let (lo, hi) = parts.last_time();
+    Some(Bounded::middle((shown_seconds(lo.min(hi)), shown_seconds(hi))).or_absent(parts.may_be_absent()))
+}
+
+/// `changes`
+pub(super) fn changes(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    events(&Parts::of(seen)?, |bucket| bucket.changes)
+}
+
+/// `resets`
+pub(super) fn resets(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    events(&Parts::of(seen)?, |bucket| bucket.resets)
+}
+
+/// Events between neighbours. Those across the borders of buckets are known, because the samples there are.
+fn events(parts: &Parts<'_>, count: fn(&Bucket) -> u64) -> Option<Bounded> {
+    let in_cuts: u64 = parts.cuts.iter().map(|cut| count(cut.bucket)).sum();
+    let sure = count(&parts.outer).saturating_sub(in_cuts);
+    let (mut lo, mut hi) = (sure, sure);
+    for cut in &parts.cuts {
+        let (least, most) = cut.events(count(cut.bucket));
+        (lo, hi) = (lo + least, hi + most);
+    }
+    Some(Bounded::middle((lo as f64, hi as f64)).or_absent(parts.may_be_absent()))
+}
+
+/// `rate`
+pub(super) fn rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    change(&Parts::of(seen)?, ChangeKind::RATE)
+}
+
+/// `increase`
+pub(super) fn increase(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    change(&Parts::of(seen)?, ChangeKind::INCREASE)
+}
+
+/// `delta`
+pub(super) fn delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    change(&Parts::of(seen)?, ChangeKind::DELTA)
+}
+
+fn change(parts: &Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
+    let window = seconds(parts.seen.end.saturating_sub(parts.seen.start));
+    let (raw, likely) = if kind.counter { grown(parts)? } else { difference(parts) };
+    let factor = factor(parts, window, kind.counter).filter(|_| parts.is_plain());
+    let per_second = if kind.per_second { window } else { 1.0 };
+    let may_be_absent = parts.count.0 < 2;
+    let Some(factor) = factor else {
+        return Some(unbounded(likely / per_second).or_absent(may_be_absent));
+    };
+    let ends = product(raw, factor);
+    let scale = parts.outer.lost.value().abs() + parts.outer.min.abs().max(parts.outer.max.abs());
+    let found = Bounded::new(likely * (factor.0 + factor.1) / 2.0, ends).widened(margin(scale * factor.1));
+    Some(found.over(per_second).or_absent(may_be_absent))
+}
+
+fn difference(parts: &Parts<'_>) -> ((f64, f64), f64) {
+    let (first, likely_first) = parts.first_value();
+    let (last, likely_last) = parts.last_value();
+    ((last.0 - first.1, last.1 - first.0), likely_last - likely_first)
+}
+
+/// How much a counter grows from the first to the last sample inside; `None` if start times or negative values matter.
+fn grown(parts: &Parts<'_>) -> Option<((f64, f64), f64)> {
+    let touched = parts.cuts.iter().map(|cut| cut.bucket).chain(parts.seen.whole);
+    let has_starts = touched.into_iter().any(|bucket| bucket.first.start != 0 || bucket.last.start != 0);
+    if has_starts || parts.outer.min < 0.0 || parts.outer.lost.is_huge() {
+        return None;
+    }
+    let of = |bucket: &Bucket| bucket.last.value - bucket.first.value + lost_of(bucket).unwrap_or(0.0);
+    let all = of(&parts.outer);
+    let (mut lo, mut hi, mut likely) = (all, all, all);
+    for cut in &parts.cuts {
+        let (least, most) = cut.grown_outside(of(cut.bucket));
+        (lo, hi) = (lo - most, hi - least);
+        let share = cut.likely() as f64 / cut.bucket.count as f64;
+        likely -= of(cut.bucket) * (1.0 - share);
+    }
+    Some(((lo.max(0.0), hi.max(0.0)), likely))
+}
+
+/// The factor of extrapolation; `None` if there may be too few samples to tell.
+fn factor(parts: &Parts<'_>, window: f64, counter: bool) -> Option<(f64, f64)> {
+    let (first, last) = (parts.first_time(), parts.last_time());
+    let shortest = seconds(last.0.saturating_sub(first.1));
+    let longest = seconds(last.1.saturating_sub(first.0));
+    if shortest <= 0.0 || parts.count.0 < 2 {
+        return None;
+    }
+    let gaps = |count: u64| count.saturating_sub(1).max(1) as f64;
+    let (mean_lo, mean_hi) = (shortest / gaps(parts.count.1), longest / gaps(parts.count.0));
+    let least = |distance: i64| seconds(distance.max(0)).min(mean_lo / 2.0);
+    let most = |distance: i64| seconds(distance.max(0)).min(mean_hi * 1.1);
+    let (start, end) = (parts.seen.start, parts.seen.end);
+    // A counter is not extended below zero, so its left end may not be extended at all.
+    let left = if counter { 0.0 } else { least(first.0.saturating_sub(start)) };
+    let lo = 1.0 + (left + least(end.saturating_sub(last.1))) / longest;
+    let extended = most(first.1.saturating_sub(start)) + most(end.saturating_sub(last.0));
+    Some((lo, (1.0 + extended / shortest).min(window / shortest).max(lo)))
+}
+
+/// `idelta`
+pub(super) fn instant_delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let newest = newest(seen)?;
+    let Bucket { last, min, max, step, .. } = *newest;
+    let likely = (last.value - newest.first.value) / (newest.count - 1) as f64;
+    if newest.nans > 0 || !(min.is_finite() && max.is_finite()) {
+        return Some(unbounded(likely));
+    }
+    let step = if newest.gaps.is_none() { max - min } else { step };
+    let ends = ((last.value - max).max(-step), (last.value - min).min(step));
+    Some(Bounded::new(likely, ends).widened(margin(min.abs().max(max.abs()))))
+}
+
+/// `irate`
+pub(super) fn instant_rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let newest = newest(seen)?;
+    let Bucket { first, last, min, max, step, gaps, .. } = *newest;
+    if first.start != 0 || last.start != 0 {
+        return None;
+    }
+    let grown = last.value - first.value + lost_of(newest).unwrap_or(0.0);
+    let likely = grown / seconds(last.time.saturating_sub(first.time));
+    if newest.nans > 0 || min < 0.0 || !max.is_finite() || gaps.is_none() {
+        return Some(unbounded(likely));
+    }
+    let mut most = (last.value - min).min(step);
+    if newest.resets > 0 {
+        most = most.max(last.value);
+    }
+    let found = Bounded::new(likely, (0.0, most / seconds(gaps.min)));
+    Some(found.widened(margin(max / seconds(gaps.min))))
+}
+
+/// The newest bucket, if it is whole and has the last two samples.
+fn newest<'a>(seen: &Seen<'a>) -> Option<&'a Bucket> {
+    let is_cut = seen.right.is_some() || seen.both.is_some();
+    seen.parts.last().filter(|newest| !is_cut && newest.count >= 2)
+}

@@ -1,0 +1,186 @@
+//! A bucket of which a window contains a part: how many of its samples are inside, and what is known about them.
+
+use barograph_engine::model::Timestamp;
+use barograph_engine::rollup::Bucket;
+
+/// A bucket that an end of a window cuts, or both ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut<'b> {
+    pub bucket: &'b Bucket,
+    side: Side,
+    /// The least and the largest number of samples inside.
+    pub inside: (u64, u64),
+    /// The share of its samples that is inside, if they are evenly distributed.
+    share: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// By the left end: its last sample is inside, its first one is not.
+    Left,
+    /// By the right end: its first sample is inside, its last one is not.
+    Right,
+    /// By both: neither is.
+    Both,
+}
+
+impl<'b> Cut<'b> {
+    /// A bucket cut by the left end of a window, after `start`.
+    pub fn left(bucket: &'b Bucket, start: Timestamp) -> Self {
+        let (inside, outside) = (bucket.last.time.abs_diff(start), start.abs_diff(bucket.first.time));
+        let n = bucket.count;
+        let (least, most) = match gaps(bucket) {
+            Some((short, long)) => (
+                inside.div_ceil(long).max((n - 1).saturating_sub(outside / short)),
+                inside.div_ceil(short).min((n - 1).saturating_sub(outside / long)),
+            ),
+            None => (1, n - 1),
+        };
+        Cut::new(bucket, Side::Left, (least.max(1), most.min(n - 1)), inside)
+    }
+
+    /// A bucket cut by the right end of a window, which is `end`.
+    pub fn right(bucket: &'b Bucket, end: Timestamp) -> Self {
+        let (inside, outside) = (end.abs_diff(bucket.first.time), bucket.last.time.abs_diff(end));
+        let n = bucket.count;
+        let (least, most) = match gaps(bucket) {
+            Some((short, long)) => (
+                (inside / long + 1).max(n.saturating_sub(outside.div_ceil(short))),
+                (inside / short + 1).min(n.saturating_sub(outside.div_ceil(long))),
+            ),
+            None => (1, n - 1),
+        };
+        Cut::new(bucket, Side::Right, (least.max(1), most.min(n - 1)), inside)
+    }
+
+    /// A bucket that begins before a window and ends after it.
+    pub fn both(bucket: &'b Bucket, (start, end): (Timestamp, Timestamp)) -> Self {
+        let inside = end.abs_diff(start);
+        let most = bucket.count.saturating_sub(2);
+        let counts = match gaps(bucket) {
+            Some((short, long)) => (inside / long, inside.div_ceil(short).min(most)),
+            None => (0, most),
+        };
+        Cut::new(bucket, Side::Both, counts, inside)
+    }
+
+    fn new(bucket: &'b Bucket, side: Side, (least, most): (u64, u64), inside: u64) -> Self {
+        let span = bucket.last.time.abs_diff(bucket.first.time).max(1);
+        Cut { bucket, side, inside: (least.min(most), most), share: inside as f64 / span as f64 }
+    }
+
+    /// The most likely number of samples inside.
+    pub fn likely(&self) -> u64 {
+        let likely = (self.bucket.count as f64 * self.share).round() as u64;
+        likely.clamp(self.inside.0, self.inside.1)
+    }
+
+    /// The samples outside, at least and at most.
+    pub fn outside(&self) -> (u64, u64) {
+        (self.bucket.count - self.inside.1, self.bucket.count - self.inside.0)
+    }
+
+    /// The value of the end that is inside.
+    pub fn known(&self) -> Option<f64> {
+        match self.side {
+            Side::Left => Some(self.bucket.last.value),
+            Side::Right => Some(self.bucket.first.value),
+            Side::Both => None,
+        }
+    }
+
+    /// The largest difference of neighbours.
+    fn step(&self) -> f64 {
+        match gaps(self.bucket) {
+            Some(_) => self.bucket.step,
+            None => self.bucket.max - self.bucket.min,
+        }
+    }
+
+    /// Whether all values are ordinary numbers, so that intervals can be computed from them.
+    pub fn is_plain(&self) -> bool {
+        self.bucket.nans == 0 && self.bucket.min.is_finite() && self.bucket.max.is_finite()
+    }
+
+    /// The sum of the samples inside if they are `k`, and the most likely sum. The values must be plain.
+    pub fn sum(&self, k: u64) -> ((f64, f64), f64) {
+        let Bucket { count, first, last, min, max, .. } = *self.bucket;
+        let (min, max) = (min, max);
+        let total = self.bucket.sum.value();
+        // Of the samples other than the two ends, `free` are inside.
+        let others = count.saturating_sub(2);
+        let free = if self.side == Side::Both { k } else { k.saturating_sub(1) }.min(others);
+        let known = self.known().unwrap_or(0.0);
+        let rest = total - first.value - last.value;
+        let (free, left_out) = (free as f64, (others - free) as f64);
+        let mut lo = known + (free * min).max(rest - left_out * max);
+        let mut hi = known + (free * max).min(rest - left_out * min);
+        if let (Some(known), true) = (self.known(), self.step().is_finite()) {
+            let around = |end: f64, k: f64| (k * end, self.step() * k * (k - 1.0) / 2.0);
+            let (middle, spread) = around(known, k as f64);
+            (lo, hi) = (lo.max(middle - spread), hi.min(middle + spread));
+            let outer = if self.side == Side::Left { first.value } else { last.value };
+            let (middle, spread) = around(outer, (count - k) as f64);
+            (lo, hi) = (lo.max(total - middle - spread), hi.min(total - middle + spread));
+        }
+        let mean = if others == 0 { 0.0 } else { rest / others as f64 };
+        ((lo, hi.max(lo)), known + free * mean)
+    }
+
+    /// The value of the sample inside that is next to the end of the window. The values must be plain.
+    pub fn edge(&self) -> (f64, f64) {
+        let Bucket { first, last, min, max, .. } = *self.bucket;
+        let (mut lo, mut hi) = (min, max);
+        let (known, outer) = match self.side {
+            Side::Left => (last.value, first.value),
+            Side::Right => (first.value, last.value),
+            Side::Both => return (lo, hi),
+        };
+        let step = self.step();
+        let from_known = step * (self.inside.1.max(1) - 1) as f64;
+        let from_outer = step * self.outside().1 as f64;
+        for (end, distance) in [(known, from_known), (outer, from_outer)] {
+            (lo, hi) = (lo.max(end - distance), hi.min(end + distance));
+        }
+        (lo, hi.max(lo))
+    }
+
+    /// The value on the line from its first to its last sample, `at` this time.
+    pub fn on_line(&self, at: Timestamp) -> f64 {
+        let Bucket { first, last, .. } = *self.bucket;
+        let span = last.time.abs_diff(first.time).max(1) as f64;
+        first.value + (last.value - first.value) * (at.abs_diff(first.time) as f64 / span)
+    }
+
+    /// How many of `count` events between neighbours are between samples inside.
+    pub fn events(&self, count: u64) -> (u64, u64) {
+        let pairs = |inside: u64| inside.saturating_sub(1);
+        let all = self.bucket.count - 1;
+        (count.saturating_sub(all - pairs(self.inside.0)), count.min(pairs(self.inside.1)))
+    }
+
+    /// How much a counter grows in the part that is outside. The values must be plain and not negative, without start
+    /// times.
+    pub fn grown_outside(&self, grown: f64) -> (f64, f64) {
+        if self.bucket.resets > 0 || self.side == Side::Both {
+            // After a reset, a counter may grow by more than it differs from its neighbour.
+            return (0.0, grown);
+        }
+        let step = self.step();
+        let inside = step * (self.inside.1.max(1) - 1) as f64;
+        let outside = step * self.outside().1 as f64;
+        ((grown - inside).max(0.0), grown.min(outside))
+    }
+
+    /// The longest distance of neighbours, nanoseconds.
+    pub fn longest_gap(&self) -> i64 {
+        let span = self.bucket.last.time.saturating_sub(self.bucket.first.time);
+        gaps(self.bucket).map_or(span, |(_, long)| i64::try_from(long).unwrap_or(span).min(span))
+    }
+}
+
+/// The shortest and the longest distance of neighbours, if the bucket has them.
+fn gaps(bucket: &Bucket) -> Option<(u64, u64)> {
+    let known = !bucket.gaps.is_none() && bucket.gaps.min > 0;
+    known.then(|| (bucket.gaps.min.unsigned_abs(), bucket.gaps.max.unsigned_abs()))
+}
