@@ -85,8 +85,8 @@ pub use barograph_engine::{
 };
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{
-    Accuracy, Bucket, BucketKind, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError, QueryErrorKind,
-    QueryStats, QueryValue, Request, Response, SampleValue, TierChoice, Times, VectorSample,
+    Accuracy, Bucket, BucketKind, Cancel, Cost, Crew, Explained, Limits, MatrixSeries, QueryError,
+    QueryErrorKind, QueryStats, QueryValue, Request, Response, SampleValue, TierChoice, Times, VectorSample,
     histogram_buckets,
 };
 pub use batch::Batch;

@@ -207,6 +207,7 @@ impl From<QueryValue> for Response {
             stats: QueryStats::default(),
             samples_per_step: Vec::new(),
             explain: None,
+            accuracy: None,
         }
     }
 }

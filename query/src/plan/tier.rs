@@ -37,7 +37,14 @@ impl Tiers {
             return finest;
         }
         let start = ms_to_ns(looks.shift.apply(looks.steps.at(0)).saturating_sub(looks.range_ms));
-        coarsest(&self.all, looks).or(finest.filter(|_| start < self.samples_from))
+        if start >= self.samples_from {
+            return coarsest(&self.all, looks);
+        }
+        // Only a tier that reaches back far enough has everything.
+        let farthest = self.all.iter().map(|tier| tier.from).min()?;
+        let mut reaching = self.all.clone();
+        reaching.retain(|tier| tier.from <= start.max(farthest));
+        coarsest(&reaching, looks).or(reaching.first().map(|tier| tier.width))
     }
 
     /// Whether a window that begins after `start` needs an estimate where buckets do not give the answer of samples.
@@ -119,6 +126,28 @@ mod tests {
         };
         assert_eq!(with(40 * 60), Some(60));
         assert_eq!(with(60 * 60), Some(5));
+    }
+
+    #[test]
+    fn where_samples_are_gone_a_tier_that_has_everything_answers() {
+        let hour = 60 * MINUTE * NS_PER_MS;
+        let mut tiers = Tiers { all: tiers(), forced: false, samples_from: 100 * hour };
+        tiers.all[0].from = 50 * hour;
+        let shift = Shift { at_ms: None, offset_ms: 0 };
+        let chosen = |start_hour: i64, step_minutes: i64| {
+            let steps =
+                Steps { start_ms: start_hour * 60 * MINUTE, step_ms: step_minutes * MINUTE, count: 1_000 };
+            let looks = Looks { steps, shift, range_ms: 60 * MINUTE, newest: false };
+            tiers.choose(&looks).map(|width| width / NS_PER_MS / MINUTE)
+        };
+        assert_eq!(chosen(60, 5), Some(5), "it reaches back");
+        assert_eq!(chosen(40, 5), Some(60), "an estimate: the narrow tier begins later");
+        assert_eq!(chosen(40, 60), Some(60));
+        assert_eq!(chosen(200, 1), None, "samples are not gone");
+        tiers.all.iter_mut().for_each(|tier| tier.from = tier.from.max(45 * hour));
+        let steps = Steps { start_ms: 0, step_ms: 60 * MINUTE, count: 1_000 };
+        let looks = Looks { steps, shift, range_ms: 60 * MINUTE, newest: false };
+        assert_eq!(tiers.choose(&looks), Some(hour), "none reaches back, and this one reaches farthest");
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use barograph_engine::Timestamp;
 use barograph_engine::model::{Labels, Value};
+use barograph_query::request::Metered;
 use barograph_query::source::MemorySource;
-use barograph_query::{QueryValue, Request, TierChoice, Usage, execute};
+use barograph_query::{QueryValue, Request, TierChoice, execute};
 
 use crate::exact::{self, Sum, unit};
 use crate::random::Random;
@@ -114,10 +115,10 @@ pub fn check(series: &Series, width: i64, random: &mut Random, report: &mut Repo
         let at = |seconds: i64| Timestamp::from_millis(seconds * MS);
         let every = Duration::from_secs(step.unsigned_abs());
         let request = Request::range(query.as_str(), at(start), at(start + STEPS * step), every);
-        let from_samples = values(&source, &Request { tier: TierChoice::Raw, ..request.clone() })?;
-        let request = Request { tier, usage: Usage::default(), ..request };
+        let from_samples = values(&source, &request.clone().with_tier(TierChoice::Raw))?;
+        let request = request.with_tier(tier);
         let from_buckets = values(&source, &request)?;
-        let has_read_buckets = request.usage.buckets_decoded() > 0;
+        let has_read_buckets = request.usage().buckets_decoded() > 0;
         for at in 0..=STEPS {
             let time = (start + at * step) * MS;
             let found =

@@ -33,6 +33,11 @@ pub fn run(args: &QueryArgs) -> anyhow::Result<()> {
             let mut body = Vec::new();
             let Ok(()) = call::success(&mut body, &response.warnings, &response.infos, |out| {
                 json::query_data(out, &response.value)?;
+                if let Some(accuracy) = &response.accuracy {
+                    out.extend_from_slice(b",\"accuracy\":");
+                    let text = crate::api::prometheus::explain::accuracy(accuracy).to_string();
+                    out.extend_from_slice(text.as_bytes());
+                }
                 if let Some(explained) = &response.explain {
                     out.extend_from_slice(b",\"explain\":");
                     out.extend_from_slice(

@@ -7,6 +7,9 @@
 //! A form is decoded in place, so that its text is in memory only once.
 
 use std::ops::Range;
+use std::time::Duration;
+
+use barograph::{Resolution, TierChoice};
 
 use crate::error::ApiError;
 use crate::http::multipart;
@@ -151,6 +154,40 @@ impl Params {
             Some("true" | "1") => Ok(true),
             Some(other) => Err(ApiError::parameter(name, format!("expected true or false, found {other:?}"))),
         }
+    }
+
+    /// The parameter `tier`: `raw`, `exact`, or the width of the buckets that answer, such as `1h`. A missing value means
+    /// `exact`.
+    ///
+    /// # Errors
+    /// 400 for anything else.
+    pub fn tier(&self) -> Result<TierChoice, ApiError> {
+        match self.get("tier") {
+            None | Some("exact") => Ok(TierChoice::Exact),
+            Some("raw") => Ok(TierChoice::Raw),
+            Some(name) => match Resolution::parse(name) {
+                Some(resolution) => {
+                    Ok(TierChoice::Width(Duration::from_nanos(resolution.width_ns().unsigned_abs())))
+                }
+                None => {
+                    let known = Resolution::all().map(Resolution::name).collect::<Vec<_>>().join(", ");
+                    let wrong = format!("expected raw, exact or one of {known}, found {name:?}");
+                    Err(ApiError::parameter("tier", wrong))
+                }
+            },
+        }
+    }
+
+    /// The parameter `max_error`: the largest relative error of an estimate that is accepted; `None` accepts all.
+    ///
+    /// # Errors
+    /// 400 for anything but a number from 0 on.
+    pub fn max_error(&self) -> Result<Option<f64>, ApiError> {
+        let Some(text) = self.get("max_error") else { return Ok(None) };
+        let found = text.parse::<f64>().ok().filter(|error| *error >= 0.0);
+        let wrong =
+            || ApiError::parameter("max_error", format!("expected a number from 0 on, found {text:?}"));
+        found.map(Some).ok_or_else(wrong)
     }
 
     /// The value as a limit. 0, negative numbers and a missing value mean no limit.

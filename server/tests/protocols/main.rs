@@ -33,4 +33,5 @@ mod remote;
 mod remote_read;
 mod running;
 mod tenants;
+mod tiers;
 mod transport;

@@ -55,15 +55,14 @@ pub(crate) fn decode_chunk(
     })
 }
 
-/// Whether a chunk keeps all of these columns.
+/// Whether a chunk keeps all of these columns. Distances and steps may be missing: they are then unknown, and bounds are
+/// wider.
 fn keeps(chunk: &BucketChunk<'_>, columns: Columns) -> bool {
     let shape = chunk.shape();
     let is_any = |of: &[Columns]| of.iter().any(|column| columns.contains(*column));
     let needs_measures = is_any(&[Columns::SUM, Columns::M2, Columns::SKETCH]);
     let needs_counts = is_any(&[Columns::LOST, Columns::STARTS]);
-    let needs_bounds = is_any(&[Columns::GAPS, Columns::STEP]);
     (!needs_measures || shape.class.measures())
         && (!needs_counts || shape.class.counts())
-        && (!needs_bounds || shape.bounds)
         && (!columns.contains(Columns::SKETCH) || chunk.has_sketches())
 }

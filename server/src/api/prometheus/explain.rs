@@ -1,6 +1,7 @@
-//! The explanation of a query as JSON: a tree of its parts, each with its estimated and actual cost.
+//! The explanation of a query as JSON: a tree of its parts, each with its estimated and actual cost. And the accuracy of
+//! an answer from buckets.
 
-use barograph::{Cost, Explained};
+use barograph::{Accuracy, Cost, Explained};
 use serde_json::{Value, json};
 
 /// The tree.
@@ -16,6 +17,17 @@ pub fn tree(node: &Explained) -> Value {
         "estimated": cost(&node.estimated),
         "actual": node.actual.as_ref().map(cost),
         "children": node.children.iter().map(tree).collect::<Vec<_>>(),
+    })
+}
+
+/// How far an answer from buckets may be from that of the samples.
+pub fn accuracy(accuracy: &Accuracy) -> Value {
+    json!({
+        "tierSeconds": accuracy.tier.as_secs_f64(),
+        "exact": accuracy.exact,
+        "absolute": accuracy.absolute,
+        "relative": accuracy.relative,
+        "mayBeAbsent": accuracy.may_be_absent,
     })
 }
 

@@ -91,6 +91,8 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
         .with_timeout(call.timeout()?);
     Ok(Request::new(text(call)?, times)
         .with_lookback(lookback.map_or(config.query_lookback, |ms| Duration::from_millis(ms as u64)))
+        .with_tier(call.params.tier()?)
+        .with_max_error(call.params.max_error()?)
         .with_limits(limits)
         .with_share(call.state.memory.queries.clone())
         .with_explain(call.params.switch("explain")?)
@@ -148,6 +150,10 @@ impl Wanted {
             json::query_data(out, &response.value)?;
             if self.has_stats {
                 out.text(&stats(&response, request.usage().bytes_peak(), began))?;
+            }
+            if let Some(accuracy) = &response.accuracy {
+                out.text(b",\"accuracy\":")?;
+                out.text(explain::accuracy(accuracy).to_string().as_bytes())?;
             }
             if let Some(explained) = &response.explain {
                 out.text(b",\"explain\":")?;

@@ -1,0 +1,78 @@
+//! Tiers of buckets over HTTP: the parameters of queries, the accuracy of answers, and what the server says of tiers.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::harness::{Server, server};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+const START: i64 = 1_704_672_000;
+
+/// A server with five days of a series that has a sample each minute, in tiers except for the last two days.
+fn with_tiers() -> Server {
+    let server = server(&[("tiers", "5m 90d, 1h"), ("enable_admin", "true")]);
+    let mut lines = String::new();
+    for at in (START..START + 5 * DAY).step_by(60) {
+        writeln!(lines, "cpu value={} {at}000000000", at / 60 % 101).unwrap();
+    }
+    server.write(&lines);
+    for call in ["flush", "clean_tombstones"] {
+        let answer = server.send("POST", &format!("/api/v1/admin/tsdb/{call}"), &[], b"");
+        assert_eq!(answer.status, 204, "{call}");
+    }
+    server
+}
+
+fn query(server: &Server, query: &str, more: &str) -> serde_json::Value {
+    let range = format!("start={}&end={}&step=3600", START + 2 * HOUR, START + DAY);
+    server.get(&format!("/api/v1/query_range?query={query}&{range}{more}")).data()
+}
+
+#[test]
+fn a_query_is_answered_from_a_tier_and_says_so() {
+    let server = with_tiers();
+    let exact = query(&server, "avg_over_time(cpu[2h])", "");
+    assert_eq!(exact["accuracy"]["tierSeconds"], 3600.0);
+    assert_eq!((&exact["accuracy"]["exact"], &exact["accuracy"]["absolute"]), (&json!(true), &json!(0.0)));
+    let raw = query(&server, "avg_over_time(cpu[2h])", "&tier=raw");
+    assert_eq!((&raw["result"], &raw["accuracy"]), (&exact["result"], &json!(null)));
+    assert_eq!(raw["result"][0]["values"].as_array().unwrap().len(), 23);
+    let narrow = query(&server, "avg_over_time(cpu[2h])", "&tier=5m");
+    assert_eq!((&narrow["result"], &narrow["accuracy"]["tierSeconds"]), (&exact["result"], &json!(300.0)));
+}
+
+#[test]
+fn parameters_that_name_no_tier_are_refused() {
+    let server = server(&[]);
+    for (more, why) in [
+        (
+            "tier=7m",
+            "expected raw, exact or one of 1m, 5m, 10m, 15m, 30m, 1h, 2h, 3h, 6h, 12h, 1d, found \"7m\"",
+        ),
+        ("max_error=-1", "expected a number from 0 on, found \"-1\""),
+        ("max_error=NaN", "found \"NaN\""),
+    ] {
+        let answer = server.get(&format!("/api/v1/query?query=1&{more}"));
+        assert_eq!(answer.status, 400, "{more}");
+        assert!(answer.text().contains(why.replace('"', "\\\"").as_str()), "{more}: {}", answer.text());
+    }
+}
+
+#[test]
+fn the_state_of_tiers_is_shown() {
+    let server = with_tiers();
+    let data = server.get("/api/v1/status/compaction").data();
+    let hourly = &data["tiers"][1];
+    assert_eq!((&hourly["resolution"], &hourly["keepSeconds"]), (&json!("1h"), &json!(0)));
+    assert_eq!(data["tiers"][0]["keepSeconds"], 90 * DAY);
+    assert_eq!(hourly["completeThrough"], (START + 3 * DAY) as f64);
+    // The sample of the first instant belongs to the bucket that ends there.
+    assert_eq!(hourly["buckets"], 3 * 24 + 1);
+    let text = server.get("/metrics").text();
+    assert!(text.contains("barograph_db_tier_buckets{width=\"1h\"} 73"), "{text}");
+    assert!(
+        text.contains(&format!("barograph_db_tier_complete_seconds{{width=\"5m\"}} {}", START + 3 * DAY))
+    );
+}
