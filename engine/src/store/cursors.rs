@@ -24,6 +24,9 @@ const STEPS_MAX: usize = 12;
 /// The same if the ids suggest that there are many series in between. There may be no chunks of them.
 const STEPS_FAR: usize = 1;
 
+/// Called with the key and the value of each chunk, and with memory for decoding it.
+type VisitChunk<'v> = dyn FnMut(&[u8], &[u8], &mut Scratch) -> Result<()> + 'v;
+
 /// Reads the chunks of generations that were in the store before it was created.
 pub struct ChunkCursors<'a> {
     kv: &'a dyn Kv,
@@ -92,7 +95,7 @@ impl<'a> ChunkCursors<'a> {
         generation: &Generation,
         id: SeriesId,
         last: Timestamp,
-        visit: &mut dyn FnMut(&[u8], &[u8], &mut Scratch) -> Result<()>,
+        visit: &mut VisitChunk<'_>,
     ) -> Result<u64> {
         let wanted = generation.prefix.chunk(id, Timestamp::MIN);
         let series_prefix = &wanted[..wanted.len() - 8];
