@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a program")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -116,6 +117,8 @@ struct Cost {
     fold_secs: f64,
     encode_secs: f64,
     decode_secs: f64,
+    /// Decoding what a rate needs, and folding all buckets into one.
+    rate_secs: f64,
     columns: BTreeMap<&'static str, usize>,
 }
 
@@ -144,12 +147,27 @@ fn cost(series: &[Series], width: i64, extras: Extras) -> Cost {
             let chunk = BucketChunk::open(KEY, &bytes).expect("a chunk just encoded");
             chunk.decode(Columns::ALL, &mut decoded).expect("a chunk just encoded");
             cost.decode_secs += begin.elapsed().as_secs_f64();
+            cost.rate_secs += rate_secs(&chunk, &mut decoded);
             for (name, bytes) in chunk.sizes() {
                 *cost.columns.entry(name).or_default() += bytes;
             }
         }
     }
     cost
+}
+
+fn rate_secs(chunk: &BucketChunk<'_>, decoded: &mut Vec<Bucket>) -> f64 {
+    let columns = Columns::TIMES | Columns::VALUES | Columns::STARTS | Columns::LOST;
+    let fastest = (0..TIMES).map(|_| {
+        decoded.clear();
+        let begin = Instant::now();
+        chunk.decode(columns, decoded).expect("a chunk just encoded");
+        let mut whole = Bucket::empty(0);
+        decoded.iter().for_each(|bucket| whole.merge(bucket));
+        black_box(&whole);
+        begin.elapsed().as_secs_f64()
+    });
+    fastest.fold(f64::INFINITY, f64::min)
 }
 
 fn print(name: &str, series: &[Series]) {
@@ -166,7 +184,7 @@ fn print(name: &str, series: &[Series]) {
         let speed = |cost: &Cost| samples as f64 / cost.fold_secs / 1e6;
         let micros = |secs: f64| secs / all.buckets as f64 * 1e6;
         println!(
-            "{name:<28} {width_name} {:>8.2} {:>8.2} {:>8.2} {:>9.1} {:>6.3} {:>8.1} {:>8.1} {:>8.1} {:>8.2} {:>8.2}",
+            "{name:<28} {width_name} {:>8.2} {:>8.2} {:>8.2} {:>9.1} {:>6.3} {:>8.1} {:>8.1} {:>8.1} {:>8.2} {:>8.2} {:>8.1}",
             each(&core),
             each(&bounds),
             each(&all),
@@ -177,6 +195,7 @@ fn print(name: &str, series: &[Series]) {
             speed(&all),
             micros(all.encode_secs),
             micros(all.decode_secs),
+            micros(all.rate_secs) * 1e3,
         );
         if std::env::var_os("COLUMNS").is_some() {
             for (column, bytes) in &all.columns {
@@ -300,7 +319,7 @@ fn print_recordings(folder: &Path) {
 
 fn main() {
     println!(
-        "{:<28} {:<2} {:>8} {:>8} {:>8} {:>9} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "{:<28} {:<2} {:>8} {:>8} {:>8} {:>9} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
         "bytes a bucket",
         "",
         "core",
@@ -312,7 +331,8 @@ fn main() {
         "M/s bnds",
         "M/s all",
         "us enc",
-        "us dec"
+        "us dec",
+        "ns rate"
     );
     for (name, seconds) in [
         ("cpu walk", 10),
