@@ -8,7 +8,10 @@ use super::builder::Extras;
 use super::counter;
 use super::sketch::Sketch;
 use super::spread;
-use crate::model::{Timestamp, is_stale};
+use crate::model::{STALE_NAN_BITS, Timestamp, is_stale};
+
+/// Values compared side by side.
+const LANES: usize = 4;
 
 /// Samples of one bucket, without stale markers.
 #[derive(Debug, Default)]
@@ -37,7 +40,7 @@ impl Piece {
         }
         // Without a start, the column ends early; it is filled up when the piece is folded.
         let keeps_starts = has_starts || !self.starts.is_empty();
-        if !values.iter().any(|&value| is_stale(value)) {
+        if markers(values) == 0 {
             self.times.extend_from_slice(times);
             self.values.extend_from_slice(values);
             if keeps_starts {
@@ -87,8 +90,13 @@ impl Piece {
         bucket.count = values.len() as u64;
         (bucket.first, bucket.last) = (self.edge(0), self.edge(last));
         bucket.nans = values.iter().map(|value| u64::from(value.is_nan())).sum();
-        (bucket.min, bucket.max) = extremes(values);
-        bucket.changes = pairs(values).map(|(a, b)| u64::from(counter::is_change(a, b))).sum();
+        (bucket.min, bucket.max) =
+            if bucket.nans == 0 { extremes(values) } else { extremes_beside_nan(values) };
+        bucket.changes = if bucket.nans == 0 {
+            pairs(values).map(|(a, b)| u64::from(a != b)).sum()
+        } else {
+            pairs(values).map(|(a, b)| u64::from(counter::is_change(a, b))).sum()
+        };
         bucket.sum.extend(values);
         bucket.sum.normalize();
         let is_constant = bucket.min == bucket.max && bucket.nans == 0 && bucket.sum.is_exact();
@@ -128,8 +136,32 @@ fn pairs(values: &[f64]) -> impl Iterator<Item = (f64, f64)> + '_ {
     values.iter().zip(&values[1..]).map(|(&a, &b)| (a, b))
 }
 
-/// The least and the greatest value that is not NaN; of equal zeros, the first.
+/// How many values are stale markers.
+fn markers(values: &[f64]) -> u64 {
+    values.iter().map(|value| u64::from(value.to_bits() == STALE_NAN_BITS)).sum()
+}
+
+/// The least and the greatest of values without NaN; of equal zeros, the first.
 fn extremes(values: &[f64]) -> (f64, f64) {
+    let lesser = |a: f64, b: f64| if b < a { b } else { a };
+    let greater = |a: f64, b: f64| if b > a { b } else { a };
+    let (mut least, mut greatest) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for i in 0..LANES {
+            least[i] = lesser(least[i], block[i]);
+            greatest[i] = greater(greatest[i], block[i]);
+        }
+    }
+    let min = least.iter().chain(rest).fold(f64::INFINITY, |min, &value| lesser(min, value));
+    let max = greatest.iter().chain(rest).fold(f64::NEG_INFINITY, |max, &value| greater(max, value));
+    let first_of = |extreme: f64| values.iter().copied().find(|value| *value == extreme).unwrap_or(extreme);
+    let signed = |extreme: f64| if extreme == 0.0 { first_of(extreme) } else { extreme };
+    (signed(min), signed(max))
+}
+
+/// The least and the greatest value that is not NaN; of equal zeros, the first.
+fn extremes_beside_nan(values: &[f64]) -> (f64, f64) {
     let (mut min, mut max) = (f64::NAN, f64::NAN);
     for &value in values.iter().filter(|value| !value.is_nan()) {
         if value < min || min.is_nan() {
@@ -145,6 +177,10 @@ fn extremes(values: &[f64]) -> (f64, f64) {
 fn gaps(times: &[Timestamp]) -> Gaps {
     let mut distances = times.iter().zip(&times[1..]).map(|(a, b)| b.saturating_sub(*a));
     let Some(first) = distances.next() else { return Gaps::NONE };
+    let others = times.iter().zip(&times[1..]).map(|(a, b)| b.wrapping_sub(*a) ^ first);
+    if others.fold(0, |any, other| any | other) == 0 {
+        return Gaps::of(first, first);
+    }
     let (min, max) = distances.fold((first, first), |(min, max), gap| (min.min(gap), max.max(gap)));
     Gaps::of(min, max)
 }

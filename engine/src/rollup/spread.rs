@@ -2,11 +2,11 @@
 //!
 //! Welford's method loses bits in proportion to mean / deviation, and so does a sum of squares, compensated or not. Here
 //! the samples of a bucket are read twice: the mean comes from their exact sum, as a pair of floats, and distances,
-//! squares and their sum are pairs too. The result is the correctly rounded one, but for ties within 2^-90.
+//! squares and their sum are pairs too. The result is the correctly rounded one, except near a tie.
 //!
 //! Buckets merge by `m2 = m2_a + m2_b + (S_a n_b - S_b n_a)^2 / (n_a n_b (n_a + n_b))`. The difference is computed from
 //! the exact sums, so nothing is lost if it cancels, and all terms are positive. The sum of the terms is a pair, so the
-//! error does not grow with the number of merges: it is within 2^-50 of the true value.
+//! error does not grow with the number of merges: it is within 2^-50 of the true value, unless squares are subnormal.
 
 use super::bucket::Bucket;
 use super::exact_sum::{ExactSum, two_product, two_sum};
@@ -78,7 +78,8 @@ fn plus(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
 /// The sum of squared distances of two consecutive buckets that both have samples, and what rounding took from it. The
 /// sums are those before the merge.
 pub(super) fn merged(earlier: &Bucket, later: &Bucket) -> (f64, f64) {
-    if !(earlier.sum.is_exact() && later.sum.is_exact()) {
+    let is_known = earlier.sum.is_exact() && later.sum.is_exact();
+    if !is_known || earlier.m2.is_nan() || later.m2.is_nan() {
         return (f64::NAN, 0.0);
     }
     let (a, b) = (earlier.count as f64, later.count as f64);

@@ -237,7 +237,7 @@ pub fn differences(a: &Bucket, b: &Bucket) -> Vec<&'static str> {
     columns.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
-/// Whether two values of `m2` agree within 2^-50.
+/// Whether two values of `m2` agree within 2^-50, or as subnormal squares do.
 pub fn m2_agrees(a: f64, b: f64) -> bool {
-    a.to_bits() == b.to_bits() || (a - b).abs() <= 2f64.powi(-50) * a.abs().max(b.abs()) + 5e-324
+    a.to_bits() == b.to_bits() || (a - b).abs() <= 2f64.powi(-50) * a.abs().max(b.abs()) + 1e-315
 }
