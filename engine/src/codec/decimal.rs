@@ -123,6 +123,7 @@ fn whole(product: f64) -> i64 {
 }
 
 /// The integer nearest to `value * 10^exponent`, whether or not that is the float's decimal; 0 where it is too large.
+#[inline]
 pub(crate) fn nearest(value: f64, exponent: usize) -> i64 {
     let product = value * POWERS[exponent];
     if product.abs() < SCALED_MAX {

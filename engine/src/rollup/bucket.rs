@@ -70,6 +70,7 @@ pub struct Bucket {
 
 impl Bucket {
     /// A bucket without samples.
+    #[inline]
     pub fn empty(end: Timestamp) -> Self {
         Bucket {
             end,
@@ -94,7 +95,21 @@ impl Bucket {
         }
     }
 
+    /// Makes sums, `m2`, gaps and step unknown, and what resets took unless `knows_lost`.
+    #[inline]
+    pub(super) fn make_unknown(&mut self, knows_lost: bool) {
+        self.sum = ExactSum::huge();
+        if !knows_lost {
+            self.lost = ExactSum::huge();
+        }
+        self.m2 = f64::NAN;
+        if self.count > 1 {
+            (self.step, self.gaps) = (f64::INFINITY, Gaps::UNKNOWN);
+        }
+    }
+
     /// Whether it has neither samples nor markers.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0 && self.markers == 0
     }

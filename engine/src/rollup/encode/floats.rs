@@ -27,16 +27,19 @@ const HAS_DIVISOR: u8 = 1 << 7;
 const EXCEPTION_SHARE: usize = 6;
 
 /// The number of a float in the order of floats: neighbours differ by one. Its own inverse.
+#[inline]
 pub(super) fn ordinal(bits: i64) -> i64 {
     bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
 /// How many floats `value` is above `other`.
+#[inline]
 pub(super) fn distance(value: f64, other: f64) -> i64 {
     ordinal(value.to_bits() as i64).wrapping_sub(ordinal(other.to_bits() as i64))
 }
 
 /// The float that is `distance` floats above `other`.
+#[inline]
 pub(super) fn moved(other: f64, distance: i64) -> f64 {
     f64::from_bits(ordinal(ordinal(other.to_bits() as i64).wrapping_add(distance)) as u64)
 }
@@ -146,55 +149,57 @@ fn as_ordered(values: &[f64], prediction: &[f64], number: usize, level: Compress
     Encoded { form: ORDERED, codec, bytes }
 }
 
-/// Decodes the column of a section, or of an absent one. `predictions` are as many as `count` each.
+/// Decodes the column of a section, or of an absent one. `predict` has the predictions by number, one float for each
+/// of `count`.
 pub(super) fn read(
     section: Option<&Section<'_>>,
     count: usize,
-    predictions: &[Vec<f64>],
+    predict: impl Fn(usize) -> Option<Vec<f64>>,
 ) -> Result<Vec<f64>, Fault> {
-    let predicted = |number: usize| predictions.get(number).ok_or(Fault::Field);
+    let predicted = |number: usize| predict(number).ok_or(Fault::Field);
     let Some(section) = section else {
-        return Ok(predicted(0)?.clone());
+        return predicted(0);
     };
-    let mut out = Vec::with_capacity(count);
     match section.form {
-        PLAIN if count == 0 => return Err(Fault::Field),
+        PLAIN if count == 0 => Err(Fault::Field),
         PLAIN => {
+            let mut out = Vec::with_capacity(count);
             let codec = CodecId::from_byte(section.codec)?;
             adaptive::decode_floats(codec, section.bytes, count, &mut Vec::new(), &mut out)?;
+            Ok(out)
         }
-        SCALED => read_scaled(section, count, predictions, &mut out)?,
+        SCALED => {
+            let head = *section.bytes.first().ok_or(Fault::Truncated)?;
+            let number = usize::from((head & PREDICTION_MASK) >> PREDICTION_SHIFT);
+            read_scaled(section, head, predicted(number)?)
+        }
         ORDERED => {
             let number = *section.bytes.first().ok_or(Fault::Truncated)?;
-            let prediction = predicted(usize::from(number))?;
+            let mut floats = predicted(usize::from(number))?;
             let ints = section.ints(1, count)?;
-            out.extend(ints.iter().zip(prediction).map(|(&int, &predicted)| moved(predicted, int)));
+            floats.iter_mut().zip(ints).for_each(|(float, int)| *float = moved(*float, int));
+            Ok(floats)
         }
-        _ => return Err(Fault::Field),
+        _ => Err(Fault::Field),
     }
-    Ok(out)
 }
 
-fn read_scaled(
-    section: &Section<'_>,
-    count: usize,
-    predictions: &[Vec<f64>],
-    out: &mut Vec<f64>,
-) -> Result<(), Fault> {
-    let head = *section.bytes.first().ok_or(Fault::Truncated)?;
+/// Turns predictions into the floats of a section.
+fn read_scaled(section: &Section<'_>, head: u8, mut floats: Vec<f64>) -> Result<Vec<f64>, Fault> {
     let exponent = usize::from(head & EXPONENT_MASK);
-    let number = usize::from((head & PREDICTION_MASK) >> PREDICTION_SHIFT);
-    let prediction = predictions.get(number).ok_or(Fault::Field)?;
     if exponent > EXPONENT_MAX {
         return Err(Fault::Field);
     }
     let mut at = 1;
     let divisor = if head & HAS_DIVISOR == 0 { 1 } else { varint::read(section.bytes, &mut at)? };
     let divisor = i64::try_from(divisor).ok().filter(|divisor| *divisor > 0).ok_or(Fault::Field)?;
-    let others = Exceptions::read(section.bytes, &mut at, count)?;
-    let ints = section.ints(at, count)?;
-    out.extend(ints.iter().zip(prediction).map(|(int, &predicted)| {
-        int.wrapping_add(multiple(nearest(predicted, exponent), divisor)) as f64 / POWERS[exponent]
-    }));
-    others.apply(section.bytes, out)
+    let others = Exceptions::read(section.bytes, &mut at, floats.len())?;
+    let ints = section.ints(at, floats.len())?;
+    for (float, int) in floats.iter_mut().zip(ints) {
+        let predicted = nearest(*float, exponent);
+        let predicted = if divisor == 1 { predicted } else { multiple(predicted, divisor) };
+        *float = int.wrapping_add(predicted) as f64 / POWERS[exponent];
+    }
+    others.apply(section.bytes, &mut floats)?;
+    Ok(floats)
 }

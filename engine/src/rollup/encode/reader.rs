@@ -1,7 +1,7 @@
 //! Reads a chunk: the header at once, columns when they are asked for.
 
 use super::columns::{Column, Columns};
-use super::predict::{self, full, keeps_lost};
+use super::predict::{self, full, keeps_lost, several};
 use super::section::{BucketChunkError, BucketChunkFault, Cursor, Section, verified};
 use super::writer::{UNITS, extent};
 use super::{BUCKETS_MAX, CLASS_MASK, Class, HAS_BOUNDS, MULTIPLES, Shape, floats, intervals, squares, sums};
@@ -9,7 +9,7 @@ use crate::codec::Fault;
 use crate::codec::varint::unzigzag;
 use crate::model::Timestamp;
 use crate::rollup::sketch::coding;
-use crate::rollup::{Bucket, ExactSum, Gaps};
+use crate::rollup::{Bucket, ExactSum};
 
 /// A stored chunk of buckets whose header and checksum have been verified.
 ///
@@ -110,10 +110,8 @@ impl<'a> BucketChunk<'a> {
         start: usize,
         out: &mut Vec<Bucket>,
     ) -> Result<(), BucketChunkError> {
-        out.reserve(self.count);
-        out.extend(self.ends()?.into_iter().map(Bucket::empty));
+        self.read_counts(columns, out)?;
         let buckets = &mut out[start..];
-        self.read_counts(buckets)?;
         if columns.contains(Columns::TIMES) {
             self.read_times(buckets)?;
         }
@@ -142,9 +140,7 @@ impl<'a> BucketChunk<'a> {
             self.read_gaps(buckets)?;
         }
         if columns.contains(Columns::STEP) && self.shape.bounds {
-            self.set(Column::Steps, buckets, |b, bits| {
-                b.step = f64::from_bits((bits as u64).rotate_right(15))
-            })?;
+            self.read_steps(buckets)?;
         }
         if columns.contains(Columns::SKETCH) {
             self.read_sketches(buckets)?;
@@ -173,13 +169,16 @@ impl<'a> BucketChunk<'a> {
         }
     }
 
-    /// Passes a column of integers to the buckets with samples.
+    /// Passes a column of integers to the buckets with samples. If it is absent, they keep the zeros that they have.
     fn set(
         &self,
         column: Column,
         buckets: &mut [Bucket],
         set: fn(&mut Bucket, i64),
     ) -> Result<(), BucketChunkError> {
+        if self.section(column).is_none() {
+            return Ok(());
+        }
         let ints = self.ints(column, full(buckets).count())?;
         with_samples(buckets).zip(ints).for_each(|(bucket, int)| set(bucket, int));
         Ok(())
@@ -189,9 +188,9 @@ impl<'a> BucketChunk<'a> {
         &self,
         column: Column,
         count: usize,
-        predictions: &[Vec<f64>],
+        predict: impl Fn(usize) -> Option<Vec<f64>>,
     ) -> Result<Vec<f64>, BucketChunkError> {
-        floats::read(self.section(column), count, predictions).map_err(self.at(column))
+        floats::read(self.section(column), count, predict).map_err(self.at(column))
     }
 
     fn ends(&self) -> Result<Vec<Timestamp>, BucketChunkError> {
@@ -207,29 +206,33 @@ impl<'a> BucketChunk<'a> {
         Ok(ends)
     }
 
-    fn read_counts(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let counts = self.ints(Column::Counts, buckets.len())?;
-        let markers = self.ints(Column::Markers, buckets.len())?;
-        let states = self.ints(Column::States, buckets.len())?;
-        for (bucket, ((count, markers), state)) in
-            buckets.iter_mut().zip(counts.iter().zip(markers).zip(states))
-        {
-            (bucket.count, bucket.markers) = (*count as u64, markers as u64);
-            (bucket.ended, bucket.overlap) = (state & 1 != 0, state & 2 != 0);
-            // The products of two counts must fit.
-            if bucket.count >= 1 << 53 || !(0..4).contains(&state) {
-                return Err(self.at(Column::Counts)(Fault::Field));
-            }
-            if bucket.count > 0 {
-                bucket.sum = ExactSum::huge();
-                bucket.lost = ExactSum::huge();
-                (bucket.m2, bucket.step, bucket.gaps) = (f64::NAN, f64::INFINITY, Gaps::UNKNOWN);
-            }
-            if bucket.count == 1 {
-                (bucket.step, bucket.gaps) = (0.0, Gaps::NONE);
-            }
+    /// Appends the buckets, of which all other columns are unknown.
+    fn read_counts(&self, columns: Columns, out: &mut Vec<Bucket>) -> Result<(), BucketChunkError> {
+        let start = out.len();
+        let ends = self.ends()?;
+        let counts = self.ints(Column::Counts, self.count)?;
+        let markers = self.ints(Column::Markers, self.count)?;
+        let states = self.ints(Column::States, self.count)?;
+        // The products of two counts must fit.
+        let is_count = |count: &i64| (0..1 << 53).contains(count);
+        if !(counts.iter().all(is_count) && states.iter().all(|state| (0..4).contains(state))) {
+            return Err(self.at(Column::Counts)(Fault::Field));
         }
-        self.set(Column::Nans, buckets, |bucket, nans| bucket.nans = nans as u64)
+        // Without resets, nothing is lost.
+        let knows_lost = columns.contains(Columns::LOST) && self.shape.class.counts();
+        out.reserve(self.count);
+        out.extend(ends.into_iter().zip(counts).zip(markers).zip(states).map(
+            |(((end, count), markers), state)| {
+                let mut bucket = Bucket::empty(end);
+                (bucket.count, bucket.markers) = (count as u64, markers as u64);
+                (bucket.ended, bucket.overlap) = (state & 1 != 0, state & 2 != 0);
+                if count > 0 {
+                    bucket.make_unknown(knows_lost);
+                }
+                bucket
+            },
+        ));
+        self.set(Column::Nans, &mut out[start..], |bucket, nans| bucket.nans = nans as u64)
     }
 
     fn read_times(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
@@ -248,12 +251,13 @@ impl<'a> BucketChunk<'a> {
 
     fn read_values(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
         let count = full(buckets).count();
-        let last = self.floats(Column::LastValues, count, &[vec![0.0; count]])?;
+        let last = self.floats(Column::LastValues, count, |number| predict::zeros(count, number))?;
         with_samples(buckets).zip(last).for_each(|(bucket, value)| {
             (bucket.first.value, bucket.last.value) = (value, value);
         });
-        let predictions = predict::first_values(buckets);
-        let first = self.floats(Column::FirstValues, predictions[0].len(), &predictions)?;
+        let count = several(buckets).count();
+        let first =
+            self.floats(Column::FirstValues, count, |number| predict::first_values(buckets, number))?;
         let several = buckets.iter_mut().filter(|bucket| bucket.count > 1);
         several.zip(first).for_each(|(bucket, value)| bucket.first.value = value);
         Ok(())
@@ -262,13 +266,16 @@ impl<'a> BucketChunk<'a> {
     fn read_lost(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
         self.set(Column::Resets, buckets, |bucket, resets| {
             bucket.resets = resets as u64;
-            if bucket.resets == 0 {
-                bucket.lost = ExactSum::default();
+            if bucket.resets != 0 {
+                bucket.lost = ExactSum::huge();
             }
         })?;
         let class = self.shape.class;
         let count = full(buckets).filter(|bucket| keeps_lost(bucket, class)).count();
-        let firsts = self.floats(Column::Lost, count, &[vec![0.0; count]])?;
+        if count == 0 && self.section(Column::Lost).is_none() && self.section(Column::LostMore).is_none() {
+            return Ok(());
+        }
+        let firsts = self.floats(Column::Lost, count, |number| predict::zeros(count, number))?;
         let lost =
             sums::read_lost(&firsts, self.section(Column::LostMore)).map_err(self.at(Column::LostMore))?;
         let kept = with_samples(buckets).filter(|bucket| keeps_lost(bucket, class));
@@ -290,10 +297,11 @@ impl<'a> BucketChunk<'a> {
     }
 
     fn read_extremes(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let minima = [predict::minima(buckets)];
-        let minima = self.floats(Column::Minima, minima[0].len(), &minima)?;
-        let maxima = [predict::maxima(buckets, self.shape.class)];
-        let maxima = self.floats(Column::Maxima, maxima[0].len(), &maxima)?;
+        let (count, class) = (full(buckets).count(), self.shape.class);
+        let predict = |number: usize| (number == 0).then(|| predict::minima(buckets));
+        let minima = self.floats(Column::Minima, count, predict)?;
+        let predict = |number: usize| (number == 0).then(|| predict::maxima(buckets, class));
+        let maxima = self.floats(Column::Maxima, count, predict)?;
         for (bucket, (min, max)) in with_samples(buckets).zip(minima.into_iter().zip(maxima)) {
             (bucket.min, bucket.max) = (min, max);
         }
@@ -302,7 +310,7 @@ impl<'a> BucketChunk<'a> {
 
     fn read_sums(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
         let rows: Vec<&Bucket> = full(buckets).collect();
-        let firsts = self.floats(Column::Sums, rows.len(), &predict::sums(buckets))?;
+        let firsts = self.floats(Column::Sums, rows.len(), |number| predict::sums(buckets, number))?;
         let (rest, more) = (self.section(Column::SumsRest), self.section(Column::SumsMore));
         let sums = sums::read_sums(&firsts, rest, more, &rows).map_err(self.at(Column::SumsRest))?;
         with_samples(buckets).zip(sums).for_each(|(bucket, sum)| bucket.sum = sum);
@@ -321,6 +329,14 @@ impl<'a> BucketChunk<'a> {
         let columns = [Column::Irregular, Column::LeastGaps, Column::GreatestGaps];
         let [irregular, least, greatest] = columns.map(|column| self.ints(column, count));
         intervals::set_gaps(buckets, [irregular?, least?, greatest?]);
+        Ok(())
+    }
+
+    fn read_steps(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
+        let ints = self.ints(Column::Steps, full(buckets).count())?;
+        with_samples(buckets)
+            .zip(ints)
+            .for_each(|(bucket, bits)| bucket.step = f64::from_bits((bits as u64).rotate_right(15)));
         Ok(())
     }
 

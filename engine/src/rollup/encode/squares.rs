@@ -129,10 +129,11 @@ pub(super) fn read(section: Option<&Section<'_>>, buckets: &[Bucket]) -> Result<
     let count = rows(buckets).count();
     match section {
         Some(section) if section.form == WHOLE => read_wholes(section, buckets, count),
-        _ => {
-            let predictions = [vec![0.0; count], rows(buckets).map(squares).collect()];
-            super::floats::read(section, count, &predictions)
-        }
+        _ => super::floats::read(section, count, |number| match number {
+            0 => Some(vec![0.0; count]),
+            1 => Some(rows(buckets).map(squares).collect()),
+            _ => None,
+        }),
     }
 }
 

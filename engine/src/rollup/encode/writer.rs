@@ -65,7 +65,8 @@ fn write_columns(sections: &mut Sections, shape: &Shape, buckets: &[Bucket], uni
     floats::write(sections, Column::Maxima, &extremes(|bucket| bucket.max), &maxima);
     if shape.class.measures() {
         let firsts: Vec<f64> = full(buckets).map(|bucket| sums::first(&bucket.sum)).collect();
-        floats::write(sections, Column::Sums, &firsts, &predict::sums(buckets));
+        let predictions = [0, 1, 2].map(|number| predict::sums(buckets, number).unwrap_or_default());
+        floats::write(sections, Column::Sums, &firsts, &predictions);
         sums::write_rest(sections, full(buckets));
         squares::write(sections, buckets);
     }
@@ -96,7 +97,8 @@ fn write_ends(sections: &mut Sections, shape: &Shape, buckets: &[Bucket]) {
     let last: Vec<f64> = full(buckets).map(|bucket| bucket.last.value).collect();
     floats::write(sections, Column::LastValues, &last, &[vec![0.0; last.len()]]);
     let first: Vec<f64> = several(buckets).map(|(_, bucket)| bucket.first.value).collect();
-    floats::write(sections, Column::FirstValues, &first, &predict::first_values(buckets));
+    let predictions = [0, 1].map(|number| predict::first_values(buckets, number).unwrap_or_default());
+    floats::write(sections, Column::FirstValues, &first, &predictions);
 }
 
 fn write_counters(sections: &mut Sections, class: Class, buckets: &[Bucket]) {
