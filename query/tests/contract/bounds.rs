@@ -171,27 +171,31 @@ pub fn last(fold: &Fold) -> Option<Interval> {
     }
 }
 
-/// The time of the first sample inside the window `(start, end]`.
+/// The least and the greatest time of the first sample inside the window `(start, end]`.
 pub fn first_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
     let time = fold.outer.as_ref()?.first.time;
-    Some(match side(fold, Side::Left) {
-        Some(cut) => {
-            (start + 1, start.saturating_add(cut.bucket.gaps.max).min(cut.bucket.last.time).min(end))
-        }
-        None => (time, time),
-    })
+    let Some(cut) = side(fold, Side::Left) else { return Some((time, time)) };
+    let Bucket { last, gaps, .. } = &cut.bucket;
+    let (mut least, mut most) = (start + 1, start.saturating_add(gaps.max).min(last.time).min(end));
+    if cut.side == Side::Left {
+        least = least.max(last.time - gaps.max.saturating_mul(cut.most as i64 - 1));
+        most = most.min(last.time - gaps.min.saturating_mul(cut.least as i64 - 1));
+    }
+    Some((least, most))
 }
 
-/// The time of the last sample inside the window `(start, end]`.
+/// The least and the greatest time of the last sample inside the window `(start, end]`.
 pub fn last_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
     let time = fold.outer.as_ref()?.last.time;
-    Some(match side(fold, Side::Right) {
-        Some(cut) => {
-            let least = end.saturating_sub(cut.bucket.gaps.max).saturating_add(1);
-            (least.max(cut.bucket.first.time).max(start + 1), end)
-        }
-        None => (time, time),
-    })
+    let Some(cut) = side(fold, Side::Right) else { return Some((time, time)) };
+    let Bucket { first, gaps, .. } = &cut.bucket;
+    let (mut least, mut most) = (end.saturating_sub(gaps.max) + 1, end);
+    least = least.max(first.time).max(start + 1);
+    if cut.side == Side::Right {
+        least = least.max(first.time + gaps.min.saturating_mul(cut.least as i64 - 1));
+        most = most.min(first.time.saturating_add(gaps.max.saturating_mul(cut.most as i64 - 1)));
+    }
+    Some((least, most))
 }
 
 /// The variance.

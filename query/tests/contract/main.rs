@@ -16,6 +16,7 @@ mod bounds;
 mod exact;
 mod random;
 mod raw;
+mod reach;
 mod recorded;
 mod report;
 mod rows;
@@ -36,6 +37,9 @@ const FEW: u64 = 20_000;
 
 /// Widths of buckets, seconds.
 const WIDTHS: [i64; 4] = [60, 300, 900, 3600];
+
+/// Of a hundred windows, those whose samples are reordered to see how much of a bound they could reach.
+const REORDERED: u64 = 10;
 
 /// Windows tried over each series.
 const WINDOWS: u64 = 12;
@@ -104,7 +108,8 @@ fn run() -> Result<bool, String> {
 
 fn check(series: &Series, width: i64, plant: Plant, random: &mut Random, report: &mut Report) {
     let samples: Vec<Sample> = series.samples.iter().copied().filter(|sample| !sample.is_marker()).collect();
-    let buckets = window::buckets(series, width, plant);
+    let fine = random.percent(50).then(|| width / random.pick(&[2, 5, 12, 60]));
+    let buckets = window::buckets(series, width, fine, plant);
     for _ in 0..WINDOWS {
         let (start, end) = window_of(series, width, random);
         let within = |time: i64| samples.partition_point(|sample| sample.time <= time);
@@ -121,7 +126,11 @@ fn check(series: &Series, width: i64, plant: Plant, random: &mut Random, report:
             phi: random.pick(&[0.0, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0, 0.37]),
             lookback: random.pick(&[300, 60, width / SECOND]) * SECOND,
         };
-        ROWS.iter().for_each(|row| report.add(row, &case, series, width));
+        let may_reorder = random.percent(REORDERED) && samples.iter().all(|sample| sample.start == 0);
+        for row in ROWS {
+            let reached = || may_reorder.then(|| reach::reached(row, &case, &samples, random)).flatten();
+            report.add(row, &case, (series, width), reached);
+        }
     }
 }
 

@@ -18,6 +18,8 @@ struct Line {
     outside: u64,
     /// Bound divided by error, of each bounded case.
     ratios: Vec<f64>,
+    /// Width of the bound divided by the width that other orders of the samples reach.
+    widths: Vec<f64>,
 }
 
 /// The result of all cases so far.
@@ -45,7 +47,14 @@ impl Report {
     }
 
     /// Compares what a row says about a case.
-    pub fn add(&mut self, row: &Row, case: &Case<'_>, series: &Series, width: i64) {
+    /// `reached` are the least and the greatest answer over other orders.
+    pub fn add(
+        &mut self,
+        row: &Row,
+        case: &Case<'_>,
+        (series, width): (&Series, i64),
+        reached: impl FnOnce() -> Option<(f64, f64)>,
+    ) {
         let Some(line) = self.lines.iter_mut().find(|line| line.name == row.name) else { return };
         let truth = (row.truth)(case);
         let answer = (row.answer)(case);
@@ -65,9 +74,14 @@ impl Report {
                 let kept = truth.is_some_and(|truth| bound.lo <= truth && truth <= bound.hi);
                 line.outside += u64::from(!kept);
                 let error = truth.map_or(f64::NAN, |truth| (bound.value - truth).abs());
-                let width = (bound.hi - bound.value).max(bound.value - bound.lo);
-                if width > 0.0 && error.is_finite() {
-                    line.ratios.push(width / error);
+                let far = (bound.hi - bound.value).max(bound.value - bound.lo);
+                if far > 0.0 && error.is_finite() {
+                    line.ratios.push(far / error);
+                }
+                // Where no other order has another answer, there is nothing to compare with.
+                let reached = reached().map_or(0.0, |(least, greatest)| greatest - least);
+                if far > 0.0 && reached > 0.0 {
+                    line.widths.push((bound.hi - bound.lo) / reached);
                 }
                 kept
             }
@@ -114,15 +128,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<14} {:>9} {:>9} {:>9} {:>6} {:>8} {:>8}",
-            "function", "exact", "bounded", "refused", "wrong", "outside", "ratio"
+            "{:<14} {:>9} {:>9} {:>9} {:>6} {:>8} {:>12} {:>14}",
+            "function", "exact", "bounded", "refused", "wrong", "outside", "bound/error", "bound/reached"
         )?;
         for line in &self.lines {
-            let Line { name, exact, bounded, refused, wrong, outside, ratios } = line;
-            let ratio = median(ratios.iter().copied());
+            let Line { name, exact, bounded, refused, wrong, outside, ratios, widths } = line;
+            let (ratio, reach) = (median(ratios.iter().copied()), median(widths.iter().copied()));
             writeln!(
                 f,
-                "{name:<14} {exact:>9} {bounded:>9} {refused:>9} {wrong:>6} {outside:>8} {ratio:>8.1}"
+                "{name:<14} {exact:>9} {bounded:>9} {refused:>9} {wrong:>6} {outside:>8} {ratio:>12.1} {reach:>14.2}"
             )?;
         }
         self.shown.iter().try_for_each(|violation| writeln!(f, "{violation}"))?;

@@ -10,6 +10,7 @@ use crate::series::{BASE, Sample};
 use crate::window::{Fold, Newest, is_plain, newest};
 
 /// A window over a series.
+#[derive(Clone, Copy)]
 pub struct Case<'a> {
     /// The left end, exclusive.
     pub start: i64,
@@ -85,6 +86,15 @@ impl Close {
     }
 }
 
+/// What of a cut bucket could be in another order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reorder {
+    /// The values.
+    Values,
+    /// The differences of neighbouring values.
+    Differences,
+}
+
 /// A row of the contract.
 pub struct Row {
     /// The function.
@@ -95,54 +105,48 @@ pub struct Row {
     pub truth: fn(&Case<'_>) -> Option<f64>,
     /// The answer from buckets.
     pub answer: fn(&Case<'_>) -> Answer,
+    /// What shows how much of a bound could be reached.
+    pub reorder: Reorder,
+}
+
+/// A row for the values of a window.
+const fn row(
+    name: &'static str,
+    close: Close,
+    truth: fn(&Case<'_>) -> Option<f64>,
+    answer: fn(&Case<'_>) -> Answer,
+) -> Row {
+    Row { name, close, truth, answer, reorder: Reorder::Values }
+}
+
+impl Row {
+    /// A row for the change of values.
+    const fn of_change(self) -> Row {
+        Row { reorder: Reorder::Differences, ..self }
+    }
 }
 
 /// All rows.
 pub const ROWS: &[Row] = &[
-    Row { name: "count", close: Close::Bits, truth: |c| some(c, c.inside.len() as f64), answer: count },
-    Row { name: "sum", close: Close::Number, truth: true_sum, answer: sum },
-    Row { name: "avg", close: Close::Mean, truth: true_mean, answer: mean },
-    Row { name: "min", close: Close::Bits, truth: |c| extreme(c, |a, b| a < b), answer: least },
-    Row { name: "max", close: Close::Bits, truth: |c| extreme(c, |a, b| a > b), answer: greatest },
-    Row { name: "first", close: Close::Bits, truth: |c| c.inside.first().map(|s| s.value), answer: first },
-    Row { name: "last", close: Close::Bits, truth: |c| c.inside.last().map(|s| s.value), answer: last },
-    Row { name: "ts_of_first", close: Close::Bits, truth: |c| time(c.inside.first()), answer: first_time },
-    Row { name: "ts_of_last", close: Close::Bits, truth: |c| time(c.inside.last()), answer: last_time },
-    Row { name: "stdvar", close: Close::Variance, truth: true_variance, answer: variance },
-    Row {
-        name: "rate",
-        close: Close::Number,
-        truth: |c| change(c, Kind::Rate),
-        answer: |c| changed(c, Kind::Rate),
-    },
-    Row {
-        name: "increase",
-        close: Close::Number,
-        truth: |c| change(c, Kind::Increase),
-        answer: |c| changed(c, Kind::Increase),
-    },
-    Row {
-        name: "delta",
-        close: Close::Number,
-        truth: |c| change(c, Kind::Delta),
-        answer: |c| changed(c, Kind::Delta),
-    },
-    Row {
-        name: "changes",
-        close: Close::Bits,
-        truth: |c| some(c, raw::changes(c.inside) as f64),
-        answer: changes,
-    },
-    Row {
-        name: "resets",
-        close: Close::Bits,
-        truth: |c| some(c, raw::resets(c.inside).0 as f64),
-        answer: resets,
-    },
-    Row { name: "quantile", close: Close::Number, truth: true_quantile, answer: quantile },
-    Row { name: "count_gt", close: Close::Bits, truth: true_count_above, answer: count_above },
-    Row { name: "idelta", close: Close::Number, truth: true_last_difference, answer: last_difference },
-    Row { name: "instant", close: Close::Bits, truth: true_newest, answer: newest_value },
+    row("count", Close::Bits, |c| some(c, c.inside.len() as f64), count),
+    row("sum", Close::Number, true_sum, sum),
+    row("avg", Close::Mean, true_mean, mean),
+    row("min", Close::Bits, |c| extreme(c, |a, b| a < b), least),
+    row("max", Close::Bits, |c| extreme(c, |a, b| a > b), greatest),
+    row("first", Close::Bits, |c| c.inside.first().map(|s| s.value), first),
+    row("last", Close::Bits, |c| c.inside.last().map(|s| s.value), last),
+    row("ts_of_first", Close::Bits, |c| time(c.inside.first()), first_time),
+    row("ts_of_last", Close::Bits, |c| time(c.inside.last()), last_time),
+    row("stdvar", Close::Variance, true_variance, variance),
+    row("rate", Close::Number, |c| change(c, Kind::Rate), |c| changed(c, Kind::Rate)).of_change(),
+    row("increase", Close::Number, |c| change(c, Kind::Increase), |c| changed(c, Kind::Increase)).of_change(),
+    row("delta", Close::Number, |c| change(c, Kind::Delta), |c| changed(c, Kind::Delta)),
+    row("changes", Close::Bits, |c| some(c, raw::changes(c.inside) as f64), changes).of_change(),
+    row("resets", Close::Bits, |c| some(c, raw::resets(c.inside).0 as f64), resets).of_change(),
+    row("quantile", Close::Number, true_quantile, quantile),
+    row("count_gt", Close::Bits, true_count_above, count_above),
+    row("idelta", Close::Number, true_last_difference, last_difference),
+    row("instant", Close::Bits, true_newest, newest_value),
 ];
 
 fn some(case: &Case<'_>, value: f64) -> Option<f64> {

@@ -1,6 +1,6 @@
 //! The buckets of a window, and the faults that can be planted in them.
 
-use barograph_engine::rollup::{Bucket, Builder, Extras};
+use barograph_engine::rollup::{Bucket, Builder, Extras, Fold as Coarsen};
 
 use crate::raw;
 use crate::series::Series;
@@ -40,8 +40,8 @@ impl Plant {
     ];
 }
 
-/// The buckets of a series.
-pub fn buckets(series: &Series, width: i64, plant: Plant) -> Vec<Bucket> {
+/// The buckets of a series, built from samples, or from buckets of the width `fine`.
+pub fn buckets(series: &Series, width: i64, fine: Option<i64>, plant: Plant) -> Vec<Bucket> {
     // A later time by a nanosecond puts a sample at a bound into the next bucket.
     let late = i64::from(plant == Plant::WrongSide);
     let times: Vec<i64> = series.samples.iter().map(|sample| sample.time + late).collect();
@@ -51,9 +51,15 @@ pub fn buckets(series: &Series, width: i64, plant: Plant) -> Vec<Bucket> {
         _ => series.samples.iter().map(|sample| sample.start).collect(),
     };
     let mut out = Vec::new();
-    let mut builder = Builder::new(width, Extras::ALL);
+    let mut builder = Builder::new(fine.unwrap_or(width), Extras::ALL);
     builder.extend(&times, &values, &starts, &mut out);
     builder.finish(&mut out);
+    if fine.is_some() {
+        let mut coarsen = Coarsen::new(width);
+        let fine = std::mem::take(&mut out);
+        fine.into_iter().for_each(|bucket| coarsen.push(bucket, &mut out));
+        coarsen.finish(&mut out);
+    }
     for bucket in &mut out {
         if bucket.count > 0 {
             bucket.first.time -= late;
