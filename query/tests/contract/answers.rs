@@ -21,7 +21,7 @@ const MS: i64 = 1000;
 
 /// How close two answers must be to each other, or to the truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Close {
+pub enum Close {
     /// To each other: the same bits.
     Bits,
     /// To each other: the same number or NaN.
@@ -106,10 +106,7 @@ pub fn check(series: &Series, width: i64, random: &mut Random, report: &mut Repo
     let first = series.samples[0].time / SECOND - seconds;
     let start = if aligned { first.div_euclid(seconds) * seconds } else { first };
     let step = unit * random.between(1, 4);
-    let tier = match aligned {
-        true => TierChoice::Width(Duration::from_secs(seconds.unsigned_abs())),
-        false => TierChoice::Exact,
-    };
+    let tier = TierChoice::Exact;
     for asked in ASKED {
         let query = asked.query.replace("[W", &format!("[{window}s"));
         let at = |seconds: i64| Timestamp::from_millis(seconds * MS);
@@ -138,7 +135,8 @@ pub fn check(series: &Series, width: i64, random: &mut Random, report: &mut Repo
     Ok(())
 }
 
-fn source_of(series: &Series, width: i64) -> MemorySource {
+/// A source with these samples and a tier.
+pub fn source_of(series: &Series, width: i64) -> MemorySource {
     let labels = Labels::from_pairs([("__name__", "m_total")]).unwrap_or_default();
     let mut source = MemorySource::new();
     for sample in &series.samples {
@@ -157,14 +155,14 @@ fn values(source: &MemorySource, request: &Request) -> Result<Vec<(i64, f64)>, S
 }
 
 /// The values of the samples in `(start, end]`.
-fn inside(series: &Series, start: i64, end: i64) -> Vec<f64> {
+pub fn inside(series: &Series, start: i64, end: i64) -> Vec<f64> {
     let is_inside = |sample: &&Sample| sample.time > start && sample.time <= end && !sample.is_marker();
     series.samples.iter().filter(is_inside).map(|sample| sample.value).collect()
 }
 
 impl Close {
-    /// Where windows are not aligned, both answers are from samples.
-    fn accepts(
+    /// Whether both answers are close enough. Where windows are not aligned, both are from samples.
+    pub fn accepts(
         self,
         aligned: bool,
         raw: Option<f64>,

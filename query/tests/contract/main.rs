@@ -3,9 +3,10 @@
 //!
 //!     make contract CASES=100000 SEED=1 [DATA=folder of recorded series]
 //!
-//! Two checks share the series and windows. In the first, the checker itself folds buckets that the engine built, and
+//! Three checks share the series. In the first, the checker itself folds buckets that the engine built, and
 //! compares them with its own definitions of the functions over samples; faults can be planted there (`--plant NAME`),
-//! which must be found. In the second, the query crate answers each function twice, from samples and from buckets.
+//! which must be found. In the second, the query crate answers each function twice, from samples and from buckets. In the
+//! third, it answers from buckets that windows cut, and says how far it may be off.
 //!
 //! As a test of cargo, without arguments, it checks some thousand cases.
 
@@ -13,6 +14,7 @@
 
 mod answers;
 mod bounds;
+mod estimates;
 mod exact;
 mod random;
 mod raw;
@@ -40,6 +42,9 @@ const WIDTHS: [i64; 4] = [60, 300, 900, 3600];
 
 /// Of a hundred windows, those whose samples are reordered to see how much of a bound they could reach.
 const REORDERED: u64 = 10;
+
+/// Windows over each series that the query crate answers with estimates.
+const ESTIMATES: u64 = 4;
 
 /// Windows tried over each series.
 const WINDOWS: u64 = 12;
@@ -92,7 +97,8 @@ fn run() -> Result<bool, String> {
     let options = Options::read()?;
     let recorded = options.data.as_deref().map(recorded::read).transpose()?.unwrap_or_default();
     let mut random = Random::new(options.seed);
-    let mut report = Report::new(ROWS.iter().map(|row| row.name).chain(answers::names()));
+    let mut report =
+        Report::new(ROWS.iter().map(|row| row.name).chain(answers::names()).chain(estimates::names()));
     while report.cases() < options.cases {
         let series = match recorded.is_empty() {
             true => series::generate(&mut random),
@@ -101,6 +107,9 @@ fn run() -> Result<bool, String> {
         let width = random.pick(&WIDTHS) * SECOND;
         check(&series, width, options.plant, &mut random, &mut report);
         answers::check(&series, width, &mut random, &mut report)?;
+        for _ in 0..ESTIMATES {
+            estimates::check(&series, width, &mut random, &mut report)?;
+        }
     }
     println!("{report}");
     Ok(report.is_clean())

@@ -111,6 +111,32 @@ impl Report {
         self.show(kept, message);
     }
 
+    /// Counts a case without an answer, or whose answer has no bound.
+    pub fn add_refused(&mut self, name: &str) {
+        if let Some(line) = self.lines.iter_mut().find(|line| line.name == name) {
+            line.refused += 1;
+        }
+    }
+
+    /// Counts a case whose answer differs from the truth by a bound at most.
+    pub fn add_estimate(
+        &mut self,
+        name: &str,
+        (value, bound): (f64, f64),
+        truth: f64,
+        message: impl FnOnce() -> String,
+    ) {
+        let Some(line) = self.lines.iter_mut().find(|line| line.name == name) else { return };
+        line.bounded += 1;
+        let error = (value - truth).abs();
+        let kept = error <= bound || value == truth || (value.is_nan() && truth.is_nan());
+        line.outside += u64::from(!kept);
+        if bound > 0.0 && error.is_finite() {
+            line.ratios.push(bound / error);
+        }
+        self.show(kept, message);
+    }
+
     fn show(&mut self, kept: bool, message: impl FnOnce() -> String) {
         if !kept && self.shown.len() < SHOWN {
             self.shown.push(message());
