@@ -28,6 +28,8 @@ pub(crate) struct Notes {
     /// The width of the coarsest buckets, nanoseconds; 0 if none were read.
     width: u64,
     estimates: u64,
+    /// Series with estimates.
+    series: u64,
     absolute: f64,
     relative: f64,
     may_be_absent: bool,
@@ -57,25 +59,32 @@ impl Noted {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.width = all.width.max(notes.width);
         all.estimates += notes.estimates;
+        all.series += u64::from(notes.estimates > 0);
         all.absolute = all.absolute.max(notes.absolute);
         all.relative = all.relative.max(notes.relative);
         all.may_be_absent |= notes.may_be_absent;
     }
 
-    /// The accuracy of the answer; `None` if no buckets were read. `has_bounds` says whether the values of the answer are
-    /// those of the part that read buckets.
-    pub fn accuracy(&self, has_bounds: bool) -> Option<Accuracy> {
-        let Notes { width, estimates, absolute, relative, may_be_absent } =
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let exact = estimates == 0;
-        let bound = |bound: f64| Some(bound).filter(|bound| exact || (has_bounds && bound.is_finite()));
+    /// The accuracy of an answer that consists of the noted values; `None` if no buckets were read.
+    pub fn accuracy(&self) -> Option<Accuracy> {
+        let Notes { width, estimates, absolute, relative, may_be_absent, .. } = self.notes();
+        let bound = |bound: f64| Some(bound).filter(|bound| bound.is_finite());
         (width > 0).then(|| Accuracy {
             tier: Duration::from_nanos(width),
-            exact,
+            exact: estimates == 0,
             absolute: bound(absolute),
             relative: bound(relative),
             may_be_absent,
         })
+    }
+
+    /// Series with estimates so far.
+    pub fn series(&self) -> u64 {
+        self.notes().series
+    }
+
+    fn notes(&self) -> Notes {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

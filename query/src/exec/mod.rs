@@ -35,6 +35,7 @@ use crate::steps::{QueryTimes, Steps};
 use crate::usage::Footprint;
 use crate::value::{QueryStats, QueryValue};
 
+mod accuracy;
 mod aggregate;
 mod binary;
 mod call;
@@ -123,40 +124,12 @@ pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> 
     if let (Some(explained), Some(trace)) = (&mut explain, &ev.trace) {
         trace.fill_in(plan, explained);
     }
-    let accuracy = accuracy(&mut ev, request, plan)?;
+    let accuracy = accuracy::of_answer(&mut ev, request, plan, &value)?;
     let (mut warnings, infos) = ev.annotations.texts(&request.query);
     warnings.extend(source.left_out());
     let samples_per_step = ev.ctx.budget.samples_per_step();
     ev.ctx.budget.leave_answer();
     Ok(Outcome { value, warnings, infos, stats: ev.ctx.budget.stats(), samples_per_step, explain, accuracy })
-}
-
-/// The accuracy of the answer, which an info reports.
-///
-/// # Errors
-/// [`QueryError::Execution`] if it may be further from the answer of the samples than the request accepts.
-fn accuracy(ev: &mut Evaluator<'_>, request: &Request, plan: &Node) -> Result<Option<Accuracy>, QueryError> {
-    let Some(accuracy) = ev.ctx.accuracy.accuracy(keeps_bounds(plan)) else { return Ok(None) };
-    let Some(text) = accuracy.text() else { return Ok(Some(accuracy)) };
-    if let Some(max) = request.max_error
-        && (accuracy.may_be_absent || !accuracy.relative.is_some_and(|relative| relative <= max))
-    {
-        return Err(QueryError::Execution(format!("more than max_error={max} may be wrong: {text}")));
-    }
-    ev.annotations.info(plan.span, text);
-    Ok(Some(accuracy))
-}
-
-/// Whether the values of a node are those of the part that read buckets, up to their sign.
-fn keeps_bounds(node: &Node) -> bool {
-    match &node.kind {
-        Kind::Instant(_) => true,
-        Kind::Negate(inner) => keeps_bounds(inner),
-        Kind::Call(call) => {
-            call.function.buckets.is_some() && call.args.iter().any(|arg| matches!(arg.kind, Kind::Range(_)))
-        }
-        _ => false,
-    }
 }
 
 /// Estimates the cost of `plan`; nothing is evaluated.

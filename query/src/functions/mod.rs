@@ -30,7 +30,7 @@ mod table;
 pub(crate) mod vectors;
 pub(crate) mod window;
 
-pub use buckets::Row;
+pub use buckets::{Row, rows_as_markdown};
 pub use named::{Named, NamedKind};
 pub use window::Edges;
 

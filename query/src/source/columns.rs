@@ -28,6 +28,21 @@ impl Columns {
         Columns(self.0 | other.0)
     }
 
+    /// Their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let named = [
+            (Columns::NONE, "count, first, last"),
+            (Columns::COUNTER, "lost, resets, starts"),
+            (Columns::CHANGES, "changes"),
+            (Columns::SUM, "sum"),
+            (Columns::SPREAD, "m2"),
+            (Columns::EXTREMES, "min, max"),
+            (Columns::BOUNDS, "gaps, step"),
+            (Columns::SKETCH, "sketch"),
+        ];
+        named.into_iter().filter(move |(column, _)| self.has(*column)).map(|(_, name)| name)
+    }
+
     /// Whether all columns of `other` are among them.
     pub const fn has(self, other: Columns) -> bool {
         self.0 & other.0 == other.0
@@ -37,19 +52,6 @@ impl Columns {
 /// Their names, as the documentation of the functions lists them.
 impl std::fmt::Display for Columns {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("count, first, last")?;
-        let named = [
-            (Columns::COUNTER, "lost, resets, starts"),
-            (Columns::CHANGES, "changes"),
-            (Columns::SUM, "sum"),
-            (Columns::SPREAD, "m2"),
-            (Columns::EXTREMES, "min, max"),
-            (Columns::BOUNDS, "gaps, step"),
-            (Columns::SKETCH, "sketch"),
-        ];
-        named
-            .into_iter()
-            .filter(|(column, _)| self.has(*column))
-            .try_for_each(|(_, name)| write!(f, ", {name}"))
+        f.write_str(&self.names().collect::<Vec<_>>().join(", "))
     }
 }

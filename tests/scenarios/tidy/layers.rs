@@ -147,6 +147,7 @@ const LEVELS: &[Levels] = &[
             ("window", 2),
             ("aggregate", 3),
             ("call", 3),
+            ("accuracy", 4),
             ("explain", 4),
             ("finish", 4),
         ],

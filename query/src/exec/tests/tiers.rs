@@ -358,7 +358,11 @@ fn check_estimate(
         }
     }
     for key in got.keys().filter(|key| !wanted.contains_key(key)) {
-        prop_assert!(accuracy.unwrap().may_be_absent, "{} at {key:?}: raw nothing", request.query);
+        prop_assert!(
+            accuracy.is_some_and(|accuracy| accuracy.may_be_absent),
+            "{} at {key:?}: raw nothing",
+            request.query
+        );
     }
     Ok(None)
 }
@@ -380,6 +384,35 @@ proptest! {
             let query = function.replace("[W]", &format!("[{}s]", (window / unit * unit).max(unit)));
             let time = time.div_euclid(unit) * unit * 1000;
             check_estimate(&source, &Request::instant_ms(query.as_str(), time), width)?;
+        }
+    }
+
+    /// The same for expressions whose error has a bound, over several series.
+    #[test]
+    fn expressions_over_estimates_are_within_their_bounds(
+        all in proptest::collection::vec(series(), 1..5),
+        width in prop::sample::select(WIDTHS.to_vec()),
+        (window, time) in (60i64..3_000, -900i64..2_000),
+    ) {
+        let mut source = MemorySource::new();
+        for (i, samples) in all.iter().enumerate() {
+            let labels = Labels::from_pairs([("__name__", "m_total"), ("i", i.to_string().as_str())]).unwrap();
+            for &(time, value, start) in samples {
+                source.insert(&labels, time * S / 1000, Value::Float(value), start * S / 1000);
+            }
+        }
+        source.set_tiers(&WIDTHS.map(|width| width * S));
+        for query in [
+            "sum(sum_over_time(m_total[W]))",
+            "avg(rate(m_total[W]))",
+            "max(m_total) * 3 - 7",
+            "-min(first_over_time(m_total[W])) / 4",
+            "stddev(count_over_time(m_total[W]))",
+            "quantile(0.4, avg_over_time(m_total[W]))",
+            "10 - sum(changes(m_total[W])) * -2",
+        ] {
+            let query = query.replace("[W]", &format!("[{window}s]"));
+            check_estimate(&source, &Request::instant_ms(query.as_str(), time * 1000), width)?;
         }
     }
 
@@ -428,7 +461,8 @@ fn what_buckets_cannot_answer_is_refused_once_samples_are_gone() {
     assert!(ask("sum_over_time(m_total[10m])", Some(0.1)).is_ok());
     let error = ask("sum_over_time(m_total[10m])", Some(1e-9)).unwrap_err();
     assert!(error.to_string().contains("max_error"), "{error}");
-    let error = ask("sum_over_time(m_total[10m]) * 2", Some(0.1)).unwrap_err();
+    assert!(ask("avg(sum_over_time(m_total[10m])) * 2", Some(0.1)).is_ok());
+    let error = ask("sum_over_time(m_total[10m]) ^ 2", Some(0.1)).unwrap_err();
     assert!(error.to_string().contains("without a known bound"), "{error}");
 }
 

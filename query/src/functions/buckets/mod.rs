@@ -52,6 +52,31 @@ pub struct Row {
     pub(crate) anchored: Option<fn(&Seen<'_>, f64) -> Answer>,
 }
 
+/// The table of all rows, as Markdown: function, columns, when it is exact, and what it is otherwise. Functions that are
+/// not in it need samples.
+pub fn rows_as_markdown() -> String {
+    let mut table =
+        "| function | columns | exact where | otherwise, once samples are gone |\n|---|---|---|---|\n"
+            .to_owned();
+    for function in super::all() {
+        let Some(row) = function.buckets else { continue };
+        let Row { columns, bounds, exact, otherwise, .. } = row;
+        let more = columns.and(*bounds);
+        let columns = if more == *columns {
+            columns.to_string()
+        } else {
+            let further: Vec<String> = more
+                .names()
+                .filter(|name| !columns.names().any(|known| known == *name))
+                .map(str::to_owned)
+                .collect();
+            format!("{columns}; for bounds {}", further.join(", "))
+        };
+        table += &format!("| `{}` | {columns} | {exact} | {otherwise} |\n", function.name);
+    }
+    table
+}
+
 /// Which annotations about counters a result may cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counter {
@@ -169,5 +194,31 @@ impl<'a> Seen<'a> {
         }
         let oldest = self.start.saturating_sub(self.lookback);
         Some(self.before.map(|bucket| &bucket.last).filter(|last| last.time > oldest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_line_for_each_function_with_a_row() {
+        let table = rows_as_markdown();
+        let with_row = crate::functions::all().iter().filter(|function| function.buckets.is_some());
+        assert_eq!(table.lines().count(), 2 + with_row.count());
+        let line = |name: &str| table.lines().find(|line| line.starts_with(&format!("| `{name}` "))).unwrap();
+        assert_eq!(
+            line("sum_over_time"),
+            "| `sum_over_time` | count, first, last, sum; for bounds min, max, gaps, step | no bucket is cut; correctly \
+             rounded | the least and the greatest sum of the samples inside each cut bucket |"
+        );
+        assert!(line("increase_pure").ends_with("| refused |"), "{}", line("increase_pure"));
+    }
+
+    #[test]
+    fn functions_of_samples_have_no_row() {
+        for name in ["double_exponential_smoothing", "outlier_iqr_over_time", "histogram_quantile"] {
+            assert!(crate::functions::find(name).is_none_or(|function| function.buckets.is_none()), "{name}");
+        }
     }
 }
