@@ -76,9 +76,9 @@ pub fn check(series: &Series, width: i64, random: &mut Random, report: &mut Repo
     for (name, query, close) in ASKED {
         let query = query.replace("[W", &format!("[{window}s"));
         let request = Request::instant(query.as_str(), Timestamp::from_millis(end * 1000));
-        let truth = execute(&source, &Request { tier: TierChoice::Raw, ..request.clone() });
+        let truth = execute(&source, &request.clone().with_tier(TierChoice::Raw));
         let truth = truth.map_err(|error| format!("{query}: {error}")).map(|response| value(&response))?;
-        let Some(response) = estimate(&source, &Request { tier, ..request }) else {
+        let Some(response) = estimate(&source, &request.with_tier(tier)) else {
             report.add_refused(name);
             continue;
         };
