@@ -149,6 +149,31 @@ fn a_tier_answers_for_samples_that_are_past_the_retention() {
             assert_eq!(Some(&exact), kept.next(), "{query} each {step} s");
         }
     }
+    let at = |hour: i64| Timestamp::from_secs(START + hour * HOUR);
+    let sum =
+        Request::range("sum_over_time(counter_total[6h])", at(24), at(48), Duration::from_secs(HOUR as u64));
+    let refused = db.execute(&sum).expect_err("a tier keeps no sums of counters").to_string();
+    assert!(refused.contains("needs columns that the buckets of a series do not have"), "{refused}");
     let names = db.label_values("job", &[], ..).expect("values");
     assert_eq!(names.len(), 3, "their labels are found too: {names:?}");
+}
+
+/// The page lists the functions that are answered from buckets. `BAROGRAPH_WRITE_DOCS=1` writes the list.
+#[test]
+fn the_page_lists_the_functions() {
+    const BEGIN: &str = "<!-- functions -->\n";
+    const END: &str = "<!-- end of functions -->";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/downsampling.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let (before, rest) = page.split_once(BEGIN).expect("where the list begins");
+    let (found, after) = rest.split_once(END).expect("where it ends");
+    let list = barograph::internals::functions::rows_as_markdown();
+    if std::env::var_os("BAROGRAPH_WRITE_DOCS").is_some() {
+        std::fs::write(path, format!("{before}{BEGIN}{list}{END}{after}")).expect("the page is written");
+    } else {
+        assert_eq!(
+            found, list,
+            "BAROGRAPH_WRITE_DOCS=1 cargo test --release --test scenarios the_page_lists"
+        );
+    }
 }

@@ -55,14 +55,12 @@ pub(crate) fn decode_chunk(
     })
 }
 
-/// Whether a chunk keeps all of these columns. Distances and steps may be missing: they are then unknown, and bounds are
-/// wider.
+/// Whether a chunk keeps all of these columns. Distances, steps and sketches may be missing: they are then unknown, and
+/// bounds are wider.
 fn keeps(chunk: &BucketChunk<'_>, columns: Columns) -> bool {
     let shape = chunk.shape();
     let is_any = |of: &[Columns]| of.iter().any(|column| columns.contains(*column));
-    let needs_measures = is_any(&[Columns::SUM, Columns::M2, Columns::SKETCH]);
+    let needs_measures = is_any(&[Columns::SUM, Columns::M2]);
     let needs_counts = is_any(&[Columns::LOST, Columns::STARTS]);
-    (!needs_measures || shape.class.measures())
-        && (!needs_counts || shape.class.counts())
-        && (!columns.contains(Columns::SKETCH) || chunk.has_sketches())
+    (!needs_measures || shape.class.measures()) && (!needs_counts || shape.class.counts())
 }

@@ -111,7 +111,13 @@ impl<'j> Job<'j> {
             return self.over_samples(self.call, access, series, columns, flags);
         };
         let Some((mut made, unknown)) = self.over_buckets(tier, access, series, flags)? else {
-            return self.over_samples(self.call, access, series, columns, flags);
+            let made = self.over_samples(self.call, access, series, columns, flags)?;
+            let start = range_call::read_range(self.call, self.function).start;
+            // Buckets describe no histograms, so these are all that is left of them.
+            return match columns.histograms.is_empty() && self.ctx.tiers.must_estimate(start) {
+                true => Err(refused(self.function, "needs columns that the buckets of a series do not have")),
+                false => Ok(made),
+            };
         };
         for run in runs(&unknown) {
             let call = part_of(self.call, run.clone());
