@@ -50,9 +50,11 @@ impl Bounded {
         Bounded { value: value / divisor, lo: lo / divisor, hi: hi / divisor, may_be_absent }
     }
 
-    /// How far the answer of the samples may be from the value.
+    /// How far the answer of the samples may be from the value, rounded up.
     pub fn error(&self) -> f64 {
-        (self.hi - self.value).max(self.value - self.lo)
+        let error = (self.hi - self.value).max(self.value - self.lo);
+        let largest = self.hi.abs().max(self.lo.abs());
+        if error == 0.0 { 0.0 } else { error + largest * f64::EPSILON }
     }
 }
 

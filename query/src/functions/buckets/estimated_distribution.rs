@@ -52,7 +52,10 @@ pub(super) fn quantile(seen: &Seen<'_>, phi: f64) -> Option<Bounded> {
     let likely = with(|bucket| bucket.min / 2.0 + bucket.max / 2.0, &|_, cut| cut.likely());
     let may_be_absent = whole.is_none() && cuts.iter().all(|cut| cut.inside.0 == 0);
     let value = likely.map_or(ends.0 / 2.0 + ends.1 / 2.0, |found| found.1);
-    Some(Bounded::new(value, ends).or_absent(may_be_absent))
+    // Interpolation between equal neighbours rounds, by another weight if their number differs.
+    let largest = ends.0.abs().max(ends.1.abs());
+    let slack = if largest.is_finite() { 4.0 * f64::EPSILON * largest } else { 0.0 };
+    Some(Bounded::new(value, ends).widened(slack).or_absent(may_be_absent))
 }
 
 /// The quantile of the values of a bucket and of copies of further values: lower end, likely value, upper end.

@@ -180,7 +180,7 @@ impl Sums {
 pub(super) fn sum(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let parts = Parts::of(seen)?;
     if !parts.is_plain() || parts.outer.sum.is_huge() {
-        return Some(unbounded(f64::NAN));
+        return Some(unbounded(f64::NAN).or_absent(parts.may_be_absent()));
     }
     let sums = Sums::of(&parts);
     let found = Bounded::new(sums.likely, sums.sum()).widened(margin(parts.magnitudes()));
@@ -191,7 +191,7 @@ pub(super) fn sum(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 pub(super) fn mean(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let parts = Parts::of(seen)?;
     if !parts.is_plain() || parts.outer.sum.is_huge() {
-        return Some(unbounded(f64::NAN));
+        return Some(unbounded(f64::NAN).or_absent(parts.may_be_absent()));
     }
     let sums = Sums::of(&parts);
     let (min, max) = (parts.outer.min, parts.outer.max);
@@ -208,7 +208,7 @@ pub(super) fn variance(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let outer = parts.outer.m2 + parts.outer.m2_rest;
     let inner = seen.whole.map_or(0.0, |whole| whole.m2 + whole.m2_rest);
     if !parts.is_plain() || !outer.is_finite() {
-        return Some(unbounded(f64::NAN));
+        return Some(unbounded(f64::NAN).or_absent(parts.may_be_absent()));
     }
     let (min, max) = (parts.outer.min, parts.outer.max);
     let greatest = (outer / parts.count.0.max(1) as f64).min((max - min) * (max - min) / 4.0);
