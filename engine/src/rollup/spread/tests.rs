@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::rollup::test_data::built;
 
 fn spread(values: &[f64]) -> f64 {
     let mut sum = ExactSum::default();
@@ -47,6 +48,20 @@ fn few_values() {
 fn squares_that_overflow_are_infinite() {
     assert_eq!(spread(&[1e200, -1e200, 3.0, 1.0, 2.0]), f64::INFINITY);
     assert!(spread(&[1.0, f64::INFINITY]).is_nan() && spread(&[1.0, f64::NAN]).is_nan());
+}
+
+#[test]
+fn the_error_does_not_grow_with_the_number_of_merges() {
+    for offset in [0, 1 << 50] {
+        let values: Vec<i64> = (0..6000).map(|i| offset + i * i * 7919 % 1_000_003).collect();
+        let series: Vec<_> = (1..).zip(&values).map(|(time, &value)| (time, value as f64, 0)).collect();
+        let buckets = built(&series, 2);
+        let mut whole = buckets[0].clone();
+        buckets[1..].iter().for_each(|bucket| whole.merge(bucket));
+        assert_eq!(buckets.len(), 3000);
+        // 2^10 of 2^-60 are 2^-50; nearly all of it remains.
+        assert!(error(whole.m2, &values) < 300.0, "{} of 2^-60", error(whole.m2, &values));
+    }
 }
 
 proptest! {
