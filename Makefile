@@ -41,7 +41,6 @@ help:
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
 	@echo 'make footprint    what an empty or idle database costs, beside redb and SQLite (IDLE=30: seconds left alone)'
 	@echo 'make instructions instructions under callgrind, and the change against benches/baseline.json'
-	@echo 'make rollup-sizes bytes of downsampled buckets by kind of data (DIR=folder: recordings too; COLUMNS=1: by column)'
 	@echo 'make conformance DIR=scripts   PromQL test scripts of a folder'
 	@echo 'make recordings DIR=folder     import recorded CSV files and compare every series with them'
 	@echo 'make differential DIR=folder   the same queries to Prometheus 2.42 and to Barograph'
@@ -119,10 +118,6 @@ footprint: prepare
 # Counts that a busy machine does not disturb. Needs valgrind. ACCEPT=1 makes the counts the new baseline.
 instructions: prepare
 	@benches/instructions.py $(if $(ACCEPT),--accept)
-
-# DIR: a folder of recordings, as for `make recordings`.
-rollup-sizes: prepare
-	@DIR=$(DIR) cargo bench --package barograph --bench rollup_sizes
 
 conformance: prepare
 	@test -n "$(DIR)" || { echo 'Which folder of .test scripts? make conformance DIR=path'; exit 2; }

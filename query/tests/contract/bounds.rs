@@ -58,7 +58,7 @@ pub fn count(fold: &Fold) -> Interval {
 
 /// Whether all values are ones that sums and bounds describe.
 fn plain(fold: &Fold) -> Option<&Bucket> {
-    fold.outer.as_ref().filter(|outer| is_plain(outer) && !outer.sum.is_huge() && !outer.lost.is_huge())
+    fold.outer.as_ref().filter(|outer| is_plain(outer) && !outer.sum.is_huge())
 }
 
 /// The sum of `k` samples inside a cut bucket.
@@ -214,7 +214,7 @@ pub fn variance(fold: &Fold) -> Option<Interval> {
 pub fn change(fold: &Fold, window: (i64, i64), kind: Kind) -> Option<Interval> {
     let outer = plain(fold)?;
     let (least, most) = fold.count();
-    if least < 2 {
+    if least < 2 || (kind != Kind::Delta && outer.lost.is_huge()) {
         return None;
     }
     let moved = if kind == Kind::Delta { difference(fold)? } else { growth(fold, outer)? };
@@ -235,8 +235,8 @@ pub fn change(fold: &Fold, window: (i64, i64), kind: Kind) -> Option<Interval> {
     let lo = ends.iter().copied().fold(f64::INFINITY, f64::min);
     let hi = ends.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let value = moved.value * (low + high) / 2.0 / divisor;
-    let slack =
-        4.0 * SLACK * (largest(outer) + outer.lost.value().abs()) * high / divisor * outer.count as f64;
+    let lost = if kind == Kind::Delta { 0.0 } else { outer.lost.value().abs() };
+    let slack = 4.0 * SLACK * (largest(outer) + lost) * high / divisor * outer.count as f64;
     Some(Interval { lo, value, hi }.at(value).wider(slack))
 }
 
@@ -295,7 +295,7 @@ pub fn above_each(buckets: &[Bucket], x: f64) -> (u64, u64) {
 
 fn above(bucket: &Bucket, x: f64) -> (u64, u64) {
     let numbers = bucket.count - bucket.nans;
-    if numbers == 0 || x >= bucket.max {
+    if numbers == 0 || x.is_nan() || x >= bucket.max {
         return (0, 0);
     }
     if x < bucket.min {

@@ -28,6 +28,7 @@ mod window;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use barograph_engine::rollup::encode::Class;
 use random::Random;
 use report::Report;
 use rows::{Case, ROWS};
@@ -105,7 +106,7 @@ fn run() -> Result<bool, String> {
             false => recorded::excerpt(&recorded, &mut random),
         };
         let width = random.pick(&WIDTHS) * SECOND;
-        check(&series, width, options.plant, &mut random, &mut report);
+        check(&series, width, options.plant, &mut random, &mut report)?;
         answers::check(&series, width, &mut random, &mut report)?;
         for _ in 0..ESTIMATES {
             estimates::check(&series, width, &mut random, &mut report)?;
@@ -115,10 +116,20 @@ fn run() -> Result<bool, String> {
     Ok(report.is_clean())
 }
 
-fn check(series: &Series, width: i64, plant: Plant, random: &mut Random, report: &mut Report) {
+fn check(
+    series: &Series,
+    width: i64,
+    plant: Plant,
+    random: &mut Random,
+    report: &mut Report,
+) -> Result<(), String> {
     let samples: Vec<Sample> = series.samples.iter().copied().filter(|sample| !sample.is_marker()).collect();
     let fine = random.percent(50).then(|| width / random.pick(&[2, 5, 12, 60]));
-    let buckets = window::buckets(series, width, fine, plant);
+    let mut buckets = window::buckets(series, width, fine, plant);
+    if random.percent(50) {
+        let class = random.pick(&[Class::Unclear, Class::Counter]);
+        buckets = window::stored(&buckets, width, fine, class)?;
+    }
     for _ in 0..WINDOWS {
         let (start, end) = window_of(series, width, random);
         let within = |time: i64| samples.partition_point(|sample| sample.time <= time);
@@ -141,6 +152,7 @@ fn check(series: &Series, width: i64, plant: Plant, random: &mut Random, report:
             report.add(row, &case, (series, width), reached);
         }
     }
+    Ok(())
 }
 
 /// A window around the series: on bounds of buckets, on samples, or anywhere.

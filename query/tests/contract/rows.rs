@@ -289,7 +289,7 @@ fn variance(case: &Case<'_>) -> Answer {
 fn changed(case: &Case<'_>, kind: Kind) -> Answer {
     let window = (case.start, case.end);
     answered(whole(case, |fold| bounds::change(fold, window, kind)), |all| {
-        if all.lost.is_huge() {
+        if kind != Kind::Delta && all.lost.is_huge() {
             return Answer::Refused;
         }
         let ends = Ends {

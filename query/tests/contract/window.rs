@@ -1,5 +1,7 @@
 //! The buckets of a window, and the faults that can be planted in them.
 
+use barograph_engine::codec::CompressionLevel;
+use barograph_engine::rollup::encode::{self, BUCKETS_MAX, Class, Columns, Shape};
 use barograph_engine::rollup::{Bucket, Builder, Extras, Fold as Coarsen};
 
 use crate::raw;
@@ -73,6 +75,26 @@ pub fn buckets(series: &Series, width: i64, fine: Option<i64>, plant: Plant) -> 
         }
     }
     out
+}
+
+/// The buckets as they come back from storage.
+///
+/// # Errors
+/// What the decoder says of what the encoder wrote.
+pub fn stored(
+    buckets: &[Bucket],
+    width: i64,
+    fine: Option<i64>,
+    class: Class,
+) -> Result<Vec<Bucket>, String> {
+    let shape = Shape { width, source: fine.unwrap_or(0), class, bounds: true };
+    let mut out = Vec::new();
+    for run in buckets.chunks(BUCKETS_MAX) {
+        let mut bytes = Vec::new();
+        encode::encode(b"key", &shape, run, CompressionLevel::Best, &mut bytes);
+        encode::decode(b"key", &bytes, Columns::ALL, &mut out).map_err(|error| error.to_string())?;
+    }
+    Ok(out)
 }
 
 /// Which end of a window cuts a bucket.
