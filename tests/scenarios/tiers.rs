@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use barograph::{
-    Batch, Database, Labels, Matcher, Options, Request, STALE_NAN_BITS, TierChoice, TimeRange, Timestamp,
-    Value,
+    Batch, Database, Histogram, Labels, Matcher, Options, Request, STALE_NAN_BITS, Span, TierChoice,
+    TimeRange, Timestamp, Value,
 };
 
 const MINUTE: i64 = 60;
@@ -22,7 +22,7 @@ const QUERIES: [&str; 18] = [
     "min_over_time(gauge[6h])",
     "max_over_time(gauge[1d])",
     "first_over_time(gauge[6h])",
-    "last_over_time({job=~\".+\"}[6h])",
+    "last_over_time({__name__=~\"gauge|counter_total\"}[6h])",
     "present_over_time(gauge[1h])",
     "rate(counter_total[6h])",
     "increase(counter_total[1d])",
@@ -35,6 +35,10 @@ const QUERIES: [&str; 18] = [
     "avg(gauge) by (job)",
     "timestamp(gauge)",
 ];
+
+/// Buckets do not describe native histograms.
+const OF_HISTOGRAMS: [&str; 3] =
+    ["count_over_time(histogram[6h])", "rate(histogram[6h])", "histogram_quantile(0.9, sum(histogram))"];
 
 fn options() -> Options {
     Options::default()
@@ -65,6 +69,17 @@ fn write(db: &Database, days: std::ops::Range<i64>) {
             // The second job has its samples on bounds of buckets, the others beside them.
             let time = Timestamp::from_secs(at + (job + 2) % 3);
             batch.push(&labels("gauge", job), time, Value::Float(gauge(job, at)));
+            let counts = [at / MINUTE % 7, 5, at % DAY / MINUTE].map(|n| n as f64);
+            let histogram = Histogram {
+                count: counts.iter().sum(),
+                sum: counts[2] * 3.0,
+                positive_spans: vec![Span { offset: 0, length: 3 }],
+                positive_buckets: counts.to_vec(),
+                ..Histogram::default()
+            };
+            if at % (5 * MINUTE) == 0 && job < 2 {
+                batch.push(&labels("histogram", job), time, Value::Histogram(histogram.into()));
+            }
             let count = (at - START) % (DAY * 3 / 7 + job) * 11;
             batch.push(&labels("counter_total", job), time, Value::Float(count as f64 / 8.0));
         }
@@ -109,6 +124,11 @@ fn queries_get_from_tiers_what_samples_say() {
     );
     let all = (-10, DAYS * 24 + 5);
     answers(&db, all);
+    for query in OF_HISTOGRAMS {
+        let raw = answer(&db, query, all, HOUR, TierChoice::Raw);
+        assert_eq!(answer(&db, query, all, HOUR, TierChoice::Exact), raw, "{query}");
+        assert!(raw.len() > 10_000, "{query}: {raw}");
+    }
 
     let late = Timestamp::from_secs(START + 2 * DAY + 7);
     let mut batch = Batch::new();

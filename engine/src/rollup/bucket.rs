@@ -24,7 +24,7 @@ pub struct Edge {
 /// One record of a tier: what the samples of one series in `(end - width, end]` add up to.
 ///
 /// A stale marker is no sample: it appears in `markers` and `ended` only. A bucket without samples exists if it has
-/// markers, or to record that later deletes emptied it.
+/// markers or native histograms, or to record that later deletes emptied it.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     /// The end of the span, which belongs to it.
@@ -37,6 +37,8 @@ pub struct Bucket {
     pub last: Edge,
     /// Samples that are NaN.
     pub nans: u64,
+    /// Whether the span also has native histograms, which no other column describes.
+    pub has_histograms: bool,
     /// Stale markers.
     pub markers: u64,
     /// Whether the newest entry is a stale marker.
@@ -78,6 +80,7 @@ impl Bucket {
             first: Edge::default(),
             last: Edge::default(),
             nans: 0,
+            has_histograms: false,
             markers: 0,
             ended: false,
             overlap: false,
@@ -108,10 +111,10 @@ impl Bucket {
         }
     }
 
-    /// Whether it has neither samples nor markers.
+    /// Whether it has neither samples nor markers nor histograms.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.count == 0 && self.markers == 0
+        self.count == 0 && self.markers == 0 && !self.has_histograms
     }
 
     /// Appends the bucket that follows in time: what both add up to, including the pair of samples across the border.
@@ -120,13 +123,14 @@ impl Bucket {
         if !later.is_empty() {
             self.ended = later.ended;
         }
+        self.has_histograms |= later.has_histograms;
         self.markers = self.markers.saturating_add(later.markers);
         if later.count == 0 {
             return;
         }
         if self.count == 0 {
-            let (end, markers, ended) = (self.end, self.markers, self.ended);
-            *self = Bucket { end, markers, ended, ..later.clone() };
+            let Bucket { end, markers, ended, has_histograms, .. } = *self;
+            *self = Bucket { end, markers, ended, has_histograms, ..later.clone() };
             return;
         }
         self.cross(&later.first);

@@ -85,6 +85,16 @@ impl Builder {
         }
     }
 
+    /// Notes that the span of a time, later than all before, has a native histogram.
+    pub fn note_histogram(&mut self, time: Timestamp, out: &mut Vec<Bucket>) {
+        let end = end_of(time, self.fold.width);
+        if end != self.piece.end {
+            self.close(out);
+            self.piece.end = end;
+        }
+        self.piece.note_histogram();
+    }
+
     /// Adds one sample, later than all before.
     pub fn push(&mut self, time: Timestamp, value: f64, start: Timestamp, out: &mut Vec<Bucket>) {
         self.extend(&[time], &[value], &[start], out);

@@ -24,6 +24,7 @@ pub(super) struct Piece {
     starts: Vec<Timestamp>,
     markers: u64,
     ended: bool,
+    has_histograms: bool,
 }
 
 impl Piece {
@@ -64,19 +65,25 @@ impl Piece {
         }
     }
 
-    /// The bucket of all samples; `None` if there are neither samples nor markers. Empties the piece.
+    /// Notes a native histogram in this bucket.
+    pub fn note_histogram(&mut self) {
+        (self.has_histograms, self.ended) = (true, false);
+    }
+
+    /// The bucket of all samples; `None` if there are neither samples nor markers nor histograms. Empties the piece.
     pub fn take(&mut self, extras: Extras) -> Option<Bucket> {
-        if self.values.is_empty() && self.markers == 0 {
+        let Piece { markers, ended, has_histograms, .. } = *self;
+        if self.values.is_empty() && markers == 0 && !has_histograms {
             return None;
         }
-        let mut bucket = Bucket { markers: self.markers, ended: self.ended, ..Bucket::empty(self.end) };
+        let mut bucket = Bucket { markers, ended, has_histograms, ..Bucket::empty(self.end) };
         if !self.values.is_empty() {
             self.fold(extras, &mut bucket);
         }
         self.times.clear();
         self.values.clear();
         self.starts.clear();
-        (self.markers, self.ended) = (0, false);
+        (self.markers, self.ended, self.has_histograms) = (0, false, false);
         Some(bucket)
     }
 

@@ -37,7 +37,10 @@ fn expected(harness: &Harness, labels: &Labels, resolution: Resolution, range: T
         let value = match &told.value {
             Bits::Float(bits) => f64::from_bits(*bits),
             Bits::Int(value) => *value as f64,
-            Bits::Histogram(_) => continue,
+            Bits::Histogram(_) => {
+                builder.note_histogram(time, &mut buckets);
+                continue;
+            }
         };
         builder.push(time, value, told.start, &mut buckets);
     }
@@ -45,8 +48,10 @@ fn expected(harness: &Harness, labels: &Labels, resolution: Resolution, range: T
     buckets.iter().filter(|bucket| range.contains(bucket.end)).map(shown).collect()
 }
 
-fn has_histograms(harness: &Harness, labels: &Labels) -> bool {
-    harness.samples[labels].values().any(|told| matches!(told.value, Bits::Histogram(_)))
+/// Whether a series has histograms in the buckets of a range.
+fn has_histograms(harness: &Harness, labels: &Labels, range: TimeRange) -> bool {
+    let samples = harness.samples[labels].iter();
+    samples.into_iter().any(|(time, told)| range.contains(*time) && matches!(told.value, Bits::Histogram(_)))
 }
 
 fn check(harness: &Harness, range: TimeRange, after: &Op) {
@@ -57,8 +62,10 @@ fn check(harness: &Harness, range: TimeRange, after: &Op) {
         let mut left: Vec<Labels> = harness.samples.keys().cloned().collect();
         let mut buckets = Vec::new();
         for series in &found {
-            if !view.reader().read_buckets(&plan, series, columns(), &mut buckets).unwrap() {
-                assert!(has_histograms(harness, &series.labels), "{} lacks columns", series.labels);
+            let is_whole = view.reader().read_buckets(&plan, series, columns(), &mut buckets).unwrap();
+            let is_described = !has_histograms(harness, &series.labels, plan.range());
+            assert_eq!(is_whole, is_described, "{} at {resolution} after {after:?}", series.labels);
+            if !is_whole {
                 left.retain(|labels| *labels != series.labels);
                 continue;
             }

@@ -32,7 +32,7 @@
 //! | 0 | ends | all but the first | distance from the previous end, less 1; in widths or nanoseconds as the first |
 //! | 1 | counts | all | |
 //! | 2 | markers | all | |
-//! | 3 | states | all | bit 0: ended; bit 1: overlap |
+//! | 3 | states | all | bit 0: ended; bit 1: overlap; bit 2: has native histograms |
 //! | 4 | NaN | | |
 //! | 5 | last times | | 0: end - last; 1: varint zigzag `g`, then last - previous last - count g |
 //! | 6 | first times | count > 1 | 0: first - (end - width); 1: varint zigzag `g`, then first - previous last - g; 2: likewise, last - first - (count - 1) g |

@@ -215,7 +215,7 @@ impl<'a> BucketChunk<'a> {
         let states = self.ints(Column::States, self.count)?;
         // The products of two counts must fit.
         let is_count = |count: &i64| (0..1 << 53).contains(count);
-        if !(counts.iter().all(is_count) && states.iter().all(|state| (0..4).contains(state))) {
+        if !(counts.iter().all(is_count) && states.iter().all(|state| (0..8).contains(state))) {
             return Err(self.at(Column::Counts)(Fault::Field));
         }
         // Without resets, nothing is lost.
@@ -226,6 +226,7 @@ impl<'a> BucketChunk<'a> {
                 let mut bucket = Bucket::empty(end);
                 (bucket.count, bucket.markers) = (count as u64, markers as u64);
                 (bucket.ended, bucket.overlap) = (state & 1 != 0, state & 2 != 0);
+                bucket.has_histograms = state & 4 != 0;
                 if count > 0 {
                     bucket.make_unknown(knows_lost);
                 }

@@ -33,7 +33,8 @@ fn decoded(bytes: &[u8], columns: Columns) -> Result<Vec<Bucket>, BucketChunkErr
 fn kept(bucket: &Bucket, shape: &Shape) -> Bucket {
     let mut kept = Bucket { m2_rest: 0.0, ..bucket.clone() };
     if kept.count == 0 {
-        return Bucket { markers: kept.markers, ended: kept.ended, ..Bucket::empty(kept.end) };
+        let Bucket { end, markers, ended, has_histograms, .. } = kept;
+        return Bucket { markers, ended, has_histograms, ..Bucket::empty(end) };
     }
     if !shape.class.counts() {
         kept.first.start = 0;
@@ -227,17 +228,27 @@ fn any_buckets() -> impl Strategy<Value = Vec<Bucket>> {
     };
     let numbers = (0u64..100, any::<u64>(), any::<u64>(), 0u64..60, any::<u64>());
     let floats = (float(), float(), float(), float());
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), 1i64.., 1i64..);
+    let flags = ((any::<bool>(), any::<bool>()), any::<bool>(), any::<bool>(), 1i64.., 1i64..);
     let one = (numbers, edge.clone(), edge, (sum(), sum()), floats, flags).prop_map(
         |((count, nans, markers, resets, changes), first, last, (sum, lost), floats, flags)| {
             let (m2, min, max, step) = floats;
-            let (ended, overlap, regular, gap, greater) = flags;
+            let ((ended, has_histograms), overlap, regular, gap, greater) = flags;
             let first = if count == 1 { last } else { first };
             let exact = sum.is_exact();
             let lost = if resets == 0 { ExactSum::default() } else { lost };
             let m2 = if exact { m2 } else { f64::NAN };
             let gaps = Gaps { min: gap, max: greater, regular };
-            let edges = Bucket { count, first, last, nans, markers, ended, overlap, ..Bucket::empty(0) };
+            let edges = Bucket {
+                count,
+                first,
+                last,
+                nans,
+                markers,
+                ended,
+                overlap,
+                has_histograms,
+                ..Bucket::empty(0)
+            };
             Bucket { lost, resets, changes, sum, m2, min, max, gaps, step, ..edges }
         },
     );
@@ -296,7 +307,7 @@ proptest! {
                 (Columns::GAPS, &["gaps"]),
                 (Columns::STEP, &["step"]),
                 (Columns::SKETCH, &["sketch"]),
-                (Columns::NONE, &["end", "count", "nans", "markers", "ended", "overlap"]),
+                (Columns::NONE, &["end", "count", "nans", "markers", "ended", "overlap", "histograms"]),
             ] {
                 let is_read = names.iter().all(|name| !different.contains(name));
                 prop_assert!(is_read || !columns.contains(column), "{names:?} differ: {different:?}");

@@ -51,9 +51,10 @@ fn write_columns(sections: &mut Sections, shape: &Shape, buckets: &[Bucket], uni
     sections.ints(Column::Counts, [all(|bucket| bucket.count as i64)]);
     sections.ints(Column::Markers, [all(|bucket| bucket.markers as i64)]);
     let counts = shape.class.counts();
-    let states = buckets
-        .iter()
-        .map(|bucket| i64::from(bucket.ended) | i64::from(bucket.overlap && counts && bucket.count > 0) << 1);
+    let states = buckets.iter().map(|bucket| {
+        let overlap = bucket.overlap && counts && bucket.count > 0;
+        i64::from(bucket.ended) | i64::from(overlap) << 1 | i64::from(bucket.has_histograms) << 2
+    });
     sections.ints(Column::States, [Form::from(states.collect::<Vec<_>>())]);
     sections.ints(Column::Nans, [rows(buckets, |bucket| bucket.nans as i64)]);
     write_ends(sections, shape, buckets);

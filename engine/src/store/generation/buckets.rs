@@ -47,6 +47,9 @@ pub(crate) fn fold_run(builder: &mut Builder, run: &Run, out: &mut Vec<Bucket>) 
     let mut from = 0;
     for at in run.histograms.iter().map(|(at, _)| *at as usize).chain([run.len()]) {
         builder.extend(&run.timestamps[from..at], &run.values[from..at], starts(from, at), out);
+        if let Some(&time) = run.timestamps.get(at) {
+            builder.note_histogram(time, out);
+        }
         from = at + 1;
     }
 }

@@ -147,6 +147,7 @@ impl SeriesReader<'_, '_> {
                 }
             }
             newest_of_each(out, first);
+            has_all &= self.leave_out_histograms(out, first);
             if columns.contains(Columns::LOST) {
                 // It is not kept where there are as many resets as in a gauge.
                 has_all &= out[first..].iter().all(|bucket| !bucket.lost.value().is_nan());
@@ -154,6 +155,22 @@ impl SeriesReader<'_, '_> {
             self.take_buckets(out)?;
         }
         Ok(has_all)
+    }
+
+    /// Removes buckets in `out[first..]` of spans that had only native histograms, where these are gone. Returns whether no
+    /// other bucket leaves out histograms.
+    fn leave_out_histograms(&self, out: &mut Vec<Bucket>, first: usize) -> bool {
+        if out[first..].iter().all(|bucket| !bucket.has_histograms) {
+            return true;
+        }
+        let raw_from = self.view.raw_from();
+        let is_gone = |bucket: &Bucket| bucket.end <= raw_from && bucket.count == 0 && bucket.markers == 0;
+        let mut at = 0;
+        out.retain(|bucket| {
+            at += 1;
+            at <= first || !(bucket.has_histograms && is_gone(bucket))
+        });
+        out[first..].iter().all(|bucket| !bucket.has_histograms)
     }
 
     fn add_computed_buckets(
