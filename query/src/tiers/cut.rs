@@ -184,3 +184,51 @@ fn gaps(bucket: &Bucket) -> Option<(u64, u64)> {
     let known = !bucket.gaps.is_none() && bucket.gaps.min > 0;
     known.then(|| (bucket.gaps.min.unsigned_abs(), bucket.gaps.max.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use barograph_engine::rollup::{Builder, Extras};
+
+    fn bucket(times: &[i64]) -> Bucket {
+        let values: Vec<f64> = times.iter().map(|&time| time as f64).collect();
+        let mut out = Vec::new();
+        let mut builder = Builder::new(1_000_000, Extras::ALL);
+        builder.extend(times, &values, &[], &mut out);
+        builder.finish(&mut out);
+        out.remove(0)
+    }
+
+    #[test]
+    fn the_number_inside_is_known_of_regular_samples_and_bounded_of_others() {
+        let regular: Vec<i64> = (1..=50).map(|i| i * 20).collect();
+        let irregular: Vec<i64> = (1..=50).map(|i| i * 20 + i * i % 7).collect();
+        for times in [&regular, &irregular] {
+            let bucket = bucket(times);
+            for at in times[0]..times[49] {
+                let before = times.iter().filter(|&&time| time <= at).count() as u64;
+                let within = |cut: Cut<'_>, inside: u64| {
+                    let (least, most) = cut.inside;
+                    assert!(least <= inside && inside <= most, "{inside} at {at}: {least}..={most}");
+                    assert!(times == &irregular || least == most, "{inside} at {at}: {least}..={most}");
+                };
+                within(Cut::left(&bucket, at), 50 - before);
+                within(Cut::right(&bucket, at), before);
+            }
+        }
+        let both = Cut::both(&bucket(&regular), (105, 205)).inside;
+        assert!(both.0 <= 5 && 5 <= both.1 && both.1 - both.0 <= 1, "{both:?}");
+    }
+
+    #[test]
+    fn a_sum_is_within_its_bounds() {
+        let times: Vec<i64> = (1..=20).map(|i| i * 13 % 21 + i * 30).collect();
+        let bucket = bucket(&times);
+        for k in 1..20u64 {
+            let inside: f64 = times.iter().rev().take(k as usize).map(|&time| time as f64).sum();
+            let ((lo, hi), likely) = Cut::left(&bucket, 300).sum(k);
+            assert!(lo <= inside && inside <= hi, "{k}: {inside}, {lo}..{hi}");
+            assert!(likely.is_finite());
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Instant selectors over buckets: the newest sample at each step, from the bucket that ends there.
 //!
 //! At the end of a bucket, the newest entry up to that time is the last one of that bucket, or of an earlier one if that
-//! has none. If it is a stale marker, there is no value, and a bucket that holds nothing but a marker says so too. Inside
+//! has none. If it is a stale marker, there is no value, and a bucket with nothing but a marker says so too. Inside
 //! a bucket, the newest entry is known only if no sample or marker of the bucket is on the other side.
 
 use barograph_engine::model::TimeRange;

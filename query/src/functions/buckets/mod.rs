@@ -25,6 +25,7 @@ use crate::tiers::Bounded;
 mod anchored;
 mod change;
 mod distribution;
+mod estimated_change;
 mod estimated_distribution;
 mod estimates;
 mod over_time;

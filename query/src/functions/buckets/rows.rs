@@ -1,7 +1,8 @@
 //! The rows: for each function, its columns, when its answer is exact, and its evaluator.
 
 use super::{
-    Answer, Counter, Row, Seen, anchored, change, distribution, estimated_distribution, estimates, over_time,
+    Answer, Counter, Row, Seen, anchored, change, distribution, estimated_change, estimated_distribution,
+    estimates, over_time,
 };
 use crate::functions::window::conditional_count::Condition;
 use crate::source::Columns;
@@ -117,25 +118,28 @@ pub(crate) static MEDIAN_DEVIATION: Row = row(Columns::EXTREMES, CONSTANT, distr
 
 pub(crate) static RATE: Row =
     row(Columns::COUNTER, WHOLE, change::rate).counter(Counter::Window).anchored(anchored::rate)
-    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimates::rate);
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::rate);
 pub(crate) static INCREASE: Row =
     row(Columns::COUNTER, WHOLE, change::increase).counter(Counter::Window).anchored(anchored::increase)
-    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimates::increase);
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::increase);
 pub(crate) static DELTA: Row = row(Columns::NONE, WHOLE, change::delta).anchored(anchored::delta).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
     "the range of the last value less that of the first",
-    estimates::delta,
+    estimated_change::delta,
 );
 pub(crate) static GROWTH: Row = row(Columns::COUNTER, WHOLE, change::growth).counter(Counter::Previous);
 pub(crate) static GROWTH_RATE: Row =
     row(Columns::COUNTER, WHOLE, change::growth_rate).counter(Counter::Previous);
-pub(crate) static CHANGES: Row = row(Columns::CHANGES, WHOLE, change::changes)
-    .anchored(anchored::changes)
-    .or(Columns::BOUNDS, "those of the cut buckets that fit between the samples inside", estimates::changes);
+pub(crate) static CHANGES: Row =
+    row(Columns::CHANGES, WHOLE, change::changes).anchored(anchored::changes).or(
+        Columns::BOUNDS,
+        "those of the cut buckets that fit between the samples inside",
+        estimated_change::changes,
+    );
 pub(crate) static RESETS: Row = row(Columns::COUNTER, WHOLE, change::resets).anchored(anchored::resets).or(
     Columns::BOUNDS,
     "those of the cut buckets that fit between the samples inside",
-    estimates::resets,
+    estimated_change::resets,
 );
 
 const PAIR: &str = "no bucket is cut, and the last one has one or two samples, or no change";
@@ -143,13 +147,13 @@ pub(crate) static INSTANT_DELTA: Row =
     row(Columns::COUNTER.and(Columns::CHANGES), PAIR, change::instant_delta).or(
         Columns::BOUNDS.and(Columns::EXTREMES),
         "the last bucket whole: its largest step and its extremes; cut: refused",
-        estimates::instant_delta,
+        estimated_change::instant_delta,
     );
 pub(crate) static INSTANT_RATE: Row = row(Columns::COUNTER.and(Columns::CHANGES), PAIR, change::instant_rate)
     .or(
         Columns::BOUNDS.and(Columns::EXTREMES),
         "the last bucket whole: its largest step over its shortest distance; cut, or start times: refused",
-        estimates::instant_rate,
+        estimated_change::instant_rate,
     );
 
 /// Sketches cost as much as samples, so they are read only where samples are gone.

@@ -1,0 +1,145 @@
+//! Estimates of change over a window: counters, differences, events between neighbours.
+
+use barograph_engine::rollup::Bucket;
+
+use super::Seen;
+use super::estimates::{Parts, unbounded};
+use crate::functions::window::counter::{ChangeKind, lost_of};
+use crate::functions::window::seconds;
+use crate::tiers::{Bounded, margin, product};
+
+/// `changes`
+pub(super) fn changes(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    events(&Parts::of(seen)?, |bucket| bucket.changes)
+}
+
+/// `resets`
+pub(super) fn resets(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    events(&Parts::of(seen)?, |bucket| bucket.resets)
+}
+
+/// Events between neighbours. Those across the borders of buckets are known, because the samples there are.
+fn events(parts: &Parts<'_>, count: fn(&Bucket) -> u64) -> Option<Bounded> {
+    let in_cuts: u64 = parts.cuts.iter().map(|cut| count(cut.bucket)).sum();
+    let sure = count(&parts.outer).saturating_sub(in_cuts);
+    let (mut lo, mut hi) = (sure, sure);
+    for cut in &parts.cuts {
+        let (least, most) = cut.events(count(cut.bucket));
+        (lo, hi) = (lo + least, hi + most);
+    }
+    Some(Bounded::middle((lo as f64, hi as f64)).or_absent(parts.may_be_absent()))
+}
+
+/// `rate`
+pub(super) fn rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    change(&Parts::of(seen)?, ChangeKind::RATE)
+}
+
+/// `increase`
+pub(super) fn increase(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    change(&Parts::of(seen)?, ChangeKind::INCREASE)
+}
+
+/// `delta`
+pub(super) fn delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    change(&Parts::of(seen)?, ChangeKind::DELTA)
+}
+
+fn change(parts: &Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
+    let window = seconds(parts.seen.end.saturating_sub(parts.seen.start));
+    let (raw, likely) = if kind.counter { grown(parts)? } else { difference(parts) };
+    let factor = factor(parts, window, kind.counter).filter(|_| parts.is_plain());
+    let per_second = if kind.per_second { window } else { 1.0 };
+    let may_be_absent = parts.count.0 < 2;
+    let Some(factor) = factor else {
+        return Some(unbounded(likely / per_second).or_absent(may_be_absent));
+    };
+    let ends = product(raw, factor);
+    let scale = parts.outer.lost.value().abs() + parts.outer.min.abs().max(parts.outer.max.abs());
+    let found = Bounded::new(likely * (factor.0 + factor.1) / 2.0, ends).widened(margin(scale * factor.1));
+    Some(found.over(per_second).or_absent(may_be_absent))
+}
+
+fn difference(parts: &Parts<'_>) -> ((f64, f64), f64) {
+    let (first, likely_first) = parts.first_value();
+    let (last, likely_last) = parts.last_value();
+    ((last.0 - first.1, last.1 - first.0), likely_last - likely_first)
+}
+
+/// How much a counter grows from the first to the last sample inside; `None` if start times or negative values matter.
+fn grown(parts: &Parts<'_>) -> Option<((f64, f64), f64)> {
+    let touched = parts.cuts.iter().map(|cut| cut.bucket).chain(parts.seen.whole);
+    let has_starts = touched.into_iter().any(|bucket| bucket.first.start != 0 || bucket.last.start != 0);
+    if has_starts || parts.outer.min < 0.0 || parts.outer.lost.is_huge() {
+        return None;
+    }
+    let of = |bucket: &Bucket| bucket.last.value - bucket.first.value + lost_of(bucket).unwrap_or(0.0);
+    let all = of(&parts.outer);
+    let (mut lo, mut hi, mut likely) = (all, all, all);
+    for cut in &parts.cuts {
+        let (least, most) = cut.grown_outside(of(cut.bucket));
+        (lo, hi) = (lo - most, hi - least);
+        let share = cut.likely() as f64 / cut.bucket.count as f64;
+        likely -= of(cut.bucket) * (1.0 - share);
+    }
+    Some(((lo.max(0.0), hi.max(0.0)), likely))
+}
+
+/// The factor of extrapolation; `None` if there may be too few samples to tell.
+fn factor(parts: &Parts<'_>, window: f64, counter: bool) -> Option<(f64, f64)> {
+    let (first, last) = (parts.first_time(), parts.last_time());
+    let shortest = seconds(last.0.saturating_sub(first.1));
+    let longest = seconds(last.1.saturating_sub(first.0));
+    if shortest <= 0.0 || parts.count.0 < 2 {
+        return None;
+    }
+    let gaps = |count: u64| count.saturating_sub(1).max(1) as f64;
+    let (mean_lo, mean_hi) = (shortest / gaps(parts.count.1), longest / gaps(parts.count.0));
+    let least = |distance: i64| seconds(distance.max(0)).min(mean_lo / 2.0);
+    let most = |distance: i64| seconds(distance.max(0)).min(mean_hi * 1.1);
+    let (start, end) = (parts.seen.start, parts.seen.end);
+    // A counter is not extended below zero, so its left end may not be extended at all.
+    let left = if counter { 0.0 } else { least(first.0.saturating_sub(start)) };
+    let lo = 1.0 + (left + least(end.saturating_sub(last.1))) / longest;
+    let extended = most(first.1.saturating_sub(start)) + most(end.saturating_sub(last.0));
+    Some((lo, (1.0 + extended / shortest).min(window / shortest).max(lo)))
+}
+
+/// `idelta`
+pub(super) fn instant_delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let newest = newest(seen)?;
+    let Bucket { last, min, max, step, .. } = *newest;
+    let likely = (last.value - newest.first.value) / (newest.count - 1) as f64;
+    if newest.nans > 0 || !(min.is_finite() && max.is_finite()) {
+        return Some(unbounded(likely));
+    }
+    let step = if newest.gaps.is_none() { max - min } else { step };
+    let ends = ((last.value - max).max(-step), (last.value - min).min(step));
+    Some(Bounded::new(likely, ends).widened(margin(min.abs().max(max.abs()))))
+}
+
+/// `irate`
+pub(super) fn instant_rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+    let newest = newest(seen)?;
+    let Bucket { first, last, min, max, step, gaps, .. } = *newest;
+    if first.start != 0 || last.start != 0 {
+        return None;
+    }
+    let grown = last.value - first.value + lost_of(newest).unwrap_or(0.0);
+    let likely = grown / seconds(last.time.saturating_sub(first.time));
+    if newest.nans > 0 || min < 0.0 || !max.is_finite() || gaps.is_none() {
+        return Some(unbounded(likely));
+    }
+    let mut most = (last.value - min).min(step);
+    if newest.resets > 0 {
+        most = most.max(last.value);
+    }
+    let found = Bounded::new(likely, (0.0, most / seconds(gaps.min)));
+    Some(found.widened(margin(max / seconds(gaps.min))))
+}
+
+/// The newest bucket, if it is whole and has the last two samples.
+fn newest<'a>(seen: &Seen<'a>) -> Option<&'a Bucket> {
+    let is_cut = seen.right.is_some() || seen.both.is_some();
+    seen.parts.last().filter(|newest| !is_cut && newest.count >= 2)
+}
