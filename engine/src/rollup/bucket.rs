@@ -8,7 +8,7 @@ use super::counter;
 use super::exact_sum::ExactSum;
 use super::sketch::Sketch;
 use super::spread;
-use crate::model::Timestamp;
+use crate::model::{TimeRange, Timestamp};
 
 /// The first or the last sample of a bucket.
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,6 +115,20 @@ impl Bucket {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0 && self.markers == 0 && !self.has_histograms
+    }
+
+    /// Whether all of its samples are in `range` (true) or none (false); `None` if neither is certain. The samples of a
+    /// bucket without times, which has markers or histograms only, count as outside unless its whole span is inside.
+    pub fn is_inside(&self, range: TimeRange, width: i64) -> Option<bool> {
+        if self.count == 0 {
+            return Some(range.start <= self.end.saturating_sub(width) && self.end <= range.end);
+        }
+        let (first, last) = (self.first.time, self.last.time);
+        match (range.contains(first), range.contains(last)) {
+            (true, true) => Some(true),
+            _ if last <= range.start || first > range.end => Some(false),
+            _ => None,
+        }
     }
 
     /// Appends the bucket that follows in time: what both add up to, including the pair of samples across the border.

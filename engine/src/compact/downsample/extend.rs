@@ -3,7 +3,7 @@
 use roaring::RoaringTreemap;
 
 use super::source::Source;
-use super::{GENERATIONS_PER_EXTENSION, TierJob, Written, changed, closed_until, included};
+use super::{GENERATIONS_PER_EXTENSION, TierJob, Written, changed, closed_until, included, source_of};
 use crate::Result;
 use crate::chunk::Sealing;
 use crate::codec::CompressionLevel;
@@ -46,7 +46,8 @@ impl<'c> Compactor<'c> {
         cut: u64,
     ) -> Result<Option<Written>> {
         let kv = self.versions.kv();
-        let mut source = Source::new(kv, catalogue, job.finer, job.resolution, job.extras, span);
+        let mut source =
+            Source::new(kv, catalogue, source_of(catalogue, job, span), job.resolution, job.extras, span);
         if source.generations.is_empty() {
             return Ok(None);
         }
@@ -89,13 +90,19 @@ fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<Tim
         Some(finer) => catalogue.coverage.get(&TierId::of(0, finer))?.through,
     };
     let until = job.resolution.floor(until);
+    let finer = job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer)));
     let from = match coverage {
         Some(coverage) => coverage.through,
-        None => match job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer))) {
-            // A bucket before its first whole one would lack samples.
-            Some(finer) => job.resolution.ceil(finer.from),
-            None => first_bound(catalogue, job)?,
-        },
+        None => {
+            // A bucket before the first whole one of the narrower tier would lack samples.
+            let of_finer = finer.map(|finer| job.resolution.ceil(finer.from));
+            [first_bound(catalogue, job), of_finer].into_iter().flatten().min()?
+        }
+    };
+    let until = match finer {
+        // Up to there from raw samples.
+        Some(finer) if from < finer.from => until.min(job.resolution.ceil(finer.from)),
+        _ => until,
     };
     let (_, end) = layout.bounds(layout.partition(job.tier(), from.saturating_add(1)));
     let until = until.min(end);

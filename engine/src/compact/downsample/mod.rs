@@ -92,6 +92,13 @@ impl<'c> Compactor<'c> {
     }
 }
 
+/// The tier from which a span of buckets is computed: the narrower one, if it covers the span; `None`: raw samples.
+fn source_of(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Option<Resolution> {
+    let finer = job.finer?;
+    let coverage = catalogue.coverage.get(&TierId::of(0, finer))?;
+    (coverage.from <= span.start && span.end <= coverage.through).then_some(finer)
+}
+
 /// The state of the raw samples that a tier includes when it is brought up to date now.
 fn included(catalogue: &Catalogue, job: &TierJob) -> (u64, u64) {
     let finer = job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer)));

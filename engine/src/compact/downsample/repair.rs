@@ -3,24 +3,26 @@
 use std::sync::Arc;
 
 use super::source::Source;
-use super::{TierJob, Written, changed, included};
+use super::{TierJob, Written, changed, included, source_of};
 use crate::Result;
 use crate::chunk::{Run, Sealing};
 use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
 use crate::compact::index::SeriesMerge;
 use crate::model::{Labels, PartitionId, SeriesId, TierId, TimeRange, Timestamp};
-use crate::rollup::Bucket;
+use crate::rollup::{Bucket, Columns};
 use crate::store::catalogue::{Catalogue, Coverage, Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
 use crate::store::duplicates::DuplicateScan;
-use crate::store::generation::{GenerationWriter, Tables};
+use crate::store::generation::{GenerationWriter, Tables, newest_of_each};
 
 /// What has changed in one partition of a tier.
 struct Changes<'r> {
     job: &'r TierJob,
     /// The part of the partition in which all of it is, in whole buckets.
     span: TimeRange,
+    /// Buckets that begin earlier cannot be computed from raw samples, because these have been dropped.
+    computable: Timestamp,
     /// Raw generations whose samples are new.
     newer: Vec<Arc<Generation>>,
     /// Deletes that are new.
@@ -44,12 +46,65 @@ impl<'c> Compactor<'c> {
         for partition in partitions {
             let changes = Changes::of(&catalogue, job, coverage, partition);
             let (output, buckets) = self.write_repaired(&mut tables, &catalogue, &changes, partition, cut)?;
-            written.extend(output);
-            repaired += buckets;
+            let (removed, empty) = self.write_removed(&mut tables, &catalogue, &changes, partition, cut)?;
+            written.extend(output.into_iter().chain(removed));
+            repaired += buckets + empty;
         }
         let coverage = Coverage { cut, deletes_applied, ..*coverage };
         self.commit_buckets(job.tier(), tables, written, coverage)?;
         Ok(repaired)
+    }
+
+    /// Writes empty buckets in place of those that deletes have removed and that cannot be computed again, because the
+    /// samples have been dropped. Returns their number.
+    fn write_removed(
+        &self,
+        tables: &mut Tables<'c>,
+        catalogue: &Catalogue,
+        changes: &Changes<'_>,
+        partition: PartitionId,
+        cut: u64,
+    ) -> Result<(Option<Written>, u64)> {
+        let (kv, job) = (self.versions.kv(), changes.job);
+        let dropped = TimeRange::new(changes.span.start, changes.computable.min(changes.span.end));
+        if dropped.is_empty() || changes.deletes.is_empty() {
+            return Ok((None, 0));
+        }
+        let generations = catalogue.generations.in_partition(partition);
+        let mut writer = self.bucket_writer(tables, partition, cut);
+        let mut cursors = ChunkCursors::scanning(kv);
+        let mut records = SeriesMerge::new(kv, generations)?;
+        let (mut buckets, mut removed) = (Vec::new(), 0);
+        while let Some((id, labels)) = records.next()? {
+            buckets.clear();
+            for generation in generations {
+                cursors.read_buckets(generation, id, dropped, Columns::TIMES, &mut buckets)?;
+            }
+            newest_of_each(&mut buckets, 0);
+            let width = job.resolution.width_ns();
+            buckets.retain(|bucket| {
+                let removes = |delete: &&Arc<Tombstone>| bucket.is_inside(delete.range, width) == Some(true);
+                changes.deletes.iter().filter(removes).any(|delete| delete.matches(&labels))
+            });
+            if !buckets.is_empty() {
+                buckets.iter_mut().for_each(|bucket| *bucket = Bucket::empty(bucket.end));
+                removed += buckets.len() as u64;
+                writer.add_labels(id, &labels)?;
+                writer.add_buckets(id, &buckets, &job.shape(&labels))?;
+            }
+        }
+        let (prefix, record) = writer.finish()?;
+        Ok(((record.chunks > 0).then_some((prefix, record)), removed))
+    }
+
+    fn bucket_writer<'t>(
+        &self,
+        tables: &'t mut Tables<'c>,
+        partition: PartitionId,
+        cut: u64,
+    ) -> GenerationWriter<'t, 'c> {
+        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Best };
+        GenerationWriter::new(tables, self.versions.fresh_prefix(partition), cut, sealing)
     }
 
     /// Writes the changed buckets of one partition, and returns their number.
@@ -65,12 +120,11 @@ impl<'c> Compactor<'c> {
         let layout = catalogue.layout();
         let raw = catalogue.generations.partitions_in(TierId::RAW, changes.span, layout);
         let raw: Vec<_> = raw.flat_map(|partition| partition.generations.iter().cloned()).collect();
-        let mut source = Source::new(kv, catalogue, job.finer, job.resolution, job.extras, changes.span);
+        let finer = source_of(catalogue, job, changes.span);
+        let mut source = Source::new(kv, catalogue, finer, job.resolution, job.extras, changes.span);
         let scan = DuplicateScan::take_within(self.work_bytes_max, kv, &raw, &[], &|| Ok(()))?;
         let duplicates = scan.duplicates();
-        let prefix = self.versions.fresh_prefix(partition);
-        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Best };
-        let mut writer = GenerationWriter::new(tables, prefix, cut, sealing);
+        let mut writer = self.bucket_writer(tables, partition, cut);
         let mut cursors = ChunkCursors::scanning(kv);
         let mut records = SeriesMerge::new(kv, &raw)?;
         let mut buckets = Vec::new();
@@ -81,11 +135,15 @@ impl<'c> Compactor<'c> {
             }
             let alone = [id.0];
             let ids = scan.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
-            let ends = changes.ends(&raw, &labels, ids, &mut cursors)?;
+            let mut ends = changes.ends(&raw, &labels, ids, &mut cursors)?;
+            if finer.is_none() {
+                // Raw samples are only a part of earlier buckets.
+                ends.retain(|end| end.saturating_sub(job.resolution.width_ns()) >= changes.computable);
+            }
             if ends.is_empty() {
                 continue;
             }
-            let of_source = if job.finer.is_some() { source.ids_of(&labels)? } else { ids.to_vec() };
+            let of_source = if finer.is_some() { source.ids_of(&labels)? } else { ids.to_vec() };
             buckets.clear();
             compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
             repaired += buckets.len() as u64;
@@ -144,7 +202,7 @@ impl<'r> Changes<'r> {
         let deletes = catalogue.deletes_after(coverage, span);
         let deletes: Vec<_> = deletes.take_while(|delete| delete.seq <= deletes_applied).cloned().collect();
         let span = hull(job, span, &newer, &deletes);
-        Changes { job, span, newer, deletes }
+        Changes { job, span, computable: catalogue.computable_from(job.resolution), newer, deletes }
     }
 
     /// The ends of the buckets of a series that have changed, ascending.

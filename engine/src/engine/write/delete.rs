@@ -11,8 +11,10 @@ use crate::engine::jobs::Task;
 use crate::engine::write::Writer;
 use crate::engine::write::pending::{Logged, Pending};
 use crate::head::record::KIND_DELETE;
-use crate::model::{Matcher, TimeRange};
+use crate::model::{Matcher, Resolution, TimeRange, Timestamp};
+use crate::rollup::{Bucket, Columns};
 use crate::store::catalogue::Tombstone;
+use crate::view::TierSpan;
 use crate::wal::{NewRecord, Ticket};
 use crate::{Error, Result};
 
@@ -21,13 +23,15 @@ impl Engine {
     /// complete for every later view. Samples written afterwards stay.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without a matcher; an I/O error of the WAL.
+    /// [`Error::Invalid`] without a matcher, or if it cuts a bucket of a tier whose samples have been dropped; an I/O error
+    /// of the WAL.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
         let shared = &self.shared;
         shared.check_writable()?;
         if matchers.is_empty() {
             return Err(Error::Invalid("a delete needs at least one matcher".to_owned()));
         }
+        self.check_cuts_no_bucket(matchers, range)?;
         let ticket = shared.writer.log_delete(Tombstone { seq: 0, matchers: matchers.to_vec(), range })?;
         fail_point!("delete.logged");
         shared.writer.wait_durable(ticket)?;
@@ -36,6 +40,45 @@ impl Engine {
         shared.jobs.ask(Task::Merge);
         Ok(())
     }
+}
+
+impl Engine {
+    /// Refuses a delete of some of the samples of a bucket that cannot be computed from the others, because all have been
+    /// dropped.
+    fn check_cuts_no_bucket(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
+        if self.shared.versions.current().raw_from() == Timestamp::MIN {
+            return Ok(());
+        }
+        let view = self.view();
+        let mut buckets = Vec::new();
+        for TierSpan { resolution, range: stored, .. } in view.tiers() {
+            let bounds = [range.start, range.end].into_iter().filter(|bound| stored.contains(*bound));
+            for bound in bounds.filter(|bound| view.is_dropped(*bound, resolution)) {
+                let span = TimeRange::new(resolution.floor(bound), resolution.ceil(bound));
+                let (found, plan) = view.select_buckets(matchers, resolution, span, usize::MAX)?;
+                let mut reader = view.reader();
+                for series in &found {
+                    reader.read_buckets(&plan, series, Columns::TIMES, &mut buckets)?;
+                    let is_cut = |bucket: &Bucket| bucket.is_inside(range, resolution.width_ns()).is_none();
+                    if buckets.iter().any(is_cut) {
+                        return Err(cuts(resolution, span));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cuts(resolution: Resolution, span: TimeRange) -> Error {
+    let at = crate::Timestamp::from_nanos;
+    Error::Invalid(format!(
+        "the delete takes some samples of the bucket of {resolution} that ends at {} and leaves others, and only the bucket \
+         is left of them: begin or end it at {} or at {}",
+        at(span.end),
+        at(span.start),
+        at(span.end)
+    ))
 }
 
 impl Writer {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bincode::{Decode, Encode};
 
 use crate::Result;
-use crate::model::{TierId, TimeRange, Timestamp};
+use crate::model::{Resolution, TierId, TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::generations::Partition;
 use crate::store::values;
@@ -63,6 +63,16 @@ impl Coverage {
 }
 
 impl Catalogue {
+    /// The last instant of the raw samples that have been dropped; [`Timestamp::MIN`] if none have.
+    pub(crate) fn raw_from(&self) -> Timestamp {
+        self.coverage.get(&TierId::RAW).map_or(Timestamp::MIN, |raw| raw.from)
+    }
+
+    /// The start of the first bucket that raw samples describe completely. Earlier ones cannot be computed again.
+    pub(crate) fn computable_from(&self, resolution: Resolution) -> Timestamp {
+        resolution.ceil(self.raw_from())
+    }
+
     /// The raw partitions with generations that a tier with this coverage does not include, although they may have samples
     /// in its part `within`.
     pub(crate) fn newer_than<'c>(

@@ -12,7 +12,7 @@ mod read;
 pub use plan::BucketPlan;
 
 use crate::Result;
-use crate::model::{Matcher, Resolution, TierId, TimeRange};
+use crate::model::{Matcher, Resolution, TimeRange};
 use crate::view::{View, ViewSeries};
 
 /// A tier, and the span for which it is complete.
@@ -40,7 +40,12 @@ impl View<'_> {
 
     /// The time up to which raw samples have been dropped; they are complete after it.
     pub fn raw_from(&self) -> crate::model::Timestamp {
-        self.catalogue.coverage.get(&TierId::RAW).map_or(i64::MIN, |raw| raw.from)
+        self.catalogue.raw_from()
+    }
+
+    /// Whether the bucket that holds `t` can no longer be computed from raw samples.
+    pub(crate) fn is_dropped(&self, t: crate::model::Timestamp, resolution: Resolution) -> bool {
+        resolution.ceil(t).saturating_sub(resolution.width_ns()) < self.catalogue.computable_from(resolution)
     }
 
     /// The series that match all matchers and may have buckets with ends in `range`, in storage order, and what is needed

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{Labels, PartitionId, Resolution, TierId, TimeRange};
+use crate::model::{Labels, PartitionId, Resolution, TierId, TimeRange, Timestamp};
+use crate::rollup::Bucket;
 use crate::store::catalogue::{Catalogue, Coverage, Generation, Tombstone};
 use crate::store::generations::Partition;
 
@@ -15,6 +16,8 @@ pub struct BucketPlan {
     pub(super) range: TimeRange,
     /// The part of the range that the tier covers.
     pub(super) stored: TimeRange,
+    /// Buckets that begin earlier cannot be computed from raw samples, because these have been dropped.
+    pub(super) computable: Timestamp,
     /// The spans that are computed from raw samples, ascending, apart from each other.
     pub(super) raw: Vec<TimeRange>,
     /// Raw generations that may change stored buckets.
@@ -34,6 +37,7 @@ impl BucketPlan {
             resolution,
             range,
             stored: TimeRange::new(range.start, range.start),
+            computable: catalogue.computable_from(resolution),
             raw: Vec::new(),
             newer: Vec::new(),
             deletes: Vec::new(),
@@ -99,6 +103,20 @@ impl BucketPlan {
         let raw = self.known.iter().filter_map(|id| generations.partition(*id));
         let stored = generations.partitions_in(self.tier, self.stored, catalogue.layout());
         raw.chain(stored.filter(|partition| partition.aside.is_empty())).collect()
+    }
+
+    /// Whether a delete removes a stored bucket of a series that cannot be computed again.
+    pub(super) fn is_removed(&self, bucket: &Bucket, labels: &Labels) -> bool {
+        let width = self.resolution.width_ns();
+        let removes = |delete: &Arc<Tombstone>| {
+            bucket.is_inside(delete.range, width) == Some(true) && delete.matches(labels)
+        };
+        bucket.end.saturating_sub(width) < self.computable && self.deletes.iter().any(removes)
+    }
+
+    /// The part of a span that can be computed from raw samples.
+    pub(super) fn computable(&self, span: TimeRange) -> TimeRange {
+        TimeRange::new(span.start.max(self.computable), span.end)
     }
 
     /// The buckets of a series that deletes may have changed.

@@ -72,8 +72,7 @@ impl SeriesReader<'_, '_> {
 
     /// The spans of buckets that must be computed from raw samples, ascending and apart from each other.
     fn computed_spans(&mut self, plan: &BucketPlan, series: &ViewSeries) -> Result<Vec<TimeRange>> {
-        let mut spans = plan.raw.clone();
-        spans.extend(plan.deleted_from(&series.labels));
+        let mut spans: Vec<TimeRange> = plan.deleted_from(&series.labels).collect();
         let mut times = Vec::new();
         self.head_times(series, plan.stored, &mut times)?;
         let mut run = Run::default();
@@ -91,6 +90,8 @@ impl SeriesReader<'_, '_> {
         times.sort_unstable();
         times.dedup();
         spans.extend(times.into_iter().map(one));
+        spans.iter_mut().for_each(|span| *span = plan.computable(*span));
+        spans.extend_from_slice(&plan.raw);
         Ok(joined(spans))
     }
 
@@ -147,6 +148,13 @@ impl SeriesReader<'_, '_> {
                 }
             }
             newest_of_each(out, first);
+            if !plan.deletes.is_empty() {
+                let mut at = 0;
+                out.retain(|bucket| {
+                    at += 1;
+                    at <= first || !plan.is_removed(bucket, &series.labels)
+                });
+            }
             has_all &= self.leave_out_histograms(out, first);
             if columns.contains(Columns::LOST) {
                 // It is not kept where there are as many resets as in a gauge.

@@ -27,7 +27,7 @@ struct Ladder {
     from: &'static [(&'static str, i64, i64)],
 }
 
-const LADDERS: [Ladder; 3] = [
+const LADDERS: [Ladder; 4] = [
     Ladder {
         retention_days: 0,
         tiers: "5m, 1h, 1d",
@@ -36,6 +36,8 @@ const LADDERS: [Ladder; 3] = [
     },
     Ladder { retention_days: 15, tiers: "5m 30d, 1h", raw_from: 45, from: &[("5m", 30, 1), ("1h", 0, 7)] },
     Ladder { retention_days: 50, tiers: "1h 55d, 1d", raw_from: 10, from: &[("1h", 5, 7), ("1d", 0, 112)] },
+    // Raw samples outlive the narrow tier, from which the wide one is then not repaired.
+    Ladder { retention_days: 0, tiers: "5m 30d, 1h", raw_from: 0, from: &[("5m", 30, 1), ("1h", 0, 7)] },
 ];
 
 struct Aged {
@@ -113,7 +115,7 @@ impl Aged {
 }
 
 #[test]
-fn sixty_days_age_through_three_sets_of_tiers() {
+fn sixty_days_age_through_tiers() {
     for ladder in &LADDERS {
         let mut aged = Aged::new(ladder);
         (0..DAYS).for_each(|day| aged.day(day));
@@ -137,6 +139,7 @@ fn sixty_days_age_through_three_sets_of_tiers() {
         drop(view);
         late_samples_change_one_bucket_of_each_tier(&mut aged, ladder);
         deletes_change_the_buckets_that_they_touch(&mut aged, ladder);
+        deletes_remove_whole_buckets_of_dropped_samples(&mut aged, ladder);
         assert!(aged.engine.verify().unwrap().is_clean(), "{}", ladder.tiers);
     }
 }
@@ -189,5 +192,45 @@ fn deletes_change_the_buckets_that_they_touch(aged: &mut Aged, ladder: &Ladder) 
         let width = Resolution::parse(name).unwrap().width_ns();
         let touched = (range.end - range.start).div_euclid(width) as u64 + 2;
         assert!(aged.stored(name) <= before + touched, "{name}");
+    }
+}
+
+fn deletes_remove_whole_buckets_of_dropped_samples(aged: &mut Aged, ladder: &Ladder) {
+    let dropped = aged.engine.view().raw_from();
+    if dropped == i64::MIN {
+        return;
+    }
+    let job = [Matcher::equal("job", "job0")];
+    let end = YEAR_2024 + 7 * DAY;
+    assert!(end < dropped);
+    let cut = TimeRange::new(end - DAY + 700 * SECOND, end);
+    let refused = aged.engine.delete(&job, cut).expect_err("an hour is cut").to_string();
+    assert!(refused.contains("begin or end it at 2024-01-07T00:00:00Z or at 2024-01-07T01:00:00Z"), "{refused}");
+    check_all(aged, ladder);
+
+    let whole = TimeRange::new(end - DAY, end);
+    if ladder.tiers.ends_with("1d") {
+        // A day, too, is whole.
+        assert_eq!((whole.start - YEAR_2024) % DAY, 0);
+    }
+    aged.engine.delete(&job, whole).expect("whole buckets");
+    aged.samples[0].retain(|time, _| !whole.contains(*time));
+    check_all(aged, ladder);
+    aged.engine.flush().unwrap();
+    aged.engine.compact().unwrap();
+    check_all(aged, ladder);
+    assert_eq!(aged.engine.stats().tombstones, 0);
+
+    // The last instant of the dropped partition is in a bucket whose other samples are gone.
+    let before: Vec<u64> = ladder.from.iter().map(|(name, ..)| aged.stored(name)).collect();
+    let mut batch = Batch::new();
+    batch.push(&labels(0), dropped + 1, Value::Float(aged.samples[0][&(dropped + 1)]));
+    aged.engine.append(&batch).unwrap();
+    check_all(aged, ladder);
+    aged.engine.flush().unwrap();
+    aged.engine.compact().unwrap();
+    check_all(aged, ladder);
+    for ((name, ..), before) in ladder.from.iter().zip(before) {
+        assert!(aged.stored(name) <= before, "{name}: nothing is computed from what is left");
     }
 }
