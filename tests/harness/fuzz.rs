@@ -3,6 +3,7 @@
 //! The targets under `fuzz/` pass libFuzzer's bytes to these functions; `tests/scenarios/fuzz.rs` passes the seeds and
 //! every input that ever failed. A function panics if the code under test panics or returns a wrong result.
 
+mod buckets;
 mod choices;
 mod evaluate;
 mod expression;
@@ -27,6 +28,7 @@ use barograph_engine::remote::{Item, Point, RemoteVersion, Request, Series, hist
 use barograph_engine::wal;
 use barograph_query::{QueryError, syntax};
 
+pub use buckets::buckets;
 pub use evaluate::evaluate;
 pub use language::{pattern, script};
 pub use rewrites::{generated, rewrites};
@@ -37,6 +39,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("chunk", chunk),
+    ("buckets", buckets),
     ("codecs", codecs),
     ("round_trip", round_trip),
     ("labels", label_set),

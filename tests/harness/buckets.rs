@@ -1,0 +1,41 @@
+//! Chunks of buckets: what a reader meets behind the checksum.
+
+use barograph_engine::codec::CompressionLevel;
+use barograph_engine::rollup::{BucketChunk, Columns, encode};
+
+use super::{CHECKSUM_LEN, KEY};
+
+/// A chunk of buckets whose checksum is right and all else is not.
+pub fn buckets(data: &[u8]) {
+    let mut bytes = data.to_vec();
+    if let Some(body) = bytes.len().checked_sub(CHECKSUM_LEN) {
+        bytes.truncate(body);
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(KEY);
+    hasher.update(&bytes);
+    bytes.extend_from_slice(&hasher.finalize().to_le_bytes());
+
+    let Ok(chunk) = BucketChunk::open(KEY, &bytes) else { return };
+    let mut found = Vec::new();
+    if chunk.decode(Columns::ALL, &mut found).is_err() {
+        assert!(found.is_empty(), "a failed decode left buckets");
+        return;
+    }
+    assert_eq!(found.len(), chunk.count());
+    assert!(found.windows(2).all(|pair| pair[0].end < pair[1].end), "ends do not ascend");
+    let mut again = Vec::new();
+    encode::encode(KEY, &chunk.shape(), &found, CompressionLevel::Best, &mut again);
+    let mut decoded = Vec::new();
+    encode::decode(KEY, &again, Columns::ALL, &mut decoded).expect("a chunk just encoded");
+    for (found, decoded) in found.iter().zip(&decoded) {
+        assert_eq!((found.end, found.count, found.markers), (decoded.end, decoded.count, decoded.markers));
+        if found.count > 0 {
+            assert_eq!(found.last.value.to_bits(), decoded.last.value.to_bits());
+            assert!(found.sum.same_bits(&decoded.sum) && found.lost.same_bits(&decoded.lost));
+        }
+    }
+    // Whatever the bytes say is merged like any other bucket.
+    let mut whole = found[0].clone();
+    found[1..].iter().for_each(|bucket| whole.merge(bucket));
+}
