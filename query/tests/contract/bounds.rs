@@ -11,10 +11,10 @@ use crate::raw::{Kind, seconds};
 use crate::window::{Cut, Fold, Side, has_starts, is_plain, largest};
 
 /// The relative error that rounding may add to either side.
-const SLACK: f64 = 1.0 / (1u64 << 46) as f64;
+pub const SLACK: f64 = 1.0 / (1u64 << 46) as f64;
 
 /// The most ways to divide a cut bucket that are tried one by one.
-const WAYS: u64 = 4000;
+pub const WAYS: u64 = 4000;
 
 /// An interval and the value that is reported.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ impl Interval {
     }
 
     /// With another value, moved into the interval.
-    fn at(self, value: f64) -> Self {
+    pub fn at(self, value: f64) -> Self {
         Interval { value: value.max(self.lo).min(self.hi), ..self }
     }
 
@@ -43,7 +43,8 @@ impl Interval {
         Interval { lo: -self.hi, value: -self.value, hi: -self.lo }
     }
 
-    fn wider(self, by: f64) -> Self {
+    /// With ends further apart by twice `by`.
+    pub fn wider(self, by: f64) -> Self {
         Interval { lo: self.lo - by, hi: self.hi + by, ..self }
     }
 }
@@ -57,12 +58,12 @@ pub fn count(fold: &Fold) -> Interval {
 }
 
 /// Whether all values are ones that sums and bounds describe.
-fn plain(fold: &Fold) -> Option<&Bucket> {
+pub fn plain(fold: &Fold) -> Option<&Bucket> {
     fold.outer.as_ref().filter(|outer| is_plain(outer) && !outer.sum.is_huge())
 }
 
 /// The sum of `k` samples inside a cut bucket.
-fn part(cut: &Cut, k: u64) -> Interval {
+pub fn part(cut: &Cut, k: u64) -> Interval {
     let bucket = &cut.bucket;
     let (total, n) = (bucket.sum.value(), bucket.count);
     let rest = total - bucket.first.value - bucket.last.value;
@@ -196,18 +197,6 @@ pub fn last_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
         most = most.min(first.time.saturating_add(gaps.max.saturating_mul(cut.most as i64 - 1)));
     }
     Some((least, most))
-}
-
-/// The variance.
-pub fn variance(fold: &Fold) -> Option<Interval> {
-    let outer = plain(fold)?;
-    let (least, most) = fold.count();
-    let inner = fold.whole.as_ref().map_or(0.0, |whole| whole.m2 + whole.m2_rest);
-    let span = outer.max - outer.min;
-    let hi = ((outer.m2 + outer.m2_rest) / least as f64).min(span * span / 4.0);
-    let whole = (outer.m2 + outer.m2_rest) / outer.count as f64;
-    let interval = Interval { lo: inner / most as f64, value: 0.0, hi }.at(whole);
-    hi.is_finite().then(|| interval.wider(SLACK * hi + f64::MIN_POSITIVE))
 }
 
 /// `rate`, `increase`, `delta`.

@@ -23,6 +23,7 @@ mod recorded;
 mod report;
 mod rows;
 mod series;
+mod spread;
 mod window;
 
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use crate::bounds::{self, Interval};
 use crate::exact::{self, Sum};
 use crate::raw::{self, Ends, Kind};
 use crate::series::{BASE, Sample};
+use crate::spread;
 use crate::window::{Fold, Newest, is_plain, newest};
 
 /// A window over a series.
@@ -279,7 +280,7 @@ fn last_time(case: &Case<'_>) -> Answer {
 }
 
 fn variance(case: &Case<'_>) -> Answer {
-    answered(whole(case, bounds::variance), |all| {
+    answered(whole(case, spread::variance), |all| {
         let variance = (all.m2 + all.m2_rest) / all.count as f64;
         let overflows = all.sum.is_huge() || is_plain(all) && !variance.is_finite();
         if overflows { Answer::Refused } else { exactly(variance) }

@@ -205,7 +205,10 @@ fn deletes_remove_whole_buckets_of_dropped_samples(aged: &mut Aged, ladder: &Lad
     assert!(end < dropped);
     let cut = TimeRange::new(end - DAY + 700 * SECOND, end);
     let refused = aged.engine.delete(&job, cut).expect_err("an hour is cut").to_string();
-    assert!(refused.contains("begin or end it at 2024-01-07T00:00:00Z or at 2024-01-07T01:00:00Z"), "{refused}");
+    assert!(
+        refused.contains("begin or end it at 2024-01-07T00:00:00Z or at 2024-01-07T01:00:00Z"),
+        "{refused}"
+    );
     check_all(aged, ladder);
 
     let whole = TimeRange::new(end - DAY, end);
