@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use barograph_engine::{
     CleanReport, Engine, FlushReport, Health, OpenReport, Options, PartUse, RepairReport, Stats,
-    TenantsReport, TierReport, VerifyReport,
+    TenantsReport, TierReport, Tiers, VerifyReport,
 };
 
 use crate::{Database, Result};
@@ -179,6 +179,45 @@ impl Database {
     /// It is shorter than one partition.
     pub fn set_retention(&self, retention: Duration) -> Result<()> {
         Ok(self.engine.set_retention(retention)?)
+    }
+
+    /// Changes the tiers of the running database ([`Options::tiers`]). A new one is built from what is stored. One that is no
+    /// longer named is neither extended nor dropped; late samples and deletes still change it.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// db.set_tiers("5m 90d, 1h".parse().expect("two tiers"))?;
+    /// assert_eq!(db.tiers().len(), 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A tier is kept shorter than raw samples.
+    pub fn set_tiers(&self, tiers: Tiers) -> Result<()> {
+        Ok(self.engine.set_tiers(tiers)?)
+    }
+
+    /// Changes the retention and the tiers of the running database together.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// # use std::time::Duration;
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    /// db.set_kept(DAY * 15, "5m 90d, 1h 3y".parse().expect("two tiers"))?;
+    /// assert!(db.set_retention(DAY * 100).is_err(), "buckets of 5m would be dropped before the samples");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Database::set_retention`] and [`Database::set_tiers`]; nothing is changed.
+    pub fn set_kept(&self, retention: Duration, tiers: Tiers) -> Result<()> {
+        Ok(self.engine.set_kept(retention, tiers)?)
     }
 
     /// Changes the limit of new series per second; zero is no limit.

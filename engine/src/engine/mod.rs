@@ -60,7 +60,7 @@ pub use write::remote::{RemoteError, RemoteRefusal, RemoteReport};
 
 use crate::engine::admit::Admission;
 use crate::engine::directory::disk::Disk;
-use crate::engine::jobs::{Jobs, Task};
+use crate::engine::jobs::Jobs;
 use crate::engine::lifecycle::Lifecycle;
 use crate::engine::retention::Retention;
 use crate::engine::upkeep::flush::Flusher;
@@ -132,13 +132,9 @@ impl Engine {
     /// Changes the retention of the running database. Zero keeps everything.
     ///
     /// # Errors
-    /// [`Error::Option`] if it is shorter than one partition; [`Error::Closed`].
+    /// [`Error::Option`] if it is shorter than one partition or longer than a tier is kept; [`Error::Closed`].
     pub fn set_retention(&self, retention: Duration) -> Result<()> {
-        self.shared.lifecycle.check_open()?;
-        Options { retention, ..self.options().clone() }.validate()?;
-        self.shared.retention.set(retention);
-        self.shared.jobs.ask(Task::Merge);
-        Ok(())
+        self.set_kept(retention, self.shared.merger.kept_tiers())
     }
 
     /// Whether this process may use it. False in a forked child, where a lock may never become free.

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::Engine;
+use crate::Result;
+use crate::engine::jobs::Task;
+use crate::engine::{Engine, duration_ns};
 use crate::model::{Resolution, TierId};
+use crate::options::{Options, Tiers};
 
 /// A tier of buckets: what is stored, and for which span.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,9 @@ pub struct TierReport {
     /// The span for which it is complete: its buckets end after the first time and not after the second. `None` until
     /// the first buckets are built.
     pub complete: Option<(crate::Timestamp, crate::Timestamp)>,
+    /// Bytes of its chunks when it is as old as it is kept, at the present rate; `None` if it is kept for ever, or there are
+    /// no buckets yet.
+    pub forecast_bytes: Option<u64>,
     /// Number of buckets, including those that a later merge removes.
     pub buckets: u64,
     /// Bytes of their chunks.
@@ -29,13 +35,37 @@ pub struct TierReport {
 }
 
 impl Engine {
+    /// Changes the tiers of the running database. A new one is built from what is stored; one that is no longer named stays
+    /// as it is, and its buckets stay correct.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if one is kept shorter than raw samples;
+    /// [`Error::Closed`](crate::Error::Closed).
+    pub fn set_tiers(&self, tiers: Tiers) -> Result<()> {
+        self.set_kept(self.shared.retention.retention(), tiers)
+    }
+
+    /// Changes the retention and the tiers of the running database together.
+    ///
+    /// # Errors
+    /// Those of [`Engine::set_retention`] and [`Engine::set_tiers`]; nothing is changed.
+    pub fn set_kept(&self, retention: Duration, tiers: Tiers) -> Result<()> {
+        self.shared.lifecycle.check_open()?;
+        Options { retention, tiers: tiers.clone(), ..self.options().clone() }.validate()?;
+        self.shared.retention.set(retention);
+        self.shared.merger.keep_tiers(tiers);
+        self.shared.jobs.ask(Task::Merge);
+        Ok(())
+    }
+
     /// The tiers of buckets, ascending by width.
     pub fn tiers(&self) -> Vec<TierReport> {
         if !self.is_usable() {
             return Vec::new();
         }
-        let kept = self.shared.options.tiers.iter().map(|tier| (tier.resolution, tier.keep));
-        let kept: BTreeMap<Resolution, Duration> = kept.collect();
+        let kept = self.shared.merger.kept_tiers();
+        let kept: BTreeMap<Resolution, Duration> =
+            kept.iter().map(|tier| (tier.resolution, tier.keep)).collect();
         let catalogue = self.shared.versions.current_owned();
         let stored = catalogue.coverage.keys().filter_map(|tier| tier.resolution());
         let mut all: Vec<Resolution> = kept.keys().copied().chain(stored).collect();
@@ -52,6 +82,7 @@ impl Engine {
                 resolution,
                 keep,
                 complete,
+                forecast_bytes: None,
                 buckets: 0,
                 bytes: 0,
                 partitions: 0,
@@ -66,6 +97,13 @@ impl Engine {
                     report.bytes += generation.record.bytes;
                 }
             }
+            let span = catalogue.coverage.get(&tier).map(|coverage| coverage.through - coverage.from);
+            let width = catalogue.layout().width(tier);
+            report.forecast_bytes = keep.filter(|keep| !keep.is_zero()).zip(span).map(|(keep, span)| {
+                // Whole partitions are dropped, so half of one more is stored on average.
+                let kept = duration_ns(keep).saturating_add(width / 2);
+                (report.bytes as f64 * (kept as f64 / span.max(1) as f64)) as u64
+            });
             report
         };
         all.into_iter().map(report).collect()

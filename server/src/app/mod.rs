@@ -53,8 +53,8 @@ pub fn reload(state: &State, sources: &Sources) {
         tracing::warn!("setting {key} has changed but takes effect only after a restart");
     }
     if let Some(database) = state.opened() {
-        if let Err(e) = database.set_retention(merged.retention) {
-            return tracing::error!("reload refused, the old settings stay: retention: {e}");
+        if let Err(e) = database.set_kept(merged.retention, merged.tiers.clone()) {
+            return tracing::error!("reload refused, the old settings stay: {e}");
         }
         database.set_new_series_per_second(merged.max_new_series);
         database.set_cardinality_limits(merged.max_series_per_metric, merged.max_values_per_label);

@@ -129,7 +129,7 @@ pub static SETTINGS: &[Setting] = &[
          everything. A clock that jumps ahead is trusted only after a day; barograph_db_clock_ahead_seconds shows \
          how far it is ahead.",
         |c, t| c.retention = values::duration(t, Duration::ZERO, CENTURY)?),
-    setting!("tiers" "TIERS" = "", STORAGE, false,
+    setting!("tiers" "TIERS" = "", STORAGE, true,
         "Tiers of buckets to build beside raw samples, each with the time to keep it, separated by commas, narrowest \
          first: `5m 90d, 1h 3y`. Without a time a tier is kept for ever. Widths are 1m, 5m, 10m, 15m, 30m, 1h, 2h, 3h, \
          6h, 12h and 1d. Raw samples past `retention` are dropped when all tiers include them. docs/downsampling.md \

@@ -49,6 +49,7 @@ fn tier(tier: &TierReport) -> Value {
         "keepSeconds": tier.keep.map(|keep| keep.as_secs()),
         "completeFrom": tier.complete.map(|(from, _)| from.as_secs_f64()),
         "completeThrough": tier.complete.map(|(_, through)| through.as_secs_f64()),
+        "forecastBytes": tier.forecast_bytes,
         "buckets": tier.buckets,
         "bytes": tier.bytes,
         "partitions": tier.partitions,

@@ -104,6 +104,11 @@ impl Retention {
         if retention == 0 { Timestamp::MIN } else { before(self.newest(), retention) }
     }
 
+    /// How long raw samples are kept; zero: for ever.
+    pub(crate) fn retention(&self) -> Duration {
+        Duration::from_nanos(self.retention_ns.load(Ordering::Relaxed).unsigned_abs())
+    }
+
     /// Whether buckets that are kept for `keep` (zero: for ever) outlive raw samples.
     pub(crate) fn outlives_raw(&self, keep: Duration) -> bool {
         let retention = self.retention_ns.load(Ordering::Relaxed);

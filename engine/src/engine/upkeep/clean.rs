@@ -65,15 +65,14 @@ impl Shared {
         let until = self.versions.current().tombstones.last().map_or(0, |tombstone| tombstone.seq);
         let mut partitions = 0;
         let mut merging = self.merger.lock();
-        let tiers = self.merger.tiers();
         // Buckets are computed again from what is left, while that is still known.
-        self.merger.repair(&tiers)?;
+        self.merger.repair()?;
         let merged = self.merger.merge_all(&mut merging, |from| {
             let next = next_cleanings(&self.versions.current(), from, until);
             partitions += next.len() as u64;
             next
         });
-        let merged = merged.and_then(|()| self.merger.merge_tiers(&mut merging, &tiers, true));
+        let merged = merged.and_then(|()| self.merger.merge_tiers(&mut merging, true));
         fail_point!("clean.merged");
         // Counted before the rest is removed, so that nothing is left that is not counted, and while no merge is in
         // progress, which would hold what it has just replaced.

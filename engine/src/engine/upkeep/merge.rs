@@ -1,20 +1,21 @@
 //! When partitions are merged and expired, one pass at a time. The merge itself is in `compact/`.
+//!
+//! Next: `tiers.rs`, the tiers of buckets.
+
+mod tiers;
 
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::compact::downsample::TierJob;
-use crate::compact::{Compactor, MergeCounts, is_expiry_due, next_merges};
+use crate::compact::{Compactor, MergeCounts, next_merges};
 use crate::engine::admit::Admission;
 use crate::engine::base::Base;
 use crate::engine::directory::disk::Disk;
-use crate::engine::duration_ns;
 use crate::engine::jobs::Jobs;
 use crate::engine::retention::Retention;
 use crate::engine::write::Writer;
-use crate::model::{PartitionId, TierId, Timestamp};
-use crate::options::Options;
-use crate::rollup::Extras;
+use crate::model::{PartitionId, TierId};
+use crate::options::{Options, Tiers};
 use crate::stats::Stats;
 use crate::store::versions::Versions;
 use crate::sync::{Mutex, MutexGuard};
@@ -39,6 +40,8 @@ pub(in crate::engine) struct Merger {
     jobs: Arc<Jobs>,
     options: Arc<Options>,
     merging: Mutex<()>,
+    /// The tiers to keep.
+    tiers: Mutex<Tiers>,
     counts: MergeCounts,
 }
 
@@ -54,6 +57,7 @@ impl Merger {
             jobs: base.jobs.clone(),
             options: base.options.clone(),
             merging: Mutex::new(()),
+            tiers: Mutex::new(base.options.tiers.clone()),
             counts: MergeCounts::default(),
         }
     }
@@ -81,7 +85,7 @@ impl Merger {
         let newest = self.retention.pass(self.versions.layout().width(TierId::RAW));
         let expired = self.expire(newest, &tiers);
         // Before merges, which mix what a tier includes with what it does not.
-        let repaired = expired.and_then(|()| self.repair(&tiers));
+        let repaired = expired.and_then(|()| self.repair());
         let merged = repaired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
         let extended = merged.and_then(|()| self.extend(&mut merging, &tiers));
         // Now the tiers include partitions that had to stay.
@@ -89,73 +93,6 @@ impl Merger {
         // Also after a failure: there is no other way to free space on a full disk.
         done.and(self.collect_with_room())?;
         self.versions.settle_tables(OVERLAPPING)
-    }
-
-    /// Drops what is past the retention when the newest time is `newest`.
-    fn expire(&self, newest: Timestamp, tiers: &[TierJob]) -> Result<()> {
-        let horizon = |tier: TierId| match self
-            .options
-            .tiers
-            .iter()
-            .find(|known| tier == TierId::of(0, known.resolution))
-        {
-            _ if tier.is_raw() => self.retention.horizon_of(newest),
-            Some(known) if newest > Timestamp::MIN && !known.keep.is_zero() => {
-                newest.saturating_sub(duration_ns(known.keep))
-            }
-            // Of a tier that is no longer kept, nothing is dropped: a restart without the setting must not lose history.
-            _ => Timestamp::MIN,
-        };
-        if !is_expiry_due(&self.versions.current(), &horizon, tiers) {
-            return Ok(());
-        }
-        self.disk.with_room(|| self.compactor().expire(&horizon, tiers))?;
-        self.collect_with_room()
-    }
-
-    /// The tiers to maintain, narrowest first.
-    pub fn tiers(&self) -> Vec<TierJob> {
-        let mut finer = None;
-        let jobs = self.options.tiers.iter().map(|tier| {
-            let extras = match self.retention.outlives_raw(tier.keep) {
-                true => Extras::ALL,
-                false => Extras::default(),
-            };
-            TierJob { resolution: tier.resolution, finer: finer.replace(tier.resolution), extras }
-        });
-        jobs.collect()
-    }
-
-    /// Includes in the tiers what late samples and deletes have changed.
-    pub fn repair(&self, tiers: &[TierJob]) -> Result<()> {
-        for job in tiers {
-            let buckets = self.compactor().repair_tier(job)?;
-            if buckets > 0 {
-                tracing::info!(tier = %job.resolution, buckets, "computed buckets of changed samples again");
-            }
-        }
-        Ok(())
-    }
-
-    /// Builds the buckets of closed partitions, and merges the generations of the tiers.
-    fn extend(&self, merging: &mut MutexGuard<'_, ()>, tiers: &[TierJob]) -> Result<()> {
-        let now = self.versions.current().root.newest.min(self.clock.now());
-        for job in tiers {
-            while !self.jobs.are_ending() && self.compactor().extend_tier(job, now)? {
-                MutexGuard::bump(merging);
-            }
-        }
-        self.merge_tiers(merging, tiers, false)
-    }
-
-    /// Merges the generations of the tiers, with `all` wherever there are several.
-    pub fn merge_tiers(&self, merging: &mut MutexGuard<'_, ()>, tiers: &[TierJob], all: bool) -> Result<()> {
-        for job in tiers {
-            while !self.jobs.are_ending() && self.compactor().merge_tier(job, all)? {
-                MutexGuard::bump(merging);
-            }
-        }
-        Ok(())
     }
 
     /// Merges each partition that `next` returns once, in order. Partitions that become due again are left to the next

@@ -237,3 +237,39 @@ fn deletes_remove_whole_buckets_of_dropped_samples(aged: &mut Aged, ladder: &Lad
         assert!(aged.stored(name) <= before, "{name}: nothing is computed from what is left");
     }
 }
+
+#[test]
+fn tiers_that_are_changed_keep_what_they_should() {
+    let ladder = Ladder { retention_days: 20, tiers: "5m 30d, 1h", raw_from: 0, from: &[] };
+    let mut aged = Aged::new(&ladder);
+    (0..30).for_each(|day| aged.day(day));
+    let begin = |aged: &Aged, name: &str| {
+        let tiers = aged.engine.view().tiers();
+        tiers.iter().find(|tier| tier.resolution.name() == name).map(|tier| tier.range.start)
+    };
+    let forecast = aged.engine.tiers()[0].forecast_bytes.expect("5m is kept for 30 days");
+
+    aged.engine.set_tiers("1h, 1d".parse().unwrap()).expect("1d is new, and 5m is no longer named");
+    (30..45).for_each(|day| aged.day(day));
+    let narrow = aged.engine.view().tiers()[0];
+    assert_eq!(narrow.range.end, YEAR_2024 + 28 * DAY, "5m is not extended");
+    assert_eq!(begin(&aged, "1d"), begin(&aged, "1h"), "1d is built from the buckets of 1h");
+    assert!(aged.engine.view().raw_from() > YEAR_2024 + 23 * DAY, "1h and 1d include what is dropped");
+    // A late sample still changes a tier that is not named.
+    aged.append(2, [YEAR_2024 + 27 * DAY + 7 * SECOND].into_iter());
+    aged.engine.flush().unwrap();
+    aged.engine.compact().unwrap();
+    aged.check("5m", narrow.range);
+    let all = TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 45 * DAY);
+    ["1h", "1d"].iter().for_each(|name| aged.check(name, all));
+
+    let refused = aged.engine.set_tiers("1h 10d".parse().unwrap()).expect_err("shorter than raw samples");
+    assert!(refused.to_string().contains("1h is kept for"), "{refused}");
+    aged.engine.set_tiers("5m 30d, 1h".parse().unwrap()).expect("5m is kept again");
+    (45..80).for_each(|day| aged.day(day));
+    aged.check("5m", aged.engine.view().tiers()[0].range);
+    aged.check("1h", all);
+    let bytes = aged.engine.tiers()[0].bytes as f64;
+    assert!((bytes / forecast as f64 - 1.0).abs() < 0.1, "{bytes} bytes, {forecast} were forecast");
+    assert!(aged.engine.verify().unwrap().is_clean());
+}
