@@ -6,7 +6,8 @@
 Writers own series of their own and send one request at a time: new samples, late ones, ones that overwrite, deletes.
 An answer 204 makes a request *acknowledged*; a request in flight at the crash is *unknown*. After each crash every
 sample must be what the acknowledged requests say, or what an unknown one would have made of it. Anything else is a
-loss or an invention. Flushes and merges run all the while: the server gets short intervals and narrow partitions.
+loss or an invention. Flushes and merges run all the while: the server gets short intervals and narrow partitions, and
+tiers of buckets, which late samples and deletes change. Buckets must say what the samples say (`buckets.py`).
 
 In the power mode an answer counts only when it came before the shutdown began: an fdatasync that races the ioctl may
 return success on ext4 although nothing was committed (seen with a program of ten lines), which a real power loss could
@@ -17,12 +18,10 @@ is for. It proves its own sharpness: the same shutdown with durability `off` has
 """
 
 import contextlib
-import fcntl
 import http.client
 import os
 import random
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -30,17 +29,24 @@ import threading
 import time
 import urllib.parse
 
+import buckets
+from buckets import Buckets
 from harness import PATIENCE, Checks, Server, wait_for
+from mounts import LoopMount
 
 WRITERS = 3
 SERIES = 5
-OPTIONS = ["--enable-admin", "--flush-interval=1s", "--partition-width=1h", "--self-interval=0s", "--memory=64MiB", "--wal-size=16MiB"]
+OPTIONS = ["--enable-admin", "--flush-interval=1s", "--partition-width=10m", "--self-interval=0s", "--memory=64MiB",
+           "--wal-size=16MiB", *buckets.OPTIONS]
 SAMPLES_MAX = 10_000
+# Between two samples of a writer, milliseconds.
+DISTANCE_MAX = 200
+# The last series are counters by their name, whose buckets have other columns.
+NAMES = ["crash", "crash", "crash", "crash_total", "crash_total"]
+EVERYTHING = '{__name__=~"crash|crash_total"%s}'
 WORK = ("flushes", "merges")
-IMAGE_BYTES = 1 << 30
-
-FS_IOC_SHUTDOWN = 0x8004587D
-NO_LOG_FLUSH = 2
+# In each of so many rounds, the store is verified, and all buckets are stored.
+VERIFIED_EACH = 5
 
 
 class Writer:
@@ -91,7 +97,8 @@ class Writer:
             for _ in range(self.random.randint(1, 8)):
                 self.counter += 1
                 change[series, self.timestamp(series, kind)] = self.number * 1e9 + self.counter
-        lines = [f"crash,writer={self.number},series={series} value={value!r} {at}" for (series, at), value in change.items()]
+        lines = [f"{NAMES[series]},writer={self.number},series={series} value={value!r} {at}"
+                 for (series, at), value in change.items()]
         return change, "/write?precision=ms", "\n".join(lines).encode()
 
     def timestamp(self, series, kind):
@@ -99,7 +106,7 @@ class Writer:
             return self.random.randrange(self.oldest, self.newest)
         if kind < 0.3 and self.kept[series]:
             return self.random.choice(list(self.kept[series]))
-        self.newest += self.random.randint(1, 1000)
+        self.newest += self.random.randint(1, DISTANCE_MAX)
         return self.newest
 
     def delete(self, width_ms):
@@ -107,7 +114,7 @@ class Writer:
         first = self.random.choice(list(self.kept[series]))
         last = first + self.random.randint(0, width_ms)
         change = {(series, at): None for at in self.kept[series] if first <= at <= last}
-        selector = f'crash{{writer="{self.number}",series="{series}"}}'
+        selector = f'{NAMES[series]}{{writer="{self.number}",series="{series}"}}'
         parameters = urllib.parse.urlencode({"match[]": selector, "start": f"{first / 1000:.3f}", "end": f"{last / 1000:.3f}"})
         return change, f"/api/v1/admin/tsdb/delete_series?{parameters}", b""
 
@@ -138,11 +145,42 @@ class Writer:
         return sum(len(kept) for kept in self.kept)
 
 
+class Work:
+    """What the server has done in all rounds together."""
+
+    def __init__(self, tiers=None):
+        self.done, self.tiers = dict.fromkeys(WORK, 0), tiers
+
+    def note(self, server):
+        """Adds what was done since the start, before the server ends."""
+        for kind, count in done_by(server).items():
+            self.done[kind] += count
+        if self.tiers:
+            self.tiers.note(server)
+
+    def is_enough(self, server, log_path):
+        """Whether all kinds of work have been done, those of this server included."""
+        done = done_by(server)
+        return (all(self.done[kind] + done[kind] > 0 for kind in WORK)
+                and (not self.tiers or (self.tiers.are_built(server) and self.tiers.repaired(log_path) > 0)))
+
+    def faults(self, server, writers, settles):
+        """What the buckets say that the samples do not; with `settles`, also after all of them are stored."""
+        if not self.tiers:
+            return []
+        span = min(w.oldest for w in writers) // 1000, max(w.newest for w in writers) // 1000
+        wrong = self.tiers.faults(server, *span)
+        if settles and not wrong:
+            buckets.settle(server)
+            wrong = self.tiers.faults(server, *span)
+        return wrong
+
+
 def verify(server, writers):
     """Reads every sample and compares it. Returns a list of faults."""
     wrong = []
     for writer in writers:
-        everything = f'crash{{writer="{writer.number}"}}[1000d]'
+        everything = EVERYTHING % f',writer="{writer.number}"' + "[1000d]"
         answer = server.api("query", query=everything, time=writer.newest // 1000 + 1)
         found = {item["metric"]["series"]: {round(at * 1000): float(value) for at, value in item["values"]}
                  for item in answer["result"]}
@@ -160,8 +198,7 @@ def load(server, writers, pause, strike, work, trust_late_answers):
     for thread in threads:
         thread.start()
     pause()
-    for kind, count in done_by(server).items():
-        work[kind] += count
+    work.note(server)
     if not trust_late_answers:
         stopped.set()
     strike()
@@ -182,9 +219,8 @@ def any_time(chance):
 def until_it_says_something(server, writers, rounds, work):
     """Together, all rounds have flushed, merged and acknowledged enough, however long that takes."""
     def is_enough():
-        done = done_by(server)
-        return acknowledged_by(writers) > rounds and all(work[kind] + done[kind] > 0 for kind in WORK)
-    return lambda: wait_for("flushes, merges and answers", is_enough)
+        return acknowledged_by(writers) > rounds and work.is_enough(server, server.log_path)
+    return lambda: wait_for("flushes, merges, buckets and answers", is_enough, 0.2)
 
 
 def until_answers_come(writers):
@@ -213,13 +249,16 @@ def kill_rounds(rounds, seed, checks):
 
 
 def kill_rounds_of(server, rounds, seed, checks, folder):
-    chance, work = random.Random(seed), dict.fromkeys(WORK, 0)
+    chance = random.Random(seed)
+    work = Work(Buckets(EVERYTHING % "", random.Random(seed)))
     writers = [Writer(number, seed) for number in range(WRITERS)]
     for number in range(1, rounds + 1):
         if chance.random() < 0.3:
             interrupt_start(server, chance)
+        wrong = buckets.damage(server) if number % VERIFIED_EACH == 0 else []
         server.start()
-        wrong = verify(server, writers)
+        wrong += verify(server, writers)
+        wrong = wrong or work.faults(server, writers, number % VERIFIED_EACH == 0)
         if wrong:
             return report(checks, number, wrong, folder)
         strike = server.stop if chance.random() < 0.1 else server.kill
@@ -231,11 +270,12 @@ def kill_rounds_of(server, rounds, seed, checks, folder):
             return report(checks, number, refused, folder)
         forget_refusals(writers)
     server.start()
-    wrong = verify(server, writers)
+    wrong = verify(server, writers) or work.faults(server, writers, True)
     if wrong:
         return report(checks, rounds, wrong, folder)
     checks.equal("the last end is graceful", server.stop(), 0)
-    summary(checks, rounds, writers, work)
+    checks.equal("verify finds nothing", buckets.damage(server), [])
+    summary(checks, rounds, writers, work, server.log_path)
 
 
 def interrupt_start(server, chance):
@@ -248,35 +288,9 @@ def interrupt_start(server, chance):
     process.wait()
 
 
-class LoopMount:
-    """An ext4 file system in a file, mounted on a folder."""
-
-    def __init__(self, folder):
-        self.image, self.folder = f"{folder}/image", f"{folder}/mount"
-        os.mkdir(self.folder)
-        with open(self.image, "wb") as image:
-            image.truncate(IMAGE_BYTES)
-        run("mkfs.ext4", "-q", "-F", self.image)
-
-    @contextlib.contextmanager
-    def mounted(self):
-        run("mount", "-o", "loop", self.image, self.folder)
-        try:
-            yield
-        finally:
-            run("umount", self.folder)
-
-    def shut_down(self):
-        """From this moment, everything that has not reached the disk is lost, and every later write fails."""
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.ioctl(descriptor, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
-        finally:
-            os.close(descriptor)
-
-
 def power_rounds(rounds, seed, checks):
-    chance, work = random.Random(seed), dict.fromkeys(WORK, 0)
+    chance = random.Random(seed)
+    work = Work(Buckets(EVERYTHING % "", random.Random(seed)))
     with work_folder("barograph-power-") as folder:
         try:
             disk = LoopMount(folder)
@@ -288,25 +302,27 @@ def power_rounds(rounds, seed, checks):
         for number in range(1, rounds + 1):
             server = Server(f"{disk.folder}/data", f"{folder}/log", *OPTIONS)
             pause = until_it_says_something(server, writers, rounds, work) if number == rounds else any_time(chance)
-            wrong = power_round(disk, server, writers, pause, work)
+            wrong = power_round(disk, server, writers, pause, work, number in (rounds // 2, rounds))
             if wrong:
                 return report(checks, number, wrong, folder)
-        summary(checks, rounds, writers, work)
+        summary(checks, rounds, writers, work, server.log_path)
         unsynced = [Writer(number, seed + 1) for number in range(WRITERS)]
         disk = LoopMount(tempfile.mkdtemp(dir=folder))
         lossy = Server(f"{disk.folder}/data", f"{folder}/log", *OPTIONS, "--durability=off")
-        lost = any(power_round(disk, lossy, unsynced, until_answers_come(unsynced), work) for _ in range(3))
+        lost = any(power_round(disk, lossy, unsynced, until_answers_come(unsynced), Work(), False) for _ in range(3))
         checks.holds("without fsync the same shutdown loses samples", lost, "the test is blunt")
 
 
-def power_round(disk, server, writers, pause, work):
+def power_round(disk, server, writers, pause, work, settles):
     """One load interrupted by the shutdown of the file system, then a restart. Returns the faults found after it."""
     with disk.mounted():
         with server.running():
             load(server, writers, pause, disk.shut_down, work, False)
             forget_refusals(writers)
-    with disk.mounted(), server.running():
-        return verify(server, writers)
+    with disk.mounted():
+        wrong = buckets.damage(server) if work.tiers else []
+        with server.running():
+            return wrong + verify(server, writers) or work.faults(server, writers, settles)
 
 
 def forget_refusals(writers):
@@ -320,12 +336,6 @@ def tolerant(function):
         with contextlib.suppress(OSError, http.client.HTTPException):
             function(*arguments)
     return call
-
-
-def run(*command):
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {result.stderr.strip()}")
 
 
 @contextlib.contextmanager
@@ -343,11 +353,15 @@ def report(checks, number, wrong, folder):
     checks.holds(f"round {number}", False, f"{len(wrong)} wrong, everything is in {folder}:\n    {shown}")
 
 
-def summary(checks, rounds, writers, work):
+def summary(checks, rounds, writers, work, log_path):
     acknowledged, samples = acknowledged_by(writers), sum(w.samples() for w in writers)
-    done = ", ".join(f"{count} {kind}" for kind, count in work.items())
+    done = ", ".join(f"{count} {kind}" for kind, count in work.done.items())
+    tiers, repaired = work.tiers, work.tiers.repaired(log_path)
+    compared = sum(tiers.compared.values())
     checks.holds(f"{rounds} rounds, {acknowledged} acknowledged requests, {done}, {samples} samples at the end: none lost, none invented",
-                 acknowledged > rounds and all(work.values()), "the load was too small to say anything")
+                 acknowledged > rounds and all(work.done.values()), "the load was too small to say anything")
+    checks.holds(f"{tiers.built} buckets at the end, {repaired} built again, {compared} values from buckets compared with samples: none differ",
+                 repaired and all(tiers.compared.values()), f"too few to say anything: {tiers.compared}")
 
 
 def skip(why):
