@@ -16,6 +16,7 @@ use crate::chunk::pieces::PieceMerge;
 use crate::chunk::{Run, Sealing};
 use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
+use crate::compact::downsample::newest_included_delete;
 use crate::compact::events::{EventFingerprint, EventMerge};
 use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
@@ -43,12 +44,14 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn of(catalogue: &Catalogue, partition: PartitionId) -> Self {
+    /// Deletes up to `until` are applied even if a tier does not include them.
+    fn of(catalogue: &Catalogue, partition: PartitionId, until: u64) -> Self {
         let generations = catalogue.generations.in_partition(partition).to_vec();
+        let deletes_applied = newest_included_delete(catalogue, partition).max(until);
         let concerns = |t: &&Arc<Tombstone>| generations.iter().any(|g| t.concerns(&g.record));
-        let tombstones = catalogue.tombstones.iter().filter(concerns).cloned().collect();
+        let applied = catalogue.tombstones.iter().take_while(|t| t.seq <= deletes_applied);
+        let tombstones = applied.filter(concerns).cloned().collect();
         let cut = generations.iter().map(|g| g.record.cut).max().unwrap_or(0);
-        let deletes_applied = catalogue.tombstones.last().map_or(0, |t| t.seq);
         Inputs { partition, generations, tombstones, deletes_applied, cut }
     }
 }
@@ -102,7 +105,7 @@ impl<'c> Compactor<'c> {
         let mut done = Vec::with_capacity(partitions.len());
         for &partition in partitions {
             refuse_damaged(&catalogue, partition)?;
-            let inputs = Inputs::of(&catalogue, partition);
+            let inputs = Inputs::of(&catalogue, partition, self.deletes_until);
             let outcome = match is_untouched(kv, &inputs.generations, &inputs.tombstones)? {
                 Some(generation) => {
                     let record =

@@ -42,6 +42,8 @@ pub(crate) struct Compactor<'c> {
     pub chunk_samples: usize,
     /// Memory for a merge, in addition to its inputs and its output for one series.
     pub work_bytes_max: u64,
+    /// Merges apply deletes up to this sequence in any case, and later ones only where all tiers include them.
+    pub deletes_until: u64,
 }
 
 /// What merges and expiries have done since the database was opened.

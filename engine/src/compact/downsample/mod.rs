@@ -154,6 +154,21 @@ pub(crate) fn awaits_repair(catalogue: &Catalogue, partition: PartitionId) -> bo
     })
 }
 
+/// The newest delete that a merge of a raw partition may apply. A tier finds the buckets that a delete changes by the
+/// samples that it hides, so these must stay until the tier includes the delete. It may have come after
+/// [`awaits_repair`] was asked.
+pub(crate) fn newest_included_delete(catalogue: &Catalogue, partition: PartitionId) -> u64 {
+    let newest = catalogue.tombstones.last().map_or(0, |t| t.seq);
+    let (first, last) = catalogue.layout().bounds(partition);
+    let range = TimeRange::inclusive(first, last);
+    let tiers = catalogue.coverage.iter().filter(|(tier, _)| !tier.is_raw());
+    let awaiting = tiers.filter_map(|(_, coverage)| {
+        let covered = range.intersection(coverage.range());
+        Some(catalogue.deletes_after(coverage, covered).next()?.seq)
+    });
+    awaiting.min().map_or(newest, |first| first.saturating_sub(1).min(newest))
+}
+
 /// Whether all of these tiers include a raw partition, so that it may be dropped.
 pub(crate) fn is_summarized(catalogue: &Catalogue, partition: PartitionId, jobs: &[TierJob]) -> bool {
     let (_, last) = catalogue.layout().bounds(partition);

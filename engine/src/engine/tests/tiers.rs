@@ -2,10 +2,13 @@
 
 mod aging;
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::model::{Bits, Harness, Op, any_op};
-use super::{SECOND, YEAR_2024};
+use super::{SECOND, YEAR_2024, float_batch, options};
+use crate::Engine;
 use crate::model::{Labels, MatchOp, Matcher, Resolution, TierId, TimeRange, Value};
 use crate::rollup::encode::Columns;
 use crate::rollup::{Bucket, Builder, Extras};
@@ -176,4 +179,43 @@ fn tiers_are_built_from_closed_partitions_and_a_late_sample_changes_one_bucket_o
         (minutes - 2, fives),
         "one generation of each"
     );
+}
+
+/// Its samples must not be gone before the tiers know which of their buckets it changes.
+#[test]
+fn a_delete_that_comes_when_a_merge_begins_reaches_the_tiers() {
+    for cleans in [false, true] {
+        let options = options().with_tiers(TIERS.parse().unwrap());
+        let engine = Arc::new(Engine::in_memory(options).unwrap());
+        let seconds: Vec<i64> = (0..200).map(|n| 1 + 9 * n).collect();
+        engine.append(&float_batch(0, &seconds)).unwrap();
+        engine.flush().unwrap();
+        engine.compact().unwrap();
+        let delete = |engine: &Engine, seconds: (i64, i64)| {
+            let (from, to) = (YEAR_2024 + seconds.0 * SECOND, YEAR_2024 + seconds.1 * SECOND);
+            let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+            engine.delete(&any, TimeRange::inclusive(from, to)).unwrap();
+        };
+        // One partition has something to merge.
+        delete(&engine, (611, 620));
+        engine.flush().unwrap();
+        let (deleting, mut has_come) = (engine.clone(), false);
+        let hooked = crate::fail::hook(move |name| {
+            if name == "merge.begun" && !std::mem::replace(&mut has_come, true) {
+                delete(&deleting, (630, 650));
+            }
+        });
+        match cleans {
+            true => drop(engine.clean().unwrap()),
+            false => engine.compact().unwrap(),
+        }
+        drop(hooked);
+        for _ in 0..2 {
+            ["1m", "5m"].iter().for_each(|tier| assert_buckets_of_samples(&engine.view(), tier));
+            engine.flush().unwrap();
+            engine.compact().unwrap();
+        }
+        assert_eq!(engine.stats().tombstones, 0, "both deletes came");
+        assert_eq!(engine.stats().stored_samples, 200 - 4);
+    }
 }

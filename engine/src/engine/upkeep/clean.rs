@@ -67,7 +67,7 @@ impl Shared {
         let mut merging = self.merger.lock();
         // Buckets are computed again from what is left, while that is still known.
         self.merger.repair()?;
-        let merged = self.merger.merge_all(&mut merging, |from| {
+        let merged = self.merger.clean_all(&mut merging, until, |from| {
             let next = next_cleanings(&self.versions.current(), from, until);
             partitions += next.len() as u64;
             next

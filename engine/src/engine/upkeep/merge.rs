@@ -106,16 +106,30 @@ impl Merger {
         merging: &mut MutexGuard<'_, ()>,
         next: impl FnMut(PartitionId) -> Vec<PartitionId>,
     ) -> Result<()> {
-        self.merge_while(merging, || !self.jobs.are_ending(), next)
+        self.merge_while(merging, 0, || !self.jobs.are_ending(), next)
     }
 
-    /// Like [`Merger::merge_all`], as long as `goes_on` is true.
+    /// Like [`Merger::merge_all`], and applies deletes up to the sequence `until` in any case.
+    ///
+    /// # Errors
+    /// Same as [`Merger::merge_all`].
+    pub fn clean_all(
+        &self,
+        merging: &mut MutexGuard<'_, ()>,
+        until: u64,
+        next: impl FnMut(PartitionId) -> Vec<PartitionId>,
+    ) -> Result<()> {
+        self.merge_while(merging, until, || !self.jobs.are_ending(), next)
+    }
+
+    /// Like [`Merger::clean_all`], as long as `goes_on` is true.
     ///
     /// # Errors
     /// Same as [`Merger::merge_all`].
     pub fn merge_while(
         &self,
         merging: &mut MutexGuard<'_, ()>,
+        deletes_until: u64,
         mut goes_on: impl FnMut() -> bool,
         mut next: impl FnMut(PartitionId) -> Vec<PartitionId>,
     ) -> Result<()> {
@@ -125,7 +139,7 @@ impl Merger {
             let together = waiting.pop().unwrap_or_else(|| next(from));
             let Some(last) = together.last() else { break };
             from = from.max(last.next());
-            match self.compactor().merge(&together) {
+            match self.cleaner(deletes_until).merge(&together) {
                 // They gave way to a flush and are merged again.
                 Ok(again) => waiting.extend((!again.is_empty()).then_some(again)),
                 Err(error @ Error::DiskFull { .. }) => return Err(error),
@@ -160,12 +174,19 @@ impl Merger {
 
     /// The code that merges and expires. The caller holds the merging lock.
     pub fn compactor(&self) -> Compactor<'_> {
+        self.cleaner(0)
+    }
+
+    /// The same; its merges apply deletes up to the sequence `deletes_until` even if a tier that is no longer kept does
+    /// not include them.
+    fn cleaner(&self, deletes_until: u64) -> Compactor<'_> {
         Compactor {
             versions: &self.versions,
             context: &*self.writer,
             counts: &self.counts,
             chunk_samples: self.options.chunk_samples,
             work_bytes_max: self.options.work_bytes_max(),
+            deletes_until,
         }
     }
 

@@ -52,7 +52,7 @@ impl Shared {
         let mut merging = self.merger.lock();
         let (end, mut is_first) = (Instant::now() + TIME, true);
         let has_time = || std::mem::take(&mut is_first) || Instant::now() < end;
-        self.merger.merge_while(&mut merging, has_time, |from| self.next_small(from, generations_min))?;
+        self.merger.merge_while(&mut merging, 0, has_time, |from| self.next_small(from, generations_min))?;
         self.merger.collect_with_room()?;
         self.versions.settle_tables(OVERLAPPING)
     }
