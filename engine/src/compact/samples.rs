@@ -32,10 +32,12 @@ impl<'m, 'kv> GroupSources<'m, 'kv> {
         ids: &'m [u64],
         cursors: &'m mut ChunkCursors<'kv>,
     ) -> Self {
-        GroupSources::within(TimeRange::ALL, generations, hiding, ids, cursors)
+        let rest = vec![Some(Timestamp::MIN); generations.len() * ids.len()];
+        GroupSources { generations, hiding, ids, cursors, range: TimeRange::ALL, rest }
     }
 
-    /// The same for the samples in `range`.
+    /// The same for the samples in `range`. Generations without any are not looked at: there may be hundreds, and each
+    /// bucket that is computed again asks.
     pub(super) fn within(
         range: TimeRange,
         generations: &'m [Arc<Generation>],
@@ -43,7 +45,11 @@ impl<'m, 'kv> GroupSources<'m, 'kv> {
         ids: &'m [u64],
         cursors: &'m mut ChunkCursors<'kv>,
     ) -> Self {
-        let rest = vec![Some(Timestamp::MIN); generations.len() * ids.len()];
+        let has_some = |g: &Generation| range.overlaps(g.record.first, g.record.last);
+        let rest = generations
+            .iter()
+            .flat_map(|g| std::iter::repeat_n(has_some(g).then_some(Timestamp::MIN), ids.len()))
+            .collect();
         GroupSources { generations, hiding, ids, cursors, range, rest }
     }
 
