@@ -57,6 +57,10 @@ pub(crate) fn fold_run(builder: &mut Builder, run: &Run, out: &mut Vec<Bucket>) 
 /// Of several buckets in `out[first..]` with the same end keeps the last one, in ascending order, and removes empty ones.
 pub(crate) fn newest_of_each(out: &mut Vec<Bucket>, first: usize) {
     keep_newest(out, first);
+    if !out[first..].iter().any(Bucket::is_empty) {
+        // A pass over all of `out` for each partition would make long reads quadratic.
+        return;
+    }
     let mut at = 0;
     out.retain(|bucket| {
         at += 1;

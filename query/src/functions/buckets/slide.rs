@@ -18,6 +18,8 @@ const CHECK_EVERY: usize = 1 << 12;
 /// The folds of the windows of one series.
 struct Folds {
     range_ns: i64,
+    /// Windows do not overlap, so only the longest of `ends` is used.
+    keeps_first: bool,
     cut: i64,
     /// Folds of `index..split` for each index from `first` on.
     ends: Vec<Bucket>,
@@ -33,9 +35,11 @@ struct Folds {
 }
 
 impl Folds {
-    fn new(range_ns: i64) -> Self {
+    fn new(windows: &Windows) -> Self {
+        let Windows { range_ms, steps, .. } = windows;
         Folds {
-            range_ns: range_ns.max(1),
+            range_ns: ms_to_ns(*range_ms).max(1),
+            keeps_first: steps.step_ms >= *range_ms,
             cut: i64::MIN,
             ends: Vec::new(),
             first: 0,
@@ -85,15 +89,16 @@ impl Folds {
         self.next = self.split;
         self.beginning = None;
         self.ends.clear();
-        let mut fold: Option<Bucket> = None;
         for bucket in buckets[lo..self.split].iter().rev() {
             self.work += 1;
             let mut with = bucket.clone();
-            if let Some(later) = &fold {
+            if let Some(later) = self.ends.last() {
                 with.merge(later);
             }
-            self.ends.push(with.clone());
-            fold = Some(with);
+            if self.keeps_first {
+                self.ends.clear();
+            }
+            self.ends.push(with);
         }
         self.ends.reverse();
     }
@@ -113,7 +118,7 @@ pub(crate) fn slide(
 ) -> Result<(), QueryError> {
     debug_assert!(buckets.iter().all(|bucket| bucket.count > 0));
     let Some(first) = buckets.first() else { return Ok(()) };
-    let mut folds = Folds::new(ms_to_ns(windows.range_ms));
+    let mut folds = Folds::new(windows);
     let (mut lo, mut hi, mut read, mut checked) = (0, 0, 0, 0);
     for step in
         windows.steps.first_where(|step| windows.bounds(step).1 >= first.first.time)..windows.steps.count
