@@ -23,8 +23,8 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve try test lint documentation bench nab compare footprint instructions rollup-sizes conformance recordings \
-        contract differential fuzz clean prepare build checks test-slow campaign house
+.PHONY: help serve try test lint documentation bench bench-tiers nab compare footprint instructions rollup-sizes conformance \
+        recordings contract differential fuzz clean prepare build checks test-slow campaign house
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +38,8 @@ help:
 	@echo 'make documentation  the pages of the crates, warnings are errors'
 	@echo 'make house        figures about the sources: circles, sizes, docs (LIST=1: the places behind them)'
 	@echo 'make bench        criterion benches: samples per second'
+	@echo 'make bench-tiers  a year behind tiers: dashboards, ingest while they are built, bytes (HOSTS=6: scale)'
+	@echo 'make rollup-sizes bytes of buckets and the speed of building them (DIR=folder: recordings too)'
 	@echo 'make compare SIZE=$(SIZE)   Barograph beside VictoriaMetrics, Prometheus and InfluxDB (DIR=folder: recordings too)'
 	@echo 'make footprint    what an empty or idle database costs, beside redb and SQLite (IDLE=30: seconds left alone)'
 	@echo 'make instructions instructions under callgrind, and the change against benches/baseline.json'
@@ -104,6 +106,14 @@ house:
 
 bench: prepare
 	@cargo bench --workspace
+
+# Takes some minutes. PART=queries or PART=ingest runs one part.
+bench-tiers: prepare
+	@cargo bench --workspace --bench tiers
+
+# DIR: a folder of recordings. COLUMNS=1 shows the bytes of each column.
+rollup-sizes: prepare
+	@DIR=$(DIR) cargo bench --workspace --bench rollup_sizes
 
 # Peers come from Debian; one that cannot be installed is left out with a message. SIZE: tiny, quick, middle, full.
 # Further flags (`python3 benches/compare --help`) go into COMPARE.

@@ -6,7 +6,8 @@
 //! Three checks share the series. In the first, the checker itself folds buckets that the engine built, and
 //! compares them with its own definitions of the functions over samples; faults can be planted there (`--plant NAME`),
 //! which must be found. In the second, the query crate answers each function twice, from samples and from buckets. In the
-//! third, it answers from buckets that windows cut, and says how far it may be off.
+//! third, it answers from buckets that windows cut, and says how far it may be off. Beside them, percentiles of a day are
+//! compared with those of the samples (`quantiles.rs`).
 //!
 //! As a test of cargo, without arguments, it checks some thousand cases.
 
@@ -16,6 +17,7 @@ mod answers;
 mod bounds;
 mod estimates;
 mod exact;
+mod quantiles;
 mod random;
 mod raw;
 mod reach;
@@ -113,8 +115,10 @@ fn run() -> Result<bool, String> {
             estimates::check(&series, width, &mut random, &mut report)?;
         }
     }
+    let quantiles = quantiles::check(&recorded, &mut random)?;
+    println!("{quantiles}");
     println!("{report}");
-    Ok(report.is_clean())
+    Ok(report.is_clean() && quantiles.is_clean())
 }
 
 fn check(

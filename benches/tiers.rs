@@ -1,0 +1,266 @@
+//! A year behind tiers of buckets: dashboards from buckets and from samples, ingest while tiers are built, bytes on disk.
+//!
+//! Run with `cargo bench --bench tiers`. `HOSTS` sets the scale; `PART=queries` or `PART=ingest` runs one part. Times that
+//! are compared are measured alternately, and each is a median.
+
+#![expect(clippy::print_stdout, reason = "a program")]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use barograph::{
+    Batch, Database, Durability, Labels, Options, QueryValue, Request, SeriesHandle, TierChoice, Timestamp,
+    Value,
+};
+
+const DAY: i64 = 86_400;
+/// Midnight of a first of January, seconds.
+const START: i64 = 1_704_067_200;
+const DAYS: i64 = 365;
+/// Distance of samples, seconds.
+const SPACING: i64 = 15;
+const TIERS: &str = "5m 90d, 1h";
+/// Days in memory before a flush.
+const DAYS_PER_FLUSH: i64 = 10;
+/// Rounds of queries: in each, one from samples, and several of the faster ones.
+const ROUNDS: usize = 3;
+const FAST_PER_ROUND: usize = 15;
+
+/// Panels of a dashboard of a year, and their steps in seconds.
+const PANELS: [(&str, i64); 5] = [
+    ("max_over_time(cpu_usage[1d])", DAY),
+    ("rate(requests_total[1d])", DAY),
+    ("avg_over_time(cpu_usage[6h])", DAY / 4),
+    ("sum by (host) (rate(requests_total[1d]))", DAY),
+    ("max by (host) (max_over_time(cpu_usage[1h]))", DAY / 24),
+];
+
+/// Series that go on from batch to batch: half of them gauges as TSBS makes them, half counters.
+struct Fleet {
+    series: Vec<(SeriesHandle, f64)>,
+    state: u64,
+}
+
+impl Fleet {
+    fn new(database: &Database, hosts: usize) -> Self {
+        let names = ["cpu_usage", "requests_total"];
+        let places = (0..hosts).flat_map(|host| [(host, "0"), (host, "1")]);
+        let labels = places.flat_map(|(host, cpu)| names.map(|name| (name, format!("host-{host:04}"), cpu)));
+        let series = labels.map(|(name, host, cpu)| {
+            let labels = Labels::from_pairs([("__name__", name), ("host", host.as_str()), ("cpu", cpu)]);
+            (database.handle(&labels.expect("the names differ")).expect("a new series"), 50.0)
+        });
+        Fleet { series: series.collect(), state: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// In [0, 1).
+    fn unit(&mut self) -> f64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// The samples after `from` up to `to`, seconds since the start.
+    fn batch(&mut self, from: i64, to: i64, spacing: i64) -> Batch {
+        let mut batch = Batch::new();
+        for at in 0..self.series.len() {
+            for second in (from + spacing..=to).step_by(spacing as usize) {
+                let step = self.unit() - 0.5;
+                let (handle, level) = &mut self.series[at];
+                let value = if at % 2 == 0 {
+                    *level = (*level + 4.0 * step).clamp(0.0, 100.0);
+                    level.trunc()
+                } else {
+                    *level += (spacing as f64 * 40.0 * (1.0 + step)).floor();
+                    *level
+                };
+                batch.push_to(handle, Timestamp::from_secs(START + second), Value::Float(value));
+            }
+        }
+        batch
+    }
+}
+
+fn options(tiers: &str) -> Options {
+    Options::default()
+        .with_durability(Durability::Off)
+        .with_background(false)
+        .with_tiers(tiers.parse().expect("tiers"))
+}
+
+fn open(dir: &Path, tiers: &str) -> Database {
+    Database::open_with(dir, options(tiers)).expect("the directory is ours")
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let started = Instant::now();
+    work();
+    started.elapsed()
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Writes the year, a sample each `spacing` seconds, and merges it.
+fn fill(dir: &Path, hosts: usize, spacing: i64) {
+    let database = open(dir, "");
+    let mut fleet = Fleet::new(&database, hosts);
+    for day in 0..DAYS {
+        let batch = fleet.batch(day * DAY, (day + 1) * DAY, spacing);
+        database.append(&batch).expect("the batch is good");
+        if (day + 1) % DAYS_PER_FLUSH == 0 {
+            database.flush().expect("the disk takes it");
+        }
+    }
+    database.flush().expect("the disk takes it");
+    database.compact().expect("the store takes it");
+    database.close().expect("closed");
+}
+
+/// Milliseconds of a panel, and the sum of what it shows.
+fn ask(database: &Database, (query, step): (&str, i64), tier: TierChoice) -> (f64, f64) {
+    let at = |day: i64| Timestamp::from_secs(START + day * DAY);
+    let mut request = Request::range(query, at(1), at(DAYS), Duration::from_secs(step.unsigned_abs()));
+    request.tier = tier;
+    let started = Instant::now();
+    let response = database.execute(&request).expect("the query is good");
+    let spent = started.elapsed().as_secs_f64() * 1e3;
+    let QueryValue::Matrix(series) = response.value else { panic!("a range query gives a matrix") };
+    (spent, series.iter().flat_map(|one| one.floats()).map(|(_, value)| value).sum())
+}
+
+fn panels(database: &Database, hourly: &Database) {
+    println!("panel of a year, ms{:33} samples  buckets    ratio   hourly    ratio", "");
+    let (mut ratios, mut of_hourly) = (Vec::new(), Vec::new());
+    for panel in PANELS {
+        let (mut raw, mut tier, mut hour) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let (spent, shown) = ask(database, panel, TierChoice::Raw);
+            raw.push(spent);
+            for _ in 0..FAST_PER_ROUND {
+                let (spent, from_buckets) = ask(database, panel, TierChoice::Exact);
+                assert!((shown - from_buckets).abs() <= shown.abs() * 1e-12, "{shown} and {from_buckets}");
+                tier.push(spent);
+                hour.push(ask(hourly, panel, TierChoice::Raw).0);
+            }
+        }
+        let (raw, tier, hour) = (median(&mut raw), median(&mut tier), median(&mut hour));
+        println!(
+            "{:<51} {raw:>8.1} {tier:>8.2} {:>8.1} {hour:>8.2} {:>8.2}",
+            panel.0,
+            raw / tier,
+            tier / hour
+        );
+        ratios.push(raw / tier);
+        of_hourly.push(tier / hour);
+    }
+    println!(
+        "median: {:.1} times as fast as samples (aim 100), {:.2} times the time of a sample an hour",
+        median(&mut ratios),
+        median(&mut of_hourly)
+    );
+}
+
+fn queries(hosts: usize) {
+    let (dir, hourly_dir) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
+    let filled = timed(|| fill(dir.path(), hosts, SPACING));
+    let series = hosts * 4;
+    let samples = series as i64 * DAYS * DAY / SPACING;
+    println!("{series} series for {DAYS} days, {samples} samples, each {SPACING} s: filled in {filled:.1?}");
+    let raw_bytes = open(dir.path(), "").stats().disk.tables;
+
+    let database = open(dir.path(), TIERS);
+    let built = timed(|| database.compact().expect("the store takes it"));
+    let speed = samples as f64 / built.as_secs_f64() / 1e6;
+    println!("tiers {TIERS}: built in {built:.1?}, {speed:.1} million samples a second");
+    let chunks: u64 = database.tiers().iter().map(|tier| tier.bytes).sum();
+    for tier in database.tiers() {
+        let each = tier.bytes as f64 / tier.buckets.max(1) as f64;
+        println!(
+            "  {}: {} buckets, {} bytes of chunks, {each:.2} a bucket",
+            tier.resolution, tier.buckets, tier.bytes
+        );
+    }
+    let all = database.stats().disk.tables;
+    println!(
+        "on disk: samples {raw_bytes} bytes, {:.2} a sample; with tiers {all}, {:.1} % more ({chunks} bytes of chunks)",
+        raw_bytes as f64 / samples as f64,
+        (all as f64 / raw_bytes as f64 - 1.0) * 100.0
+    );
+
+    fill(hourly_dir.path(), hosts, 3600);
+    panels(&database, &open(hourly_dir.path(), ""));
+}
+
+/// Hosts of the ingest part: 400 series.
+const INGEST_HOSTS: usize = 100;
+const INGEST_DAYS: i64 = 10;
+const INGEST_ROUNDS: usize = 3;
+/// Seconds of data in a batch, 8,000 samples.
+const BATCH_SECS: i64 = 300;
+
+/// Samples a second of appends, and after each day, how many closed days the tier of an hour lacks.
+fn ingest(tiers: &str) -> (f64, Vec<i64>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    // Flushes and merges come more often than a server's, because days pass in seconds.
+    let options = options(tiers).with_background(true).with_memory_bytes(512 << 20);
+    let database = Database::open_with(dir.path(), options).expect("the directory is ours");
+    let mut fleet = Fleet::new(&database, INGEST_HOSTS);
+    let (mut spent, mut samples, mut lacks) = (Duration::ZERO, 0, Vec::new());
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                database.flush().expect("the disk takes it");
+                database.compact().expect("the store takes it");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        for day in 0..INGEST_DAYS {
+            for from in (day * DAY..(day + 1) * DAY).step_by(BATCH_SECS as usize) {
+                let batch = fleet.batch(from, from + BATCH_SECS, SPACING);
+                spent += timed(|| samples += database.append(&batch).expect("the batch is good").samples);
+            }
+            let through = database.tiers().last().and_then(|tier| tier.complete).map(|(_, through)| through);
+            let complete = through.map_or(0, |through| (through.as_secs() - START) / DAY);
+            // The last day and the one before it are open.
+            lacks.push((day - 1).max(0) - complete);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    database.close().expect("closed");
+    (samples as f64 / spent.as_secs_f64(), lacks)
+}
+
+fn ingest_beside_tiers() {
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    let samples = INGEST_HOSTS as i64 * 4 * INGEST_DAYS * DAY / SPACING;
+    println!("ingest of {samples} samples of {} series, merged meanwhile:", INGEST_HOSTS * 4);
+    for _ in 0..INGEST_ROUNDS {
+        without.push(ingest("").0);
+        let (speed, lacks) = ingest(TIERS);
+        with.push(speed);
+        println!("  closed days that the tier lacks after each day: {lacks:?}");
+    }
+    let (without, with) = (median(&mut without) / 1e6, median(&mut with) / 1e6);
+    println!(
+        "without tiers {without:.2} million samples a second, with {with:.2}: {:.0} % (aim 85)",
+        with / without * 100.0
+    );
+}
+
+fn main() {
+    let hosts = std::env::var("HOSTS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
+    let part = std::env::var("PART").unwrap_or_default();
+    if part != "ingest" {
+        queries(hosts);
+    }
+    if part != "queries" {
+        ingest_beside_tiers();
+    }
+}
