@@ -1,12 +1,13 @@
 //! The answers of a database, and whether they are right.
 
 use std::hash::{DefaultHasher, Hasher as _};
+use std::time::Duration;
 
 use barograph::budget::Work;
-use barograph::{Database, QueryValue, Timestamp};
+use barograph::{Database, QueryValue, Request, Timestamp};
 use barograph::{Histogram, Labels, Matcher, ResetHint, TimeRange};
 
-use super::base::{Base, NOW};
+use super::base::{Base, DAY, NOW};
 
 /// One item of an answer: hashes of its subject and of its value, and its time.
 pub type Item = (u64, i64, u64);
@@ -27,10 +28,11 @@ pub struct Question {
 }
 
 /// All ways to read what was written.
-pub const QUESTIONS: [Question; 7] = [
+pub const QUESTIONS: [Question; 8] = [
     Question { name: "export", ask: export },
     Question { name: "query of everything", ask: |db| query(db, "{__name__=~\".+\"}[12d]") },
     Question { name: "query by a label", ask: |db| query(db, "m{job=~\"a|int|histogram|job7\"}[12d]") },
+    Question { name: "buckets", ask: |db| answer(db, &of_buckets()) },
     Question { name: "events", ask: events },
     Question { name: "series", ask: series },
     Question { name: "label values", ask: label_values },
@@ -102,7 +104,19 @@ fn export(db: &Database) -> Result<Reply, String> {
 }
 
 fn query(db: &Database, text: &str) -> Result<Reply, String> {
-    let response = db.query(text, Timestamp::from_nanos(NOW)).map_err(|error| error.to_string())?;
+    answer(db, &Request::instant(text, Timestamp::from_nanos(NOW)))
+}
+
+/// A question that buckets answer, once there are any. Each answer is a sample: a sum without one of its samples would be
+/// a number that was never written.
+pub fn of_buckets() -> Request {
+    let hour = Duration::from_secs(3600);
+    let text = "last_over_time(m{job=~\"a|b|c|int\"}[1h])";
+    Request::range(text, Timestamp::from_nanos(0), Timestamp::from_nanos(9 * DAY), hour)
+}
+
+fn answer(db: &Database, request: &Request) -> Result<Reply, String> {
+    let response = db.execute(request).map_err(|error| error.to_string())?;
     let QueryValue::Matrix(matrix) = &response.value else { panic!("{:?}", response.value) };
     let mut found = Answer::new();
     for series in matrix {

@@ -15,6 +15,7 @@ pub const DAY: i64 = 86_400 * SECOND;
 pub fn options() -> Options {
     Options::default()
         .with_background(false)
+        .with_tiers("1h".parse().expect("a tier"))
         .with_durability(Durability::Always)
         .with_wal_reserve_bytes(0)
         .with_wal_segment_bytes(1 << 20)
@@ -147,8 +148,9 @@ fn batch(day: i64, round: i64) -> Batch {
     batch
 }
 
-/// Everything that a database can contain, in a few kilobytes: a merged partition, one with several generations,
-/// deletes in the catalogue and in the log, and two log segments with series, samples, overwritten samples and events.
+/// Everything that a database can contain, in a few kilobytes: a merged partition, one with several generations, buckets
+/// of a tier, deletes in the catalogue and in the log, and two log segments with series, samples, overwritten samples and
+/// events.
 pub fn small() -> Base {
     let mut base = Base::new();
     let db = open(base.path());
@@ -240,6 +242,9 @@ fn the_small_database_has_everything() {
     let stats = db.stats();
     assert!(stats.merges == 0 && stats.generations > 3 && stats.tombstones > 0, "{stats:?}");
     assert!(db.open_report().wal.as_ref().is_some_and(|wal| wal.segments == 2), "{:?}", db.open_report());
+    assert!(db.tiers()[0].buckets > 4, "{:?}", db.tiers());
+    let by_buckets = db.execute(&answers::of_buckets()).expect("it is whole").accuracy;
+    assert!(by_buckets.is_some_and(|accuracy| accuracy.exact), "{by_buckets:?}");
     let found = answers::compare(&db, &base);
     assert!(found.iter().all(|found| matches!(found, answers::Found::Right)), "{found:?}");
 }
