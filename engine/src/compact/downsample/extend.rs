@@ -31,8 +31,11 @@ impl<'c> Compactor<'c> {
         let coverage = Coverage { from, through: next.end, cut, deletes_applied };
         fail_point!("tier.begun");
         let mut tables = Tables::new(self.versions.kv());
-        let written = self.write_span(&mut tables, &catalogue, job, next, coverage.cut)?;
-        self.commit_buckets(tier, tables, written.into_iter().collect(), coverage)?;
+        let mut written = Vec::new();
+        for span in by_partition(&catalogue, tier, next) {
+            written.extend(self.write_span(&mut tables, &catalogue, job, span, coverage.cut)?);
+        }
+        self.commit_buckets(tier, tables, written, coverage)?;
         Ok(true)
     }
 
@@ -81,9 +84,21 @@ impl<'c> Compactor<'c> {
     }
 }
 
-/// The next span to add: it ends where its sources or the partition of the tier end, or after some raw partitions.
-fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<TimeRange> {
+/// The parts of `span` that are in different partitions of a tier.
+fn by_partition(catalogue: &Catalogue, tier: TierId, span: TimeRange) -> impl Iterator<Item = TimeRange> {
     let layout = catalogue.layout();
+    let mut from = span.start;
+    std::iter::from_fn(move || {
+        let (_, end) = layout.bounds(layout.partition(tier, from.saturating_add(1)));
+        let part = TimeRange::new(from, end.min(span.end));
+        from = part.end;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+/// The next span to add: it ends where its sources end, or after some of their partitions. A small partition is not worth
+/// the syncs of an extension of its own.
+fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<TimeRange> {
     let coverage = catalogue.coverage.get(&job.tier());
     let until = match job.finer {
         None => closed_until(catalogue, now),
@@ -105,8 +120,6 @@ fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<Tim
         Some(finer) if from < finer.from => until.min(job.resolution.ceil(finer.from)),
         _ => until,
     };
-    let (_, end) = layout.bounds(layout.partition(job.tier(), from.saturating_add(1)));
-    let until = until.min(end);
     (from < until).then(|| TimeRange::new(from, end_of_some(catalogue, job, TimeRange::new(from, until))))
 }
 
@@ -121,11 +134,12 @@ fn first_bound(catalogue: &Catalogue, job: &TierJob) -> Option<Timestamp> {
     Some(job.resolution.ceil(dropped.max(first.saturating_sub(1))))
 }
 
-/// The end of the first part of `span` in which there are not too many raw generations.
+/// The end of the first part of `span` in which its sources do not have too many generations.
 fn end_of_some(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Timestamp {
     let layout = catalogue.layout();
+    let source = job.finer.map_or(TierId::RAW, |finer| TierId::of(0, finer));
     let mut generations = 0;
-    for partition in catalogue.generations.partitions_in(TierId::RAW, span, layout) {
+    for partition in catalogue.generations.partitions_in(source, span, layout) {
         generations += partition.generations.len();
         let end = job.resolution.floor(layout.bounds(partition.id).1);
         if generations >= GENERATIONS_PER_EXTENSION && end > span.start {

@@ -28,7 +28,7 @@ use crate::store::generation::Tables;
 use crate::store::keys::Prefix;
 use crate::store::versions::Edit;
 
-/// The most raw generations that one extension reads.
+/// The number of generations after which an extension ends.
 const GENERATIONS_PER_EXTENSION: usize = 16;
 
 /// A tier to maintain.
