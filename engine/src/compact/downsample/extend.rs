@@ -107,6 +107,7 @@ fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<Tim
     let until = job.resolution.floor(until);
     let finer = job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer)));
     let from = match coverage {
+        Some(coverage) if finer.is_some_and(|finer| finer.from <= coverage.through) => coverage.through,
         // Samples that were dropped while it was not kept are not in any bucket.
         Some(coverage) => coverage.through.max(catalogue.computable_from(job.resolution)),
         None => {
