@@ -199,8 +199,8 @@ fn queries(hosts: usize) {
 
 /// Hosts of the ingest part: 400 series.
 const INGEST_HOSTS: usize = 100;
-const INGEST_DAYS: i64 = 10;
-const INGEST_ROUNDS: usize = 3;
+const INGEST_DAYS: i64 = 30;
+const INGEST_ROUNDS: usize = 2;
 /// Seconds of data in a batch, 8,000 samples.
 const BATCH_SECS: i64 = 300;
 
