@@ -94,13 +94,15 @@ impl Accuracy {
         if self.exact {
             return None;
         }
-        let tier = crate::value::go_float(self.tier.as_secs_f64());
+        let tier = crate::numbers::go::go_float(self.tier.as_secs_f64());
         let bound = match (self.absolute, self.relative) {
             (Some(absolute), Some(relative)) => {
-                let percent = crate::value::go_two_digits(relative * 100.0);
-                format!("off by at most {} ({percent} %)", crate::value::go_two_digits(absolute))
+                let percent = crate::numbers::go::go_two_digits(relative * 100.0);
+                format!("off by at most {} ({percent} %)", crate::numbers::go::go_two_digits(absolute))
             }
-            (Some(absolute), None) => format!("off by at most {}", crate::value::go_two_digits(absolute)),
+            (Some(absolute), None) => {
+                format!("off by at most {}", crate::numbers::go::go_two_digits(absolute))
+            }
             _ => "without a known bound".to_owned(),
         };
         Some(format!("estimated from buckets of {tier} seconds, {bound}"))

@@ -5,20 +5,25 @@
 //! ([`Bucket::merge`]). So a late sample changes one bucket and never a neighbour.
 
 use super::counter;
+use super::edge::Edge;
 use super::exact_sum::ExactSum;
 use super::sketch::Sketch;
-use super::spread;
+use super::spread::{self, Spread};
 use crate::model::{TimeRange, Timestamp};
 
-/// The first or the last sample of a bucket.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Edge {
-    /// When it was taken, nanoseconds.
-    pub time: Timestamp,
-    /// Its value; every bit pattern is preserved.
-    pub value: f64,
-    /// Its start timestamp, 0 if it is unknown.
-    pub start: Timestamp,
+/// Which of the costly columns a [`Builder`](super::Builder) fills. Without them, gaps and steps are as wide as possible, and there is no
+/// sketch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// `gaps` and `step`, which only bounds need.
+    pub bounds: bool,
+    /// `sketch`.
+    pub distribution: bool,
+}
+
+impl Extras {
+    /// All of them.
+    pub const ALL: Extras = Extras { bounds: true, distribution: true };
 }
 
 /// One record of a tier: what the samples of one series in `(end - width, end]` add up to.
@@ -149,7 +154,7 @@ impl Bucket {
         }
         self.cross(&later.first);
         self.last = later.last;
-        (self.m2, self.m2_rest) = spread::merged(self, later);
+        (self.m2, self.m2_rest) = spread::merged(&self.spread(), &later.spread());
         self.count = self.count.saturating_add(later.count);
         self.nans = self.nans.saturating_add(later.nans);
         self.overlap |= later.overlap;
@@ -169,6 +174,10 @@ impl Bucket {
             (Some(sketch), Some(later)) => sketch.merge(later),
             (sketch, _) => *sketch = None,
         }
+    }
+
+    fn spread(&self) -> Spread<'_> {
+        Spread { count: self.count, sum: &self.sum, m2: self.m2, rest: self.m2_rest }
     }
 
     /// Adds what the pair of the own last sample and the next one says.

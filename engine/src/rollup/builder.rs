@@ -4,27 +4,12 @@
 //! of them. Pieces end at fixed numbers of samples from the start of the bucket, so the result does not depend on how
 //! the samples were divided into chunks.
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Extras};
 use super::piece::Piece;
 use crate::model::Timestamp;
 
 /// The number of samples after which an open bucket is folded: as many as the first-level cache holds.
 const PIECE: usize = 1024;
-
-/// Which of the costly columns a [`Builder`] fills. Without them, gaps and steps are as wide as possible, and there is no
-/// sketch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extras {
-    /// `gaps` and `step`, which only bounds need.
-    pub bounds: bool,
-    /// `sketch`.
-    pub distribution: bool,
-}
-
-impl Extras {
-    /// All of them.
-    pub const ALL: Extras = Extras { bounds: true, distribution: true };
-}
 
 /// Folds the samples of one series into buckets of one width.
 ///

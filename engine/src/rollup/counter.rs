@@ -3,7 +3,7 @@
 //! This is the only definition of a reset. Buckets apply it to the pairs inside them, and whoever joins buckets applies
 //! it to the last sample of one and the first of the next.
 
-use super::bucket::Edge;
+use super::edge::Edge;
 
 /// Whether a counter was reset between two neighbouring samples: the value dropped, or the later one's start timestamp
 /// shows it.

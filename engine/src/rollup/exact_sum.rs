@@ -9,12 +9,12 @@
 //! no matter how they were built.
 //!
 //! # Not finite, and huge
-//! Once an infinity or NaN is added, the sum is what IEEE 754 says about those values alone. A finite float of 2^936 or
+//! Once an infinity or NaN is added, the sum is what IEEE 754 says about those values alone. A finite float of 2^700 or
 //! more makes the sum *huge*: its value is unknown, whatever else is added, because a sum of floats overflows in some
-//! orders and not in others. With fewer than 2^64 samples, each sum of magnitudes of 2^1000 or more is huge.
+//! orders and not in others. With fewer than 2^64 samples, each sum of magnitudes of 2^764 or more is huge.
 
-/// Floats of this magnitude or more make a sum huge: 2^936.
-const HUGE: f64 = f64::from_bits((936 + 1023) << 52);
+/// Floats of this magnitude or more make a sum huge: 2^700.
+const HUGE: f64 = f64::from_bits((700 + 1023) << 52);
 
 /// Sums kept side by side while many values are added.
 const LANES: usize = 4;

@@ -14,6 +14,7 @@
 pub mod bucket;
 pub mod builder;
 pub mod counter;
+mod edge;
 pub mod encode;
 pub mod exact_sum;
 mod piece;
@@ -22,8 +23,9 @@ mod spread;
 #[cfg(test)]
 mod test_data;
 
-pub use bucket::{Bucket, Edge, Gaps};
-pub use builder::{Builder, Extras, Fold};
+pub use bucket::{Bucket, Extras, Gaps};
+pub use builder::{Builder, Fold};
+pub use edge::Edge;
 pub use encode::{BucketChunk, Class, Columns, Shape};
 pub use exact_sum::ExactSum;
 pub use sketch::Sketch;

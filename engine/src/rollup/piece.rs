@@ -3,9 +3,9 @@
 //! Each pass reads one or two columns and has no branch that depends on the data, so that it compiles to vector
 //! instructions. Columns with NaN or infinities take a plain loop instead.
 
-use super::bucket::{Bucket, Edge, Gaps, exceeds, step_above};
-use super::builder::Extras;
+use super::bucket::{Bucket, Extras, Gaps, exceeds, step_above};
 use super::counter;
+use super::edge::Edge;
 use super::sketch::Sketch;
 use super::spread;
 use crate::model::{STALE_NAN_BITS, Timestamp, is_stale};

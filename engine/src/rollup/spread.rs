@@ -8,7 +8,6 @@
 //! the exact sums, so nothing is lost if it cancels, and all terms are positive. The sum of the terms is a pair, so the
 //! error does not grow with the number of merges: it is within 2^-50 of the true value, unless squares are subnormal.
 
-use super::bucket::Bucket;
 use super::exact_sum::{ExactSum, two_product, two_sum};
 
 /// Multiplied with a float, splits it into halves of 26 bits (Veltkamp): 2^27 + 1.
@@ -75,20 +74,31 @@ fn plus(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
     two_sum(hi, error + (a.1 + b.1))
 }
 
-/// The sum of squared distances of two consecutive buckets that both have samples, and what rounding took from it. The
-/// sums are those before the merge.
-pub(super) fn merged(earlier: &Bucket, later: &Bucket) -> (f64, f64) {
+/// What the spread of a bucket is merged from.
+pub(super) struct Spread<'b> {
+    /// Samples.
+    pub count: u64,
+    /// Their sum, before the merge.
+    pub sum: &'b ExactSum,
+    /// The sum of squared distances.
+    pub m2: f64,
+    /// What rounding took from it.
+    pub rest: f64,
+}
+
+/// The sum of squared distances of two consecutive buckets that both have samples, and what rounding took from it.
+pub(super) fn merged(earlier: &Spread<'_>, later: &Spread<'_>) -> (f64, f64) {
     let is_known = earlier.sum.is_exact() && later.sum.is_exact();
     if !is_known || earlier.m2.is_nan() || later.m2.is_nan() {
         return (f64::NAN, 0.0);
     }
     let (a, b) = (earlier.count as f64, later.count as f64);
-    let difference = cross_difference(&earlier.sum, a, &later.sum, b);
+    let difference = cross_difference(earlier.sum, a, later.sum, b);
     // Divided first: the square may overflow where the result does not.
     let between = difference * (difference / (a * b * (a + b)));
     let (hi, error) = two_sum(earlier.m2, later.m2);
     let (hi, carried) = two_sum(hi, between);
-    let (hi, lo) = two_sum(hi, error + carried + (earlier.m2_rest + later.m2_rest));
+    let (hi, lo) = two_sum(hi, error + carried + (earlier.rest + later.rest));
     if hi.is_finite() && lo.is_finite() { (hi, lo) } else { (earlier.m2 + later.m2 + between, 0.0) }
 }
 

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use self::flags::Flags;
+use crate::numbers::go::go_float;
 use crate::span::Span;
-use crate::value::go_float;
 
 pub(crate) mod flags;
 

@@ -3,9 +3,9 @@
 use super::window::over_time::is_smoothing_factor;
 use crate::annotations::{Annotations, bad_phi};
 use crate::error::QueryError;
+use crate::numbers::go::go_float;
 use crate::numbers::quantile::is_phi;
 use crate::span::Span;
-use crate::value::go_float;
 
 /// Any value is allowed.
 pub(crate) fn any(_: &mut Annotations, _: Span, _: usize, _: &[f64]) -> Result<(), QueryError> {

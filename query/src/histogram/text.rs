@@ -5,7 +5,7 @@ use std::fmt::Write;
 use barograph_engine::model::Histogram;
 
 use super::bounds::as_written;
-use crate::value::go_float;
+use crate::numbers::go::go_float;
 
 /// `{count:4, sum:5, (0.5,1]:1, …}` with the populated buckets in ascending order.
 pub(crate) fn histogram_text(h: &Histogram) -> String {

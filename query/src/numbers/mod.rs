@@ -2,6 +2,7 @@
 
 pub(crate) mod compensated;
 pub(crate) mod dates;
+pub(crate) mod go;
 pub(crate) mod hyperbolic;
 pub(crate) mod one_float;
 pub(crate) mod quantile;

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::value::go_float;
+use crate::numbers::go::go_float;
 
 /// The φ-quantile of values sorted ascending with NaN first, linear between neighbours. Out of range: NaN if φ is NaN
 /// or there are no values, otherwise -Inf or +Inf.

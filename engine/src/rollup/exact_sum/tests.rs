@@ -15,7 +15,7 @@ fn sum(values: &[f64]) -> ExactSum {
 /// Floats of similar and of very different magnitudes, of both signs, many of which cancel.
 fn terms() -> impl Strategy<Value = Vec<f64>> {
     let finite =
-        (any::<bool>(), 0u64..(936 + 1023), any::<u64>()).prop_map(|(negative, exponent, mantissa)| {
+        (any::<bool>(), 0u64..(700 + 1023), any::<u64>()).prop_map(|(negative, exponent, mantissa)| {
             f64::from_bits(u64::from(negative) << 63 | exponent << 52 | mantissa >> 12)
         });
     let near = (any::<bool>(), 1000u64..1100, any::<u64>(), 0u32..53).prop_map(
@@ -87,7 +87,7 @@ fn what_is_not_finite_is_what_ieee_says() {
 
 #[test]
 fn huge_sums_are_unknown() {
-    let huge = 2f64.powi(936);
+    let huge = 2f64.powi(700);
     for values in [&[huge][..], &[-f64::MAX, 1.0], &[f64::MAX, f64::MAX], &[huge, f64::INFINITY]] {
         assert!(sum(values).is_huge() && sum(values).value().is_nan());
         assert!(sum(values).same_bits(&ExactSum::huge()));
@@ -100,7 +100,7 @@ fn huge_sums_are_unknown() {
 
 #[test]
 fn sums_of_values_that_are_not_huge_may_be_larger() {
-    let largest = 2f64.powi(936).next_down();
+    let largest = 2f64.powi(700).next_down();
     let mut merged = sum(&[largest; 50]);
     merged.merge(&sum(&[largest; 14]));
     assert_eq!(merged.value(), largest * 64.0);
@@ -139,7 +139,7 @@ proptest! {
 
     #[test]
     fn products_are_exact(value in any::<f64>(), count in 0u64..60) {
-        prop_assume!(value.abs() < 1e280);
+        prop_assume!(value.abs() < 1e210);
         let copies = vec![value; count as usize];
         prop_assert!(ExactSum::product(value, count).same_bits(&sum(&copies)));
     }

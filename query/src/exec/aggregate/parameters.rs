@@ -2,8 +2,8 @@
 
 use crate::error::QueryError;
 use crate::exec::text;
+use crate::numbers::go::go_float;
 use crate::plan::{Aggregate, Node};
-use crate::value::go_float;
 
 /// The first parameter.
 pub(crate) fn param(aggregate: &Aggregate) -> &Node {

@@ -17,7 +17,7 @@ use crate::annotations::flags::Flags;
 use crate::budget::pace;
 use crate::error::QueryError;
 use crate::exec::select::reading::{self, Access, Batch, Ranked};
-use crate::exec::window::{over_rollups, range_call};
+use crate::exec::window::{columned, over_rollups, range_call};
 use crate::exec::{Context, Evaluator, select};
 use crate::functions::arguments::SampleField;
 use crate::functions::window::Columns;
@@ -145,7 +145,7 @@ pub(crate) fn evaluate(
             let mut leaf = Leaf {
                 width: None,
                 selection,
-                range: range_call::read_range(&range_call, call.function),
+                range: columned::read_range(&range_call, call.function),
                 drop_name: call.name_rule != NameRule::Keep,
                 noted: Some((call.function, arg.span)),
             };

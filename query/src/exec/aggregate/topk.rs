@@ -8,13 +8,13 @@ use super::xxh64::xxh64;
 use crate::budget::{Budget, pace};
 use crate::error::QueryError;
 use crate::exec::Evaluator;
+use crate::numbers::go::go_float;
 use crate::numbers::one_float::nan_last;
 use crate::plan::Aggregate;
 use crate::series::{Points, Series, Vector, is_absent};
 use crate::steps::Steps;
 use crate::syntax::ast::AggregateOp;
 use crate::usage::Footprint;
-use crate::value::go_float;
 
 /// `topk`, `bottomk`, `limitk`, `limit_ratio`: elements keep their labels and values.
 pub(crate) fn choose(

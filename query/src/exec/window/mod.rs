@@ -3,6 +3,7 @@
 //! # Not here
 //! Sliding and kernels: `functions/window/`.
 
+pub(crate) mod columned;
 mod default_window;
 pub(crate) mod over_rollups;
 pub(crate) mod range_call;

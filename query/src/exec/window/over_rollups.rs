@@ -4,7 +4,7 @@
 use barograph_engine::model::TimeRange;
 use smallvec::SmallVec;
 
-use super::range_call::{self, Columned};
+use super::columned::{Columned, read_range};
 use crate::accuracy::Notes;
 use crate::annotations::flags::Flags;
 use crate::error::QueryError;
@@ -112,7 +112,7 @@ impl<'j> Job<'j> {
         };
         let Some((mut made, unknown)) = self.over_buckets(tier, access, series, flags)? else {
             let made = self.over_samples(self.call, access, series, columns, flags)?;
-            let start = range_call::read_range(self.call, self.function).start;
+            let start = read_range(self.call, self.function).start;
             // Buckets describe no histograms, so these are all that is left of them.
             return match columns.histograms.is_empty() && self.ctx.tiers.must_estimate(start) {
                 true => Err(refused(self.function, "needs columns that the buckets of a series do not have")),
@@ -136,7 +136,7 @@ impl<'j> Job<'j> {
         columns: &mut Columns,
         flags: &mut Flags,
     ) -> Result<Option<Columned>, QueryError> {
-        let samples = access.samples(series, range_call::read_range(call, self.function))?;
+        let samples = access.samples(series, read_range(call, self.function))?;
         columns.fill(samples);
         if self.selection.infer_hints {
             columns.infer_hints();
@@ -155,7 +155,7 @@ impl<'j> Job<'j> {
         series: &SeriesRef,
         flags: &mut Flags,
     ) -> Result<Option<Partial>, QueryError> {
-        let range: TimeRange = range_call::read_range(self.call, self.function);
+        let range: TimeRange = read_range(self.call, self.function);
         let mut wanted = tier.row.columns;
         if self.ctx.tiers.must_estimate(range.start) {
             wanted = wanted.and(tier.row.bounds);

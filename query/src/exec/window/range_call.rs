@@ -1,9 +1,10 @@
 //! Calls over range vectors. The kernel runs over all windows of one series after another. Raw samples are dropped as
 //! soon as their windows are done.
 
-use barograph_engine::model::{Labels, TimeRange};
+use barograph_engine::model::Labels;
 use smallvec::SmallVec;
 
+use super::columned::{Columned, read_range};
 use super::over_rollups::{self, Job, Tier};
 use super::{default_window, subquery};
 use crate::annotations::flags::Flags;
@@ -24,24 +25,8 @@ use crate::plan::{Call, Kind, Node, Selection};
 use crate::series::{Points, Series, Vector, labels_held};
 use crate::source::SeriesRef;
 use crate::span::Span;
-use crate::steps::{Steps, ms_to_ns};
+use crate::steps::Steps;
 use crate::syntax::ast::Edges;
-
-/// The output of a kernel for one series: one column, or several.
-#[derive(Default)]
-pub(super) struct Columned {
-    pub columns: SmallVec<[Points; 1]>,
-    /// The label that distinguishes each column, if the kernel gives them.
-    labels: Vec<Option<(&'static str, String)>>,
-    /// Why the series, or a part of it, has no result.
-    note: Option<String>,
-}
-
-impl From<SmallVec<[Points; 1]>> for Columned {
-    fn from(columns: SmallVec<[Points; 1]>) -> Columned {
-        Columned { columns, ..Columned::default() }
-    }
-}
 
 /// A finished series, and the flags that its kernel raised.
 struct Done {
@@ -252,19 +237,6 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
         params.push(values);
     }
     Ok(params)
-}
-
-/// The time range that all windows cover.
-pub(crate) fn read_range(call: &RangeCall<'_>, function: &Function) -> TimeRange {
-    let lookback = ms_to_ns(call.lookback_ms);
-    let (mut from, mut to) = call.windows.covering_range();
-    if call.edges != Edges::Plain || function.reads_before_window {
-        from = from.saturating_sub(lookback);
-    }
-    if call.edges == Edges::Smoothed {
-        to = to.saturating_add(lookback);
-    }
-    TimeRange::new(from, to)
 }
 
 fn one_series(

@@ -13,11 +13,11 @@ use crate::histogram::quantile::NanEffect;
 use crate::histogram::{fraction, quantile};
 use crate::merge::settled;
 use crate::numbers::dates::rfc3339_ms;
+use crate::numbers::go::{go_float, go_two_digits};
 use crate::numbers::quantile::{is_phi, phi_name};
 use crate::series::{Points, Series, Value, Vector, is_absent};
 use crate::span::Span;
 use crate::steps::Steps;
-use crate::value::{go_float, go_two_digits};
 
 const LE: &str = "le";
 

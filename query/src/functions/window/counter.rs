@@ -10,6 +10,7 @@ use barograph_engine::rollup::{Bucket, Edge, ExactSum};
 
 use crate::annotations::flags::Flags;
 use crate::functions::window::{Columns, Window, seconds};
+use crate::numbers::compensated::two_sum;
 
 /// How the difference between the ends is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +152,7 @@ pub(crate) struct Observed {
 }
 
 /// `rate`, `increase`, `delta` of a window `(start, end]`.
+#[inline]
 pub(crate) fn change_of(
     kind: ChangeKind,
     window: (Timestamp, Timestamp),
@@ -179,18 +181,26 @@ pub(crate) fn change_of(
 }
 
 /// The sum of the values before each of these resets, rounded once; `None` without a reset.
+#[inline]
 pub(crate) fn lost(values: &[f64], resets: &[usize]) -> Option<f64> {
-    match resets {
-        [] => None,
-        // Zero is positive, as in every exact sum.
-        [reset] => Some(values[reset - 1] + 0.0),
-        resets => {
-            let mut sum = ExactSum::default();
-            resets.iter().for_each(|reset| sum.add(values[reset - 1]));
-            let in_turn = || resets.iter().map(|reset| values[reset - 1]).sum();
-            Some(if sum.is_huge() { in_turn() } else { sum.value() })
-        }
+    let (first, more) = resets.split_first()?;
+    let (mut sum, mut is_exact) = (values[first - 1], true);
+    for reset in more {
+        let (next, error) = two_sum(sum, values[reset - 1]);
+        // False for NaN too.
+        is_exact &= error == 0.0;
+        sum = next;
     }
+    // Zero is positive, as in every exact sum.
+    Some(if is_exact { sum + 0.0 } else { rounded_lost(values, resets) })
+}
+
+#[cold]
+fn rounded_lost(values: &[f64], resets: &[usize]) -> f64 {
+    let mut sum = ExactSum::default();
+    resets.iter().for_each(|reset| sum.add(values[reset - 1]));
+    let in_turn = || resets.iter().map(|reset| values[reset - 1]).sum();
+    if sum.is_huge() { in_turn() } else { sum.value() }
 }
 
 /// The same of a bucket.
