@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
+mod random;
+
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch,
 use barograph_engine::codec::timestamps::Frame;
 use barograph_engine::codec::{CompressionLevel, gorilla, timestamps};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use random::Random;
 
 const SERIES: usize = 64;
 const SAMPLES: usize = 1024;
@@ -92,28 +95,6 @@ impl Series {
         let mut bytes = Vec::new();
         encode(KEY, &self.timestamps, self.values.as_values(), level, &mut bytes);
         bytes
-    }
-}
-
-/// xorshift64*: small, seeded, the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// In [0, 1).
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Nearly normal, mean 0, deviation 1: the sum of twelve uniform numbers.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }
 }
 

@@ -8,6 +8,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
+mod random;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use barograph_engine::model::TimeRange;
 use barograph_engine::remote::wire::{put_any_double, put_bytes, put_integer, put_message};
 use barograph_engine::store::memory::MemoryKv;
 use barograph_engine::{Batch, Engine};
+use random::Random;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_767_225_600 * SECOND;
@@ -94,28 +97,6 @@ fn main() {
 #[inline(never)]
 fn counted(work: &mut dyn FnMut()) {
     work();
-}
-
-/// xorshift64*: small, seeded, the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// In [0, 1).
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Nearly normal, mean 0, deviation 1: the sum of twelve uniform numbers.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
-    }
 }
 
 /// A walk between 0 and 100.

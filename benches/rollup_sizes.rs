@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
+mod random;
+
 use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use std::path::Path;
@@ -15,6 +17,7 @@ use std::time::Instant;
 use barograph_engine::chunk::{self, ChunkValues};
 use barograph_engine::codec::CompressionLevel;
 use barograph_engine::rollup::{Bucket, BucketChunk, Builder, Class, Columns, Extras, Shape, encode};
+use random::Random;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_699_920_000 * SECOND;
@@ -33,28 +36,6 @@ struct Series {
     class: Class,
     times: Vec<i64>,
     values: Vec<f64>,
-}
-
-/// xorshift64*: small, seeded, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// In [0, 1).
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Nearly normal, mean 0, deviation 1: the sum of twelve uniform numbers.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
-    }
 }
 
 /// Scrape times, with a jitter of some milliseconds if `deviation` is not zero.

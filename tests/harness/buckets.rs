@@ -3,19 +3,11 @@
 use barograph_engine::codec::CompressionLevel;
 use barograph_engine::rollup::{BucketChunk, Columns, encode};
 
-use super::{CHECKSUM_LEN, KEY};
+use super::{KEY, with_checksum};
 
 /// A chunk of buckets whose checksum is right and all else is not.
 pub fn buckets(data: &[u8]) {
-    let mut bytes = data.to_vec();
-    if let Some(body) = bytes.len().checked_sub(CHECKSUM_LEN) {
-        bytes.truncate(body);
-    }
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(KEY);
-    hasher.update(&bytes);
-    bytes.extend_from_slice(&hasher.finalize().to_le_bytes());
-
+    let bytes = with_checksum(data);
     let Ok(chunk) = BucketChunk::open(KEY, &bytes) else { return };
     let mut found = Vec::new();
     if chunk.decode(Columns::ALL, &mut found).is_err() {

@@ -59,8 +59,8 @@ const CHECKSUM_LEN: usize = 4;
 /// Maximum number of samples that a codec has to decode, since inputs are short.
 const COUNT_MAX: usize = 5000;
 
-/// A chunk with a correct checksum over arbitrary bytes, to test the reader behind the checksum.
-pub fn chunk(data: &[u8]) {
+/// Arbitrary bytes with the checksum of a chunk in place of their last ones.
+fn with_checksum(data: &[u8]) -> Vec<u8> {
     let mut bytes = data.to_vec();
     if let Some(body) = bytes.len().checked_sub(CHECKSUM_LEN) {
         bytes.truncate(body);
@@ -69,7 +69,12 @@ pub fn chunk(data: &[u8]) {
     hasher.update(KEY);
     hasher.update(&bytes);
     bytes.extend_from_slice(&hasher.finalize().to_le_bytes());
+    bytes
+}
 
+/// A chunk with a correct checksum over arbitrary bytes, to test the reader behind the checksum.
+pub fn chunk(data: &[u8]) {
+    let bytes = with_checksum(data);
     let Ok(chunk) = Chunk::open(KEY, &bytes) else { return };
     let (mut timestamps, mut values, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
     let decoded = match chunk.kind() {
