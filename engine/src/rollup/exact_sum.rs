@@ -42,9 +42,10 @@ pub struct ExactSum {
     huge: bool,
 }
 
-/// `a + b` rounded, and the rounding error (Knuth).
+/// `a + b` rounded, and the exact rounding error (Knuth's TwoSum), without a branch. Not for values near the largest float:
+/// the error is NaN if an intermediate step overflows.
 #[inline]
-pub(super) fn two_sum(a: f64, b: f64) -> (f64, f64) {
+pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let from_b = sum - a;
     (sum, (a - (sum - from_b)) + (b - from_b))

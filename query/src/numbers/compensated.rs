@@ -6,6 +6,7 @@
 //! [`is_rough`] notices this, and [`sum`] and [`mean`] then take the exact sum.
 
 use barograph_engine::rollup::ExactSum;
+pub(crate) use barograph_engine::rollup::exact_sum::two_sum;
 
 /// A running sum and its accumulated rounding error.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -36,15 +37,6 @@ impl Sum {
     pub fn total(self) -> f64 {
         if self.sum.is_infinite() { self.sum } else { self.sum + self.error }
     }
-}
-
-/// The sum of `a` and `b`, and its exact rounding error: [`Sum::add`]'s error term without a branch, so that loops
-/// pipeline and vectorize. Not for values near the largest float: the error is NaN if an intermediate step overflows.
-#[inline]
-pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
-    let sum = a + b;
-    let of_b = sum - a;
-    (sum, (a - (sum - of_b)) + (b - of_b))
 }
 
 /// Whether a sum of `count` values may be off by more than a unit in the last place. `lost` is the sum of the magnitudes

@@ -7,7 +7,7 @@ use barograph_engine::chunk::Run;
 use barograph_engine::model::{
     Histogram, Labels, Matcher, ResetHint, Resolution, Samples, TimeRange, Timestamp, Value,
 };
-use barograph_engine::rollup::{self, Bucket};
+use barograph_engine::rollup::Bucket;
 use barograph_engine::{BucketPlan, Error, View, ViewSeries};
 
 use crate::source::{Cause, Columns, Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError, TierInfo};
@@ -189,29 +189,12 @@ impl SeriesReader for EngineReader<'_, '_> {
         let Some(plan) = selection.plan.as_ref().filter(|plan| plan.resolution().width_ns() == width) else {
             return Ok(false);
         };
-        let columns = stored_columns(columns);
         if !self.reader.read_buckets(plan, &selection.series[at], columns, out).map_err(storage)? {
             return Ok(false);
         }
         out.retain(|bucket| range.overlaps(bucket.end.saturating_sub(width - 1), bucket.end));
         Ok(true)
     }
-}
-
-/// The stored columns that a reader asks for.
-fn stored_columns(columns: Columns) -> rollup::Columns {
-    use rollup::Columns as Stored;
-    let all = [
-        (Columns::COUNTER, Stored::LOST | Stored::STARTS),
-        (Columns::CHANGES, Stored::CHANGES),
-        (Columns::SUM, Stored::SUM),
-        (Columns::SPREAD, Stored::SUM | Stored::M2),
-        (Columns::EXTREMES, Stored::EXTREMES),
-        (Columns::BOUNDS, Stored::GAPS | Stored::STEP),
-        (Columns::SKETCH, Stored::SKETCH | Stored::EXTREMES),
-    ];
-    let asked = all.into_iter().filter(|(column, _)| columns.has(*column));
-    asked.fold(Stored::TIMES | Stored::VALUES, |stored, (_, column)| stored | column)
 }
 
 impl EngineSource<'_> {

@@ -248,8 +248,10 @@ impl SeriesSource for MemorySource {
         out: &mut Vec<Bucket>,
     ) -> Result<bool, SourceError> {
         let at = usize::try_from(series.handle).unwrap_or(usize::MAX);
-        let extras =
-            Extras { bounds: columns.has(Columns::BOUNDS), distribution: columns.has(Columns::SKETCH) };
+        let extras = Extras {
+            bounds: columns.contains(Columns::BOUNDS),
+            distribution: columns.contains(Columns::SKETCH),
+        };
         let mut builder = Builder::new(width.max(1), extras);
         for (timestamp, stored) in self.samples(at, whole_spans(range, width)) {
             let Footprint::Float(value) = stored.value else { return Ok(false) };

@@ -4,7 +4,6 @@
 //! range and has no concept of lookback, step or offset. `memory` is a source for tests and embedders; `engine` adapts
 //! the storage engine.
 
-mod columns;
 pub mod engine;
 pub mod memory;
 
@@ -13,8 +12,8 @@ use std::sync::Arc;
 use barograph_engine::budget::{Denied, Stopped};
 use barograph_engine::model::{Labels, Matcher, Samples, TimeRange, Timestamp};
 use barograph_engine::rollup::Bucket;
+pub use barograph_engine::rollup::Columns;
 
-pub use columns::Columns;
 pub use memory::MemorySource;
 
 /// A selected series: its labels, and the source's own handle for reading it.

@@ -40,9 +40,23 @@ impl Columns {
     pub const SKETCH: Columns = Columns(1 << 10);
     /// All of them.
     pub const ALL: Columns = Columns((1 << 11) - 1);
+    /// The first and the last sample.
+    pub const ENDS: Columns = Columns::TIMES.and(Columns::VALUES);
+    /// What a counter needs besides: resets and start timestamps.
+    pub const COUNTER: Columns = Columns::LOST.and(Columns::STARTS);
+    /// Sums and the sums of squares.
+    pub const SPREAD: Columns = Columns::SUM.and(Columns::M2);
+    /// What only bounds of estimates need: distances and steps.
+    pub const BOUNDS: Columns = Columns::GAPS.and(Columns::STEP);
+
+    /// These columns and those of `other`.
+    #[must_use]
+    pub const fn and(self, other: Columns) -> Columns {
+        Columns(self.0 | other.0)
+    }
 
     /// Whether all of `other` are in this set.
-    pub fn contains(self, other: Columns) -> bool {
+    pub const fn contains(self, other: Columns) -> bool {
         self.0 & other.0 == other.0
     }
 

@@ -52,7 +52,10 @@ pub(crate) fn points(
     };
     let Some(width) = width else { return from_samples(access, steps) };
     let range: TimeRange = covering_range(ctx, selection, steps);
-    let mut columns = if field == SampleField::StartTime { Columns::COUNTER } else { Columns::NONE };
+    let mut columns = Columns::ENDS;
+    if field == SampleField::StartTime {
+        columns = columns.and(Columns::COUNTER);
+    }
     if ctx.tiers.must_estimate(range.start) {
         columns = columns.and(Columns::EXTREMES).and(Columns::BOUNDS);
     }

@@ -62,20 +62,31 @@ pub fn rows_as_markdown() -> String {
     for function in super::all() {
         let Some(row) = function.buckets else { continue };
         let Row { columns, bounds, exact, otherwise, .. } = row;
-        let more = columns.and(*bounds);
-        let columns = if more == *columns {
-            columns.to_string()
-        } else {
-            let further: Vec<String> = more
-                .names()
-                .filter(|name| !columns.names().any(|known| known == *name))
-                .map(str::to_owned)
-                .collect();
-            format!("{columns}; for bounds {}", further.join(", "))
-        };
-        table += &format!("| `{}` | {columns} | {exact} | {otherwise} |\n", function.name);
+        let mut shown = names(*columns, Columns::NONE);
+        let further = names(*bounds, *columns);
+        if !further.is_empty() {
+            shown += &format!("; for bounds {further}");
+        }
+        table += &format!("| `{}` | {shown} | {exact} | {otherwise} |\n", function.name);
     }
     table
+}
+
+/// The names of columns, except for those among `known`.
+fn names(columns: Columns, known: Columns) -> String {
+    let named = [
+        (Columns::ENDS, "count, first, last"),
+        (Columns::COUNTER, "lost, resets, starts"),
+        (Columns::CHANGES, "changes"),
+        (Columns::SUM, "sum"),
+        (Columns::M2, "m2"),
+        (Columns::EXTREMES, "min, max"),
+        (Columns::BOUNDS, "gaps, step"),
+        (Columns::SKETCH, "sketch"),
+    ];
+    let is_new = |of: Columns| columns.contains(of) && !known.contains(of);
+    let names = named.into_iter().filter(|(column, _)| is_new(*column)).map(|(_, name)| name);
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Which annotations about counters a result may cause.

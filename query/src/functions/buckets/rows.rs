@@ -15,9 +15,9 @@ const LAST: &str = "the right end cuts no bucket";
 /// Computes an interval.
 type Estimate = fn(&Seen<'_>, f64) -> Option<Bounded>;
 
-/// A row without anything special.
+/// A row without anything special. Every function reads the ends of buckets.
 const fn row(columns: Columns, exact: &'static str, answer: fn(&Seen<'_>, f64) -> Answer) -> Row {
-    let (bounds, otherwise) = (Columns::NONE, "refused");
+    let (columns, bounds, otherwise) = (columns.and(Columns::ENDS), Columns::NONE, "refused");
     Row { columns, exact, bounds, otherwise, counter: Counter::No, answer, estimate: None, anchored: None }
 }
 
