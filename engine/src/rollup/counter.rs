@@ -1,7 +1,7 @@
 //! What a pair of neighbouring samples says: whether a counter was reset between them, and whether the value changed.
 //!
-//! This is the only definition of a reset. Buckets apply it to the pairs inside them, and whoever joins buckets applies
-//! it to the last sample of one and the first of the next.
+//! This is the only definition of a reset. A bucket applies it to the pairs of samples inside it. Merging two buckets applies
+//! it to the last sample of the earlier and the first of the later one.
 
 use super::edge::Edge;
 

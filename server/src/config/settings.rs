@@ -16,7 +16,7 @@ use super::{Config, Durability};
 pub struct Setting {
     /// The key in the file.
     pub key: &'static str,
-    /// The placeholder for the value in `--help`; empty for a switch.
+    /// The name of the value in `--help`; empty for a switch.
     pub value_name: &'static str,
     /// The default value; empty means unset.
     pub default: &'static str,

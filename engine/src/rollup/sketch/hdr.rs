@@ -15,7 +15,7 @@
 //! | length | 4 | bytes of the counts |
 //! | offset | 4 | 0; others are refused |
 //! | digits | 4 | significant decimal digits, 0 to 5; written: 2 |
-//! | lowest | 8 | the least integer that is told from 0; written: 1 |
+//! | lowest | 8 | the least integer that is distinguished from 0; written: 1 |
 //! | highest | 8 | the largest integer that can be counted |
 //! | ratio | 8 | a float by which integers are multiplied; written: 1, as some readers refuse others |
 //! | counts | length | counts by bucket: zigzag, then LEB128 of at most nine bytes; a negative one skips as many buckets |
@@ -185,9 +185,9 @@ fn payload(entries: &[(u64, u64)]) -> Vec<u8> {
 #[derive(Debug)]
 struct Layout {
     ratio: f64,
-    /// The logarithm of the buckets of an octave.
+    /// The binary logarithm of the number of buckets of an octave.
     half: u32,
-    /// The logarithm of the least integer that is told from 0.
+    /// The binary logarithm of the least integer that is distinguished from 0.
     unit: u32,
 }
 

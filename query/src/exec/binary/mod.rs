@@ -238,7 +238,7 @@ impl Matcher<'_> {
         ))
     }
 
-    /// If the many side has no element, a placeholder with the matching labels replaces it.
+    /// Adds an element with the matching labels at the steps at which the many side has none.
     fn fill_many(
         &self,
         m: &Match,
