@@ -43,6 +43,17 @@ impl ViewSeries {
         self.ids.iter().map(|id| id.1)
     }
 
+    /// The same series with other places in the store.
+    pub(super) fn with_ids(&self, ids: SmallVec<[PartitionSeries; 1]>) -> Self {
+        ViewSeries {
+            labels: self.labels.clone(),
+            rank: self.rank,
+            head: self.head.clone(),
+            catalogue: self.catalogue.clone(),
+            ids,
+        }
+    }
+
     /// Adds the information of another entry with the same labels.
     pub(super) fn join(&mut self, other: &mut ViewSeries) {
         if matches!(self.head, HeadPart::Nothing) {

@@ -1,18 +1,12 @@
 //! Adds the buckets of closed raw partitions to a tier.
 
-use roaring::RoaringTreemap;
-
 use super::source::Source;
 use super::{GENERATIONS_PER_EXTENSION, TierJob, Written, changed, closed_until, included, source_of};
 use crate::Result;
-use crate::chunk::Sealing;
-use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
-use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::model::{TierId, TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Coverage};
-use crate::store::duplicates::DuplicateScan;
-use crate::store::generation::{GenerationWriter, Tables};
+use crate::store::generation::Tables;
 
 impl<'c> Compactor<'c> {
     /// Adds the next buckets to a tier at the time `now`. Returns whether there may be more to add.
@@ -29,6 +23,7 @@ impl<'c> Compactor<'c> {
         }
         let from = known.map_or(next.start, |known| known.from);
         let coverage = Coverage { from, through: next.end, cut, deletes_applied };
+        self.versions.resolve_uncertain(self.context)?;
         fail_point!("tier.begun");
         let mut tables = Tables::new(self.versions.kv());
         let mut written = Vec::new();
@@ -55,32 +50,12 @@ impl<'c> Compactor<'c> {
             return Ok(None);
         }
         let generations = source.generations.clone();
-        let scan = DuplicateScan::take_within(self.work_bytes_max, kv, &generations, &[], &|| Ok(()))?;
-        let mut absent: RoaringTreemap = scan.duplicates();
         let partition = catalogue.layout().partition(job.tier(), span.end);
-        let prefix = self.versions.fresh_prefix(partition);
-        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Best };
-        let mut writer = GenerationWriter::new(tables, prefix, cut, sealing);
-        let mut records = SeriesMerge::new(kv, &generations)?;
-        let mut buckets = Vec::new();
-        while let Some((id, labels)) = records.next()? {
-            if absent.contains(id.0) {
-                continue;
-            }
-            let alone = [id.0];
-            let ids = scan.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
-            buckets.clear();
-            source.read(&labels, ids, span, &mut buckets)?;
-            if buckets.is_empty() {
-                absent.insert(id.0);
-            } else {
-                writer.add_record(id, &labels)?;
-                writer.add_buckets(id, &buckets, &job.shape(&labels))?;
-            }
-        }
-        merge_postings(kv, &generations, &absent, &mut writer)?;
-        let (prefix, record) = writer.finish()?;
-        Ok((record.chunks > 0).then_some((prefix, record)))
+        let written =
+            self.write_buckets(tables, job, (partition, cut), &generations, |labels, ids, out| {
+                source.read(labels, ids, span, out)
+            })?;
+        Ok(Some(written).filter(|(_, record)| record.chunks > 0))
     }
 }
 

@@ -9,13 +9,14 @@
 //! All of it happens under the merging lock. Raw partitions that need a repair are merged and expired after it, because
 //! merging mixes what a tier includes with what it does not, and expiring ends the possibility to compute.
 //!
-//! Next: `source.rs` (what buckets are computed from), `extend.rs`, `repair.rs`, and `merge.rs`, which merges the
-//! generations of a tier's partition.
+//! Next: `source.rs` (what buckets are computed from), `write.rs`, `extend.rs`, `repair.rs`, and `merge.rs`, which merges
+//! the generations of a tier's partition.
 
 mod extend;
 mod merge;
 mod repair;
 mod source;
+mod write;
 
 use std::sync::Arc;
 

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use super::source::Source;
+use super::write::LabelSets;
 use super::{TierJob, Written, changed, included, source_of};
 use crate::Result;
-use crate::chunk::{Run, Sealing};
-use crate::codec::CompressionLevel;
+use crate::chunk::Run;
 use crate::compact::Compactor;
 use crate::compact::index::SeriesMerge;
 use crate::model::{Labels, PartitionId, SeriesId, TierId, TimeRange, Timestamp};
 use crate::rollup::{Bucket, Columns};
 use crate::store::catalogue::{Catalogue, Coverage, Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
-use crate::store::duplicates::DuplicateScan;
-use crate::store::generation::{GenerationWriter, Tables, newest_of_each};
+use crate::store::generation::Tables;
 
 /// What has changed in one partition of a tier.
 struct Changes<'r> {
@@ -41,6 +40,7 @@ impl<'c> Compactor<'c> {
         if partitions.is_empty() && !is_behind {
             return Ok(0);
         }
+        self.versions.resolve_uncertain(self.context)?;
         let (mut written, mut repaired) = (Vec::new(), 0);
         let mut tables = Tables::new(self.versions.kv());
         for partition in partitions {
@@ -77,10 +77,7 @@ impl<'c> Compactor<'c> {
         let (mut buckets, mut removed) = (Vec::new(), 0);
         while let Some((id, labels)) = records.next()? {
             buckets.clear();
-            for generation in generations {
-                cursors.read_buckets(generation, id, dropped, Columns::TIMES, &mut buckets)?;
-            }
-            newest_of_each(&mut buckets, 0);
+            cursors.read_newest_buckets(generations, &[id.0], dropped, Columns::TIMES, &mut buckets)?;
             let width = job.resolution.width_ns();
             buckets.retain(|bucket| {
                 let removes = |delete: &&Arc<Tombstone>| bucket.is_inside(delete.range, width) == Some(true);
@@ -95,16 +92,6 @@ impl<'c> Compactor<'c> {
         }
         let (prefix, record) = writer.finish()?;
         Ok(((record.chunks > 0).then_some((prefix, record)), removed))
-    }
-
-    fn bucket_writer<'t>(
-        &self,
-        tables: &'t mut Tables<'c>,
-        partition: PartitionId,
-        cut: u64,
-    ) -> GenerationWriter<'t, 'c> {
-        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Best };
-        GenerationWriter::new(tables, self.versions.fresh_prefix(partition), cut, sealing)
     }
 
     /// Writes the changed buckets of one partition, and returns their number.
@@ -122,20 +109,13 @@ impl<'c> Compactor<'c> {
         let raw: Vec<_> = raw.flat_map(|partition| partition.generations.iter().cloned()).collect();
         let finer = source_of(catalogue, job, changes.span);
         let mut source = Source::new(kv, catalogue, finer, job.resolution, job.extras, changes.span);
-        let scan = DuplicateScan::take_within(self.work_bytes_max, kv, &raw, &[], &|| Ok(()))?;
-        let duplicates = scan.duplicates();
         let mut writer = self.bucket_writer(tables, partition, cut);
         let mut cursors = ChunkCursors::scanning(kv);
-        let mut records = SeriesMerge::new(kv, &raw)?;
+        let mut sets = LabelSets::of(kv, &raw, self.work_bytes_max)?;
         let mut buckets = Vec::new();
         let mut repaired = 0;
-        while let Some((id, labels)) = records.next()? {
-            if duplicates.contains(id.0) {
-                continue;
-            }
-            let alone = [id.0];
-            let ids = scan.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
-            let mut ends = changes.ends(&raw, &labels, ids, &mut cursors)?;
+        while let Some((ids, labels)) = sets.next()? {
+            let mut ends = changes.ends(&raw, &labels, &ids, &mut cursors)?;
             if finer.is_none() {
                 // Raw samples are only a part of earlier buckets.
                 ends.retain(|end| end.saturating_sub(job.resolution.width_ns()) >= changes.computable);
@@ -143,7 +123,8 @@ impl<'c> Compactor<'c> {
             if ends.is_empty() {
                 continue;
             }
-            let of_source = if finer.is_some() { source.ids_of(&labels)? } else { ids.to_vec() };
+            let id = SeriesId(ids[0]);
+            let of_source = if finer.is_some() { source.ids_of(&labels)? } else { ids };
             buckets.clear();
             compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
             repaired += buckets.len() as u64;

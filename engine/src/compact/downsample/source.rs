@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use super::write::Ids;
 use crate::Result;
 use crate::budget::Work;
 use crate::chunk::Run;
 use crate::chunk::pieces::PieceMerge;
 use crate::compact::samples::GroupSources;
 use crate::index::{PostingsSource, select};
-use crate::model::{Labels, Matcher, Resolution, SeriesId, TierId, TimeRange};
-use crate::rollup::encode::Columns;
-use crate::rollup::{Bucket, Builder, Extras, Fold};
+use crate::model::{Labels, Matcher, Resolution, TierId, TimeRange};
+use crate::rollup::{Bucket, Builder, Columns, Extras, Fold};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
-use crate::store::generation::{GenerationReader, fold_run, newest_of_each};
+use crate::store::generation::{GenerationReader, fold_run};
 use crate::store::kv::Kv;
 
 /// The generations of a span from which buckets are computed.
@@ -102,14 +102,8 @@ impl<'kv> Source<'kv> {
     fn fold_buckets(&mut self, ids: &[u64], span: TimeRange, out: &mut Vec<Bucket>) -> Result<()> {
         self.fine.clear();
         for of_partition in self.generations.chunk_by(|a, b| a.prefix.partition == b.prefix.partition) {
-            let first = self.fine.len();
-            for generation in of_partition {
-                for &id in ids {
-                    let columns = Columns::ALL;
-                    self.cursors.read_buckets(generation, SeriesId(id), span, columns, &mut self.fine)?;
-                }
-            }
-            newest_of_each(&mut self.fine, first);
+            let columns = Columns::ALL;
+            self.cursors.read_newest_buckets(of_partition, ids, span, columns, &mut self.fine)?;
         }
         let mut fold = Fold::new(self.resolution.width_ns());
         self.fine.drain(..).for_each(|bucket| fold.push(bucket, out));
@@ -118,9 +112,9 @@ impl<'kv> Source<'kv> {
     }
 
     /// The ids of a label set in the generations.
-    pub(super) fn ids_of(&self, labels: &Labels) -> Result<Vec<u64>> {
+    pub(super) fn ids_of(&self, labels: &Labels) -> Result<Ids> {
         let matchers: Vec<Matcher> = labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
-        let mut ids = Vec::new();
+        let mut ids = Ids::new();
         for generation in &self.generations {
             let reader = GenerationReader::new(self.kv, generation);
             for id in select(&reader, &matchers, &Work::unbounded())? {

@@ -1,9 +1,12 @@
 //! Reading the chunks of buckets.
 
+use std::sync::Arc;
+
 use super::ChunkCursors;
 use crate::model::{SeriesId, TimeRange};
 use crate::rollup::{Bucket, BucketChunk, Columns};
 use crate::store::catalogue::Generation;
+use crate::store::generation::newest_of_each;
 use crate::{Error, Result};
 
 impl ChunkCursors<'_> {
@@ -30,6 +33,30 @@ impl ChunkCursors<'_> {
             out.truncate(before + inside);
             Ok(())
         })?;
+        Ok(has_all)
+    }
+
+    /// Appends the buckets of a label set with these ids in the generations of one partition, whose ends are in `range`,
+    /// ascending: of several with the same end the newest, and none that is empty. Returns the same as
+    /// [`ChunkCursors::read_buckets`].
+    ///
+    /// # Errors
+    /// Same as [`ChunkCursors::read_buckets`].
+    pub fn read_newest_buckets(
+        &mut self,
+        generations: &[Arc<Generation>],
+        ids: &[u64],
+        range: TimeRange,
+        columns: Columns,
+        out: &mut Vec<Bucket>,
+    ) -> Result<bool> {
+        let (first, mut has_all) = (out.len(), true);
+        for generation in generations {
+            for &id in ids {
+                has_all &= self.read_buckets(generation, SeriesId(id), range, columns, out)?;
+            }
+        }
+        newest_of_each(out, first);
         Ok(has_all)
     }
 }

@@ -56,30 +56,29 @@ pub(crate) fn fold_run(builder: &mut Builder, run: &Run, out: &mut Vec<Bucket>) 
 
 /// Of several buckets in `out[first..]` with the same end keeps the last one, in ascending order, and removes empty ones.
 pub(crate) fn newest_of_each(out: &mut Vec<Bucket>, first: usize) {
-    keep_newest(out, first);
-    if !out[first..].iter().any(Bucket::is_empty) {
-        // A pass over all of `out` for each partition would make long reads quadratic.
-        return;
+    let added = &mut out[first..];
+    if !added.is_sorted_by(|a, b| a.end < b.end) {
+        // The sort is stable: later ones stay behind earlier ones.
+        added.sort_by_key(|bucket| bucket.end);
+        let mut newer = None;
+        // From the last one on, so that the newest comes first.
+        for bucket in added.iter_mut().rev() {
+            if newer.replace(bucket.end) == Some(bucket.end) {
+                *bucket = Bucket::empty(bucket.end);
+            }
+        }
     }
-    let mut at = 0;
-    out.retain(|bucket| {
-        at += 1;
-        at <= first || !bucket.is_empty()
-    });
+    retain_from(out, first, |bucket| !bucket.is_empty());
 }
 
-/// Of several buckets in `out[first..]` with the same end keeps the last one, in ascending order.
-pub(crate) fn keep_newest(out: &mut Vec<Bucket>, first: usize) {
-    let added = &mut out[first..];
-    if added.is_sorted_by(|a, b| a.end < b.end) {
-        return;
-    }
-    // The sort is stable: later ones stay behind earlier ones.
-    added.sort_by_key(|bucket| bucket.end);
+/// Removes the buckets in `out[first..]` that are not to be kept, without a pass over those before.
+pub(crate) fn retain_from(out: &mut Vec<Bucket>, first: usize, keep: impl Fn(&Bucket) -> bool) {
     let mut kept = first;
     for at in first..out.len() {
-        if out.get(at + 1).is_none_or(|next| next.end != out[at].end) {
-            out.swap(kept, at);
+        if keep(&out[at]) {
+            if at != kept {
+                out.swap(kept, at);
+            }
             kept += 1;
         }
     }

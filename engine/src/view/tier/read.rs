@@ -1,10 +1,12 @@
 //! Reads the buckets of one series.
 
+use smallvec::SmallVec;
+
 use crate::Result;
 use crate::chunk::Run;
 use crate::model::{TierId, TimeRange, Timestamp};
 use crate::rollup::{Bucket, Builder, Columns, Extras};
-use crate::store::generation::{fold_run, newest_of_each};
+use crate::store::generation::{fold_run, newest_of_each, retain_from};
 use crate::view::reader::SeriesReader;
 use crate::view::tier::BucketPlan;
 use crate::view::{HeadPart, ViewSeries};
@@ -60,14 +62,7 @@ impl SeriesReader<'_, '_> {
             }
         }
         ids.sort_unstable();
-        let raw = ViewSeries {
-            labels: series.labels.clone(),
-            rank: series.rank,
-            head: series.head.clone(),
-            catalogue: series.catalogue.clone(),
-            ids,
-        };
-        self.read(&raw, range, out)
+        self.read(&series.with_ids(ids), range, out)
     }
 
     /// The spans of buckets that must be computed from raw samples, ascending and apart from each other.
@@ -105,13 +100,7 @@ impl SeriesReader<'_, '_> {
         if range.is_empty() || matches!(series.head, HeadPart::Nothing) {
             return Ok(());
         }
-        let of_head = ViewSeries {
-            labels: series.labels.clone(),
-            rank: series.rank,
-            head: series.head.clone(),
-            catalogue: series.catalogue.clone(),
-            ids: Default::default(),
-        };
+        let of_head = series.with_ids(SmallVec::new());
         let mut run = Run::default();
         self.read(&of_head, range, &mut run)?;
         times.append(&mut run.timestamps);
@@ -149,11 +138,7 @@ impl SeriesReader<'_, '_> {
             }
             newest_of_each(out, first);
             if !plan.deletes.is_empty() {
-                let mut at = 0;
-                out.retain(|bucket| {
-                    at += 1;
-                    at <= first || !plan.is_removed(bucket, &series.labels)
-                });
+                retain_from(out, first, |bucket| !plan.is_removed(bucket, &series.labels));
             }
             has_all &= self.leave_out_histograms(out, first);
             if columns.contains(Columns::LOST) {
@@ -173,11 +158,7 @@ impl SeriesReader<'_, '_> {
         }
         let raw_from = self.view.raw_from();
         let is_gone = |bucket: &Bucket| bucket.end <= raw_from && bucket.count == 0 && bucket.markers == 0;
-        let mut at = 0;
-        out.retain(|bucket| {
-            at += 1;
-            at <= first || !(bucket.has_histograms && is_gone(bucket))
-        });
+        retain_from(out, first, |bucket| !(bucket.has_histograms && is_gone(bucket)));
         out[first..].iter().all(|bucket| !bucket.has_histograms)
     }
 
