@@ -96,13 +96,31 @@ impl Lane {
     /// # Errors
     /// The lane has no thread and cannot start one.
     pub fn add(&'static self, work: impl Fn() -> Next + Send + Sync + 'static) -> io::Result<Job> {
+        self.add_due(Some(Instant::now()), work)
+    }
+
+    /// Adds a job that is due when it is woken.
+    ///
+    /// # Errors
+    /// Same as [`Lane::add`].
+    pub fn add_idle(&'static self, work: impl Fn() -> Next + Send + Sync + 'static) -> io::Result<Job> {
+        self.add_due(None, work)
+    }
+
+    fn add_due(
+        &'static self,
+        due: Option<Instant>,
+        work: impl Fn() -> Next + Send + Sync + 'static,
+    ) -> io::Result<Job> {
         let mut state = self.state.lock();
         let id = state.next_id;
         state.next_id += 1;
         let entry =
             Entry { work: Arc::new(work), is_running: false, is_stopped: false, due: None, pause: None };
         state.jobs.insert(id, entry);
-        state.advance(id, Instant::now());
+        if let Some(at) = due {
+            state.advance(id, at);
+        }
         if let Err(error) = self.engage(&mut state).and(Ok(())) {
             // Without any thread, the job would never run.
             if state.threads == 0 {
@@ -318,6 +336,24 @@ mod tests {
 
     fn threads(lane: &Lane) -> usize {
         lane.state.lock().threads
+    }
+
+    #[test]
+    fn an_idle_job_first_runs_when_it_is_woken() {
+        let lane = lane(1);
+        let (ran, runs) = channel();
+        let idle_ran = ran.clone();
+        let idle = lane
+            .add_idle(move || idle_ran.send("idle").map_or(Next::Over, |()| Next::Woken))
+            .expect("a thread");
+        // The only thread runs what is due in the order in which it was added.
+        let other =
+            lane.add(move || ran.send("other").map_or(Next::Over, |()| Next::Woken)).expect("a thread");
+        assert_eq!(runs.recv(), Ok("other"));
+        idle.wake();
+        assert_eq!(runs.recv(), Ok("idle"));
+        idle.stop();
+        other.stop();
     }
 
     #[test]

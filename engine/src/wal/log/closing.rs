@@ -58,7 +58,7 @@ impl Wal {
     /// Starts periodic syncs after the first record that no sync has covered.
     pub(super) fn start_ticker(&self, every: Duration) -> Result<()> {
         let shared = Arc::clone(&self.shared);
-        let job = SYNCS.add(move || shared.tick(every));
+        let job = SYNCS.add_idle(move || shared.tick(every));
         let job = job.map_err(|error| Error::io("start a thread for", &self.shared.dir, error))?;
         *self.ticker.lock() = Some(job);
         Ok(())
