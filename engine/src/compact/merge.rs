@@ -284,7 +284,7 @@ impl Outcome {
 /// records.
 fn refuse_damaged(catalogue: &Catalogue, partition: PartitionId) -> Result<()> {
     let (first, last) = catalogue.layout().bounds(partition);
-    match catalogue.damage_in(TimeRange::inclusive(first, last)).next() {
+    match catalogue.damage_of(partition.tier, TimeRange::inclusive(first, last)).next() {
         Some((_, damage)) => Err(Error::Corrupt {
             file: format!("partition {}", partition),
             offset: 0,

@@ -267,7 +267,7 @@ impl<'e> View<'e> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
-        self.note_gaps(&self.catalogue, range)?;
+        self.note_gaps(&self.catalogue, TierId::RAW, range)?;
         let partitions =
             self.catalogue.generations.partitions_in(TierId::RAW, range, self.catalogue.layout());
         self.select_in(partitions, kept, heads, matchers, range, series_max)
