@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Result;
 use crate::compact::Compactor;
-use crate::compact::downsample::{TierJob, is_summarized};
+use crate::compact::downsample::{TierJob, has_partition, is_summarized};
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{Catalogue, Coverage};
 use crate::store::versions::{Edit, IndexChange};
@@ -18,7 +18,7 @@ pub(crate) fn is_expiry_due(catalogue: &Catalogue, horizons: Horizons<'_>, tiers
 }
 
 /// The partitions whose last instant is not after the horizon of their tier. A raw partition, and all after it, stay
-/// until all tiers include it.
+/// until all tiers include it, and those of a tier until the next wider one does.
 fn expired<'c>(
     catalogue: &'c Catalogue,
     horizons: Horizons<'c>,
@@ -30,7 +30,14 @@ fn expired<'c>(
         let partitions = catalogue.generations.partitions_from(PartitionId::first_of(tier)).map(|p| p.id);
         partitions.take_while(move |id| {
             let is_old = id.tier == tier && layout.bounds(*id).1 <= horizon;
-            is_old && (!tier.is_raw() || is_summarized(catalogue, *id, tiers))
+            is_old
+                && match tier.resolution() {
+                    None => is_summarized(catalogue, *id, tiers),
+                    Some(narrow) => {
+                        let wider = tiers.iter().find(|job| job.resolution.width_ns() > narrow.width_ns());
+                        wider.is_none_or(|job| has_partition(catalogue, *id, job))
+                    }
+                }
         })
     })
 }

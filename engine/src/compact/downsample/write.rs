@@ -5,7 +5,8 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use smallvec::{SmallVec, smallvec};
 
-use super::{TierJob, Written};
+use super::TierJob;
+use super::commit::Written;
 use crate::Result;
 use crate::chunk::Sealing;
 use crate::codec::CompressionLevel;
