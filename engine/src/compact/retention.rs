@@ -124,4 +124,40 @@ mod tests {
         assert_eq!(expired(1999, 999), [(0, 0), (0, 1), (200, -2), (200, 0)]);
         assert_eq!(expired(Timestamp::MIN, 999), [(200, -2), (200, 0)]);
     }
+
+    #[test]
+    fn a_partition_of_a_tier_stays_until_the_next_wider_tier_has_it() {
+        use crate::model::Resolution;
+        use crate::rollup::Extras;
+        let [narrow, wide] = ["5m", "1h"].map(|name| Resolution::parse(name).unwrap());
+        let job = |resolution, finer| TierJob {
+            resolution,
+            finer,
+            extras: Extras::default(),
+            horizon: Timestamp::MIN,
+        };
+        let jobs = [job(narrow, None), job(wide, Some(narrow))];
+        let mut catalogue = Catalogue::new(1, Layout::new(1000));
+        let (tier, day) = (TierId::of(0, narrow), narrow.partition_ns());
+        for number in 0..3 {
+            let prefix = Prefix { partition: PartitionId { tier, number }, generation: 1 };
+            let (first, last) = catalogue.layout().bounds(prefix.partition);
+            let record = GenerationRecord { first, last, ..GenerationRecord::default() };
+            catalogue.generations.insert(Generation::new(prefix, record, &Default::default()));
+        }
+        let mut dropped = |covered: Option<(Timestamp, Timestamp)>| {
+            let coverages = std::sync::Arc::make_mut(&mut catalogue.coverage);
+            let of = |from, through| Coverage { from, through, cut: 1, deletes_applied: 1 };
+            coverages.insert(tier, of(0, 3 * day));
+            if let Some((from, through)) = covered {
+                coverages.insert(TierId::of(0, wide), of(from, through));
+            }
+            let edit = expiry(&catalogue, &|_| 2 * day, &jobs);
+            edit.index.dropped.iter().map(|id| id.number).collect::<Vec<_>>()
+        };
+        assert_eq!(dropped(None), []);
+        assert_eq!(dropped(Some((wide.width_ns(), 3 * day))), [], "it begins too late");
+        assert_eq!(dropped(Some((0, day))), [0]);
+        assert_eq!(dropped(Some((0, 3 * day))), [0, 1]);
+    }
 }

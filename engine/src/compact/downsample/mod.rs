@@ -26,7 +26,7 @@ use included::is_damaged;
 pub(crate) use included::{awaits_repair, has_partition, is_summarized, newest_included_delete};
 
 use crate::model::{Labels, METRIC_NAME, Resolution, TierId, TimeRange, Timestamp};
-use crate::rollup::{Class, Extras, Shape};
+use crate::rollup::{Bucket, Class, Extras, Gaps, Shape};
 use crate::store::catalogue::Catalogue;
 
 /// The number of generations after which an extension ends.
@@ -50,13 +50,16 @@ impl TierJob {
         TierId::of(0, self.resolution)
     }
 
-    /// The form of the chunks of a series.
-    fn shape(&self, labels: &Labels) -> Shape {
+    /// The form of a chunk with these buckets of a series.
+    fn shape(&self, labels: &Labels, buckets: &[Bucket]) -> Shape {
+        // Those of chunks that were written without them are not known.
+        let is_known = |bucket: &Bucket| bucket.count > 1 && bucket.gaps != Gaps::UNKNOWN;
+
         Shape {
             width: self.resolution.width_ns(),
             source: self.finer.map_or(0, Resolution::width_ns),
             class: class_of(labels),
-            bounds: self.extras.bounds,
+            bounds: self.extras.bounds && buckets.iter().any(is_known),
         }
     }
 }

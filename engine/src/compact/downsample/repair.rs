@@ -114,7 +114,7 @@ impl<'c> Compactor<'c> {
                 buckets.iter_mut().for_each(|bucket| *bucket = Bucket::empty(bucket.end));
                 removed += buckets.len() as u64;
                 writer.add_labels(id, &labels)?;
-                writer.add_buckets(id, &buckets, &job.shape(&labels))?;
+                writer.add_buckets(id, &buckets, &job.shape(&labels, &buckets))?;
             }
         }
         let (prefix, record) = writer.finish()?;
@@ -156,7 +156,7 @@ impl<'c> Compactor<'c> {
             compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
             repaired += buckets.len() as u64;
             writer.add_labels(id, &labels)?;
-            writer.add_buckets(id, &buckets, &job.shape(&labels))?;
+            writer.add_buckets(id, &buckets, &job.shape(&labels, &buckets))?;
         }
         let (prefix, record) = writer.finish()?;
         Ok(((record.chunks > 0).then_some((prefix, record)), repaired))

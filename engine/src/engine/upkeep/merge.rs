@@ -94,6 +94,7 @@ impl Merger {
         // Work that frees space comes before work that needs some. Each pass advances a little, so a second attempt is
         // not needed.
         let pass = self.pass(self.retention.pass(self.versions.layout().width(TierId::RAW)));
+        fail_point!("pass.planned");
         let done = self.expire(&pass);
         // Before merges, which mix what a tier includes with what it does not.
         let done = unless_full(done, || self.repair(&mut merging));

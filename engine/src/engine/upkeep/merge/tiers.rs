@@ -52,8 +52,8 @@ impl Kept {
         !self.retention.is_zero() && self.tiers.iter().any(|tier| outlives(tier.keep))
     }
 
-    /// The tiers to build.
-    fn jobs(&self, newest: Timestamp) -> Vec<TierJob> {
+    /// The tiers to build, narrowest first.
+    pub fn jobs(&self, newest: Timestamp) -> Vec<TierJob> {
         // Wide tiers are built from narrow ones, so all have the columns that one needs.
         let extras = if self.outlive_raw() { Extras::ALL } else { Extras::default() };
         let mut finer = None;
@@ -86,6 +86,11 @@ impl Merger {
         self.retention.set(retention);
         *kept = changed;
         Ok(())
+    }
+
+    /// Keeps everything as long as the result lives.
+    pub fn without_expiry(&self) -> MutexGuard<'_, impl Sized> {
+        self.kept.lock()
     }
 
     /// The work of a pass at the time `newest`.
