@@ -260,6 +260,7 @@ fn ingest(compacts: bool) -> Ingest {
         writing.into_iter().for_each(|writer| writer.join().expect("nobody panics"));
         is_over.store(true, Ordering::Relaxed);
     });
+    database.flush().expect("the disk takes it");
     let rest = timed(|| {
         while compacts && lacking(&database, INGEST_DAYS - 1) > 0 {
             std::thread::sleep(Duration::from_millis(10));
