@@ -147,7 +147,7 @@ impl<'c> Compactor<'c> {
         };
         let mut cursors = ChunkCursors::scanning(kv);
         let mut records = SeriesMerge::new(kv, &inputs.generations)?;
-        let mut group = GroupMerge::default();
+        let mut group = GroupMerge { merge: PieceMerge::new(self.duplicates), ..GroupMerge::default() };
         while let Some((id, labels)) = records.next()? {
             if !duplicates.contains(id.0) {
                 let alone = [id.0];

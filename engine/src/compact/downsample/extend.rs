@@ -68,9 +68,7 @@ impl<'c> Compactor<'c> {
         span: TimeRange,
         cut: u64,
     ) -> Result<Option<Written>> {
-        let kv = self.versions.kv();
-        let mut source =
-            Source::new(kv, catalogue, source_of(catalogue, job, span), job.resolution, job.extras, span);
+        let mut source = Source::new(self, catalogue, source_of(catalogue, job, span), job, span);
         if source.generations.is_empty() {
             return Ok(None);
         }

@@ -135,7 +135,7 @@ impl<'c> Compactor<'c> {
         let raw = catalogue.generations.partitions_in(TierId::RAW, changes.span, layout);
         let raw: Vec<_> = raw.flat_map(|partition| partition.generations.iter().cloned()).collect();
         let finer = source_of(catalogue, job, changes.span);
-        let mut source = Source::new(kv, catalogue, finer, job.resolution, job.extras, changes.span);
+        let mut source = Source::new(self, catalogue, finer, job, changes.span);
         let mut writer = self.bucket_writer(tables, partition, cut);
         let mut cursors = ChunkCursors::scanning(kv);
         let mut sets = LabelSets::of(kv, &raw, self.work_bytes_max)?;

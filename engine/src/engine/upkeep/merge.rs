@@ -197,6 +197,7 @@ impl Merger {
             context: &*self.writer,
             counts: &self.counts,
             chunk_samples: self.options.chunk_samples,
+            duplicates: self.options.duplicates,
             work_bytes_max: self.options.work_bytes_max(),
             deletes_until,
         }
