@@ -81,11 +81,14 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
     let smoothed = call.edges == Edges::Smoothed;
     let (lookback, counter) = (call.lookback_ns(), kind.counter);
     let mut resets = counter.then(|| Resets::of(columns));
+    let mut pace = call.budget.pace();
     for step in 0..call.windows.steps.count {
         let (start, end) = call.windows.bounds(step);
         let to = if smoothed { end.saturating_add(lookback) } else { end };
         let near = within(&columns.times, start.saturating_sub(lookback), to);
         let near_histograms = within(&columns.histogram_times, start.saturating_sub(lookback), to);
+        pace.work(1)?;
+        pace.histograms(near_histograms.len())?;
         let read = (near.len() + near_histograms.len()) as u64;
         call.budget.count_read(read);
         call.budget.count_step(call.windows.steps.at(step), read);
@@ -203,11 +206,14 @@ pub(crate) fn count(
     let WindowedSeries { call, columns, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
     let lookback = call.lookback_ns();
+    let mut pace = call.budget.pace();
     for step in 0..call.windows.steps.count {
         let (start, end) = call.windows.bounds(step);
         let from = start.saturating_sub(lookback);
         let floats = within(&columns.times, from, end);
         let others = within(&columns.histogram_times, from, end);
+        pace.work(1 + floats.len())?;
+        pace.histograms(others.len())?;
         let mut samples: Vec<Placed<'_>> = Vec::with_capacity(floats.len() + others.len());
         samples.extend(floats.map(|i| (columns.times[i], i, Sample::Float(columns.values[i]))));
         samples.extend(
