@@ -13,7 +13,7 @@ use crate::store::memory::MemoryKv;
 use faulty::FaultyKv;
 use model::{Harness, Op, Started};
 
-use crate::{Batch, Durability, Engine, Error, Options, Result};
+use crate::{Batch, Durability, Engine, Error, Options, Result, Tiers};
 
 mod aside;
 mod background;
@@ -74,6 +74,7 @@ fn options() -> Options {
         chunk_samples: 16,
         wal_segment_bytes: 1 << 20,
         wal_reserve_bytes: 0,
+        tiers: Tiers::default(),
         ..Options::default()
     }
 }

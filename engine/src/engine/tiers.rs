@@ -67,7 +67,7 @@ impl Engine {
         if !self.is_usable() {
             return Vec::new();
         }
-        let kept = self.shared.merger.kept().tiers;
+        let kept = self.shared.merger.kept_tiers();
         let kept: BTreeMap<Resolution, Duration> =
             kept.iter().map(|tier| (tier.resolution, tier.keep)).collect();
         let catalogue = self.shared.versions.current_owned();

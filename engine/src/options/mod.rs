@@ -105,8 +105,8 @@ pub struct Options {
     /// earlier; whole partitions are dropped. A clock that jumps ahead is trusted only after a day. Mark a batch whose
     /// times were taken from the clock ([`Batch::set_stamped_by_clock`](crate::Batch::set_stamped_by_clock)).
     pub retention: Duration,
-    /// The tiers of buckets that are kept beside raw samples, such as `5m 90d, 1h 3y`. Default: none. Raw samples that are
-    /// past the retention are dropped when all tiers include them.
+    /// The tiers of buckets that are kept beside raw samples, such as `5m 90d, 1h 3y`. Default
+    /// [`Tiers::automatic`]. Raw samples that are past the retention are dropped when all tiers include them.
     pub tiers: Tiers,
     /// Which of several samples of a series with the same timestamp counts. Default [`Duplicates::Last`]. A change concerns
     /// samples that have not been merged yet.
@@ -180,7 +180,7 @@ impl Default for Options {
             durability: Durability::Always,
             memory_bytes: 1 << 30,
             retention: Duration::ZERO,
-            tiers: Tiers::default(),
+            tiers: Tiers::automatic(),
             duplicates: Duplicates::Last,
             partition_width: Duration::from_secs(86_400),
             flush_interval: Duration::from_secs(7_200),

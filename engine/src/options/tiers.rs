@@ -16,16 +16,21 @@ pub struct Tier {
     pub keep: Duration,
 }
 
-/// The tiers of a database, ascending by width; each is kept at least as long as the one before it.
+/// The tiers of a database, ascending by width; each is kept at least as long as the one before it. Or the compactor chooses
+/// one ([`Tiers::automatic`]).
 ///
 /// ```
 /// use barograph_engine::Tiers;
 /// let tiers: Tiers = "5m 90d, 1h 3y".parse().unwrap();
 /// assert_eq!(tiers.to_string(), "5m 90d, 1h 3y");
 /// assert!("1h 3y, 5m 90d".parse::<Tiers>().is_err());
+/// assert_eq!("auto".parse(), Ok(Tiers::automatic()));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tiers(Vec<Tier>);
+pub struct Tiers {
+    listed: Vec<Tier>,
+    is_automatic: bool,
+}
 
 /// The units of a duration and their seconds, largest first.
 const UNITS: [(char, u64); 5] =
@@ -33,23 +38,45 @@ const UNITS: [(char, u64); 5] =
 /// The longest time to keep a tier: a thousand years, seconds.
 const KEEP_MAX: u64 = 1_000 * 365 * 86_400;
 
+/// What stands for a choice by the compactor, and for no tiers.
+const AUTOMATIC: &str = "auto";
+const NONE: &str = "none";
+
 impl Tiers {
-    /// The tiers, ascending by width.
-    pub fn iter(&self) -> impl Iterator<Item = &Tier> {
-        self.0.iter()
+    /// One tier that the compactor chooses: the narrowest of 1h, 6h and 1d whose buckets hold at least 30 samples and take
+    /// at most a quarter of the bytes of raw samples, measured on the newest merged partitions with at least 24 buckets a
+    /// series. It is kept as long as raw samples, and extended even if the samples change. If none is worth it, there is no tier until one is.
+    pub fn automatic() -> Tiers {
+        Tiers { listed: Vec::new(), is_automatic: true }
     }
 
-    /// Whether there are none.
+    /// Whether the compactor chooses.
+    pub fn is_automatic(&self) -> bool {
+        self.is_automatic
+    }
+
+    /// The tiers that are listed, ascending by width.
+    pub fn iter(&self) -> impl Iterator<Item = &Tier> {
+        self.listed.iter()
+    }
+
+    /// Whether there are none, now and later.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.listed.is_empty() && !self.is_automatic
     }
 }
 
 impl FromStr for Tiers {
     type Err = String;
 
-    /// Parses tiers separated by commas, each a resolution and, unless it is kept for ever, a duration.
+    /// Parses tiers separated by commas, each a resolution and, unless it is kept for ever, a duration; or `auto`, or
+    /// `none`.
     fn from_str(text: &str) -> Result<Tiers, String> {
+        match text.trim() {
+            AUTOMATIC => return Ok(Tiers::automatic()),
+            NONE => return Ok(Tiers::default()),
+            _ => {}
+        }
         let mut tiers: Vec<Tier> = Vec::new();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let tier = parse_tier(part)?;
@@ -68,7 +95,7 @@ impl FromStr for Tiers {
             }
             tiers.push(tier);
         }
-        Ok(Tiers(tiers))
+        Ok(Tiers { listed: tiers, is_automatic: false })
     }
 }
 
@@ -107,7 +134,10 @@ fn shown(keep: Duration) -> String {
 
 impl fmt::Display for Tiers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, Tier { resolution, keep }) in self.0.iter().enumerate() {
+        if self.is_automatic {
+            return f.write_str(AUTOMATIC);
+        }
+        for (at, Tier { resolution, keep }) in self.listed.iter().enumerate() {
             let comma = if at > 0 { ", " } else { "" };
             write!(f, "{comma}{resolution}")?;
             if !keep.is_zero() {
@@ -124,10 +154,12 @@ mod tests {
 
     #[test]
     fn what_is_parsed_is_shown() {
-        for text in ["", "1h", "5m 90d, 1h 3y", "1m 36h, 1h 2w, 1d"] {
+        for text in ["", "auto", "1h", "5m 90d, 1h 3y", "1m 36h, 1h 2w, 1d"] {
             assert_eq!(text.parse::<Tiers>().unwrap().to_string(), text);
         }
         assert_eq!(" 5m 2160h ,1h ".parse::<Tiers>().unwrap().to_string(), "5m 90d, 1h");
+        assert_eq!("none".parse(), Ok(Tiers::default()));
+        assert!(Tiers::default().is_empty() && !Tiers::automatic().is_empty());
     }
 
     #[test]

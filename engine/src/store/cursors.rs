@@ -120,6 +120,19 @@ impl<'a> ChunkCursors<'a> {
         Ok(chunks)
     }
 
+    /// The bytes of the chunks of a series in a generation.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn bytes_of(&mut self, generation: &Generation, id: SeriesId) -> Result<u64> {
+        let mut bytes = 0;
+        self.each_chunk(generation, id, Timestamp::MAX, &mut |_, value, _| {
+            bytes += value.len() as u64;
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
     /// The start of the first chunk of series `id` in `generation` that begins at `from` or later.
     ///
     /// # Errors

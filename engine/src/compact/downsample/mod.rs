@@ -9,10 +9,11 @@
 //! All of it happens under the merging lock. Raw partitions that need a repair are merged and expired after it, because
 //! merging mixes what a tier includes with what it does not, and expiring ends the possibility to compute.
 //!
-//! Next: `included.rs` (what a tier includes of the raw samples), `source.rs` (what buckets are computed from), `write.rs`,
+//! Next: `automatic.rs` (which tier is worth its bytes), `included.rs` (what a tier includes of the raw samples), `source.rs` (what buckets are computed from), `write.rs`,
 //! `extend.rs`, `repair.rs`, `rebuild.rs` (damaged partitions), `merge.rs` (the generations of a tier's partition) and
 //! `commit.rs`.
 
+mod automatic;
 mod commit;
 mod extend;
 mod included;
@@ -22,6 +23,7 @@ mod repair;
 mod source;
 mod write;
 
+pub(crate) use automatic::{choices, newest_merged};
 use included::is_damaged;
 pub(crate) use included::{awaits_repair, has_partition, is_summarized, newest_included_delete};
 

@@ -1,6 +1,7 @@
 //! Buckets of tiers, which are always those that raw samples alone give.
 
 mod aging;
+mod automatic;
 mod changes;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::engine::directory::disk::Disk;
 use crate::engine::jobs::Jobs;
 use crate::engine::retention::Retention;
 use crate::engine::write::Writer;
-use crate::model::{PartitionId, TierId};
+use crate::model::{PartitionId, Resolution, TierId};
 use crate::options::Options;
 use crate::stats::Stats;
 use crate::store::versions::Versions;
@@ -43,6 +43,8 @@ pub(in crate::engine) struct Merger {
     options: Arc<Options>,
     merging: Mutex<()>,
     kept: Mutex<Kept>,
+    /// The newest partition by which a tier was chosen, and which.
+    measured: Mutex<Option<(PartitionId, Option<Resolution>)>>,
     counts: MergeCounts,
 }
 
@@ -69,6 +71,7 @@ impl Merger {
             jobs: base.jobs.clone(),
             options: base.options.clone(),
             merging: Mutex::new(()),
+            measured: Mutex::default(),
             kept: Mutex::new(Kept { retention: base.options.retention, tiers: base.options.tiers.clone() }),
             counts: MergeCounts::default(),
         }

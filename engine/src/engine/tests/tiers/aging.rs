@@ -70,7 +70,9 @@ impl Aged {
     pub fn append(&mut self, series: u8, times: impl Iterator<Item = i64>) {
         let mut batch = Batch::new();
         for time in times {
-            let value = ((time / SECOND) % 977) as f64 + f64::from(series) / 8.0;
+            // Without a pattern that chunks could use.
+            let noise = (time / SECOND).unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+            let value = noise as f64 + f64::from(series) / 8.0;
             batch.push(&labels(series), time, Value::Float(value));
             self.samples[usize::from(series)].insert(time, value);
         }
@@ -94,7 +96,7 @@ impl Aged {
 
     /// Repairs the tiers, and returns how many buckets of each were computed again.
     fn repair(&self) -> Vec<u64> {
-        let jobs = self.engine.shared.merger.kept().jobs(i64::MIN);
+        let jobs = self.engine.shared.merger.pass(i64::MIN).tiers;
         let compactor = self.engine.shared.compactor();
         jobs.iter().map(|job| compactor.repair_tier(job, &mut || true).unwrap()).collect()
     }

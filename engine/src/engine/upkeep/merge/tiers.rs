@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{Merger, unless_full};
 use crate::Result;
-use crate::compact::downsample::TierJob;
+use crate::compact::downsample::{TierJob, choices, newest_merged};
 use crate::compact::is_expiry_due;
 use crate::engine::duration_ns;
-use crate::model::{TierId, Timestamp};
-use crate::options::{Options, Tiers};
+use crate::model::{Resolution, TierId, Timestamp};
+use crate::options::{Options, Tier, Tiers};
 use crate::rollup::Extras;
 use crate::sync::MutexGuard;
 
@@ -24,53 +24,88 @@ pub(in crate::engine) struct Kept {
 /// The work of one pass, which follows from one state of what is kept.
 pub(in crate::engine) struct Pass {
     kept: Kept,
+    /// The tiers to keep, also one that was chosen.
+    listed: Vec<Tier>,
     /// The newest time that counts.
     newest: Timestamp,
     /// The tiers to build, narrowest first.
     pub tiers: Vec<TierJob>,
 }
 
-impl Kept {
-    /// The time at or before which data is past its retention when the newest time is `newest`. Of a tier that is no longer
-    /// kept, nothing is dropped: a restart without the setting must not lose history.
-    fn horizon(&self, tier: TierId, newest: Timestamp) -> Timestamp {
+impl Pass {
+    fn new(kept: Kept, chosen: Option<Resolution>, newest: Timestamp) -> Pass {
+        let chosen = chosen.map(|resolution| Tier { resolution, keep: kept.retention });
+        let listed: Vec<Tier> = kept.tiers.iter().copied().chain(chosen).collect();
+        let mut pass = Pass { kept, listed, newest, tiers: Vec::new() };
+        // Wide tiers are built from narrow ones, so all have the columns that one needs.
+        let extras = if pass.outlive_raw() { Extras::ALL } else { Extras::default() };
+        let mut finer = None;
+        let job = |tier: &Tier| TierJob {
+            resolution: tier.resolution,
+            finer: finer.replace(tier.resolution),
+            extras,
+            horizon: pass.horizon(TierId::of(0, tier.resolution)),
+        };
+        pass.tiers = pass.listed.iter().map(job).collect();
+        pass
+    }
+
+    /// The time at or before which data is past its retention. Of a tier that is no longer kept, nothing is dropped: a
+    /// restart without the setting must not lose history.
+    fn horizon(&self, tier: TierId) -> Timestamp {
         let keep = match tier.is_raw() {
-            true => Some(self.retention),
+            true => Some(self.kept.retention),
             false => {
-                self.tiers.iter().find(|kept| tier == TierId::of(0, kept.resolution)).map(|kept| kept.keep)
+                let mut listed = self.listed.iter();
+                listed.find(|kept| tier == TierId::of(0, kept.resolution)).map(|kept| kept.keep)
             }
         };
         match keep.filter(|keep| !keep.is_zero()) {
-            Some(keep) if newest > Timestamp::MIN => newest.saturating_sub(duration_ns(keep)),
+            Some(keep) if self.newest > Timestamp::MIN => self.newest.saturating_sub(duration_ns(keep)),
             _ => Timestamp::MIN,
         }
     }
 
     /// Whether the buckets of a tier outlive raw samples.
     fn outlive_raw(&self) -> bool {
-        let outlives = |keep: Duration| keep.is_zero() || keep > self.retention;
-        !self.retention.is_zero() && self.tiers.iter().any(|tier| outlives(tier.keep))
-    }
-
-    /// The tiers to build, narrowest first.
-    pub fn jobs(&self, newest: Timestamp) -> Vec<TierJob> {
-        // Wide tiers are built from narrow ones, so all have the columns that one needs.
-        let extras = if self.outlive_raw() { Extras::ALL } else { Extras::default() };
-        let mut finer = None;
-        let job = |tier: &crate::Tier| TierJob {
-            resolution: tier.resolution,
-            finer: finer.replace(tier.resolution),
-            extras,
-            horizon: self.horizon(TierId::of(0, tier.resolution), newest),
-        };
-        self.tiers.iter().map(job).collect()
+        let retention = self.kept.retention;
+        let outlives = |keep: Duration| keep.is_zero() || keep > retention;
+        !retention.is_zero() && self.listed.iter().any(|tier| outlives(tier.keep))
     }
 }
 
 impl Merger {
-    /// What is kept.
-    pub fn kept(&self) -> Kept {
-        self.kept.lock().clone()
+    /// The tiers that are kept, also one that was chosen.
+    pub fn kept_tiers(&self) -> Vec<Tier> {
+        self.pass(Timestamp::MIN).listed
+    }
+
+    /// The tier that the compactor chooses if the options leave it to it. It stays with what it has begun.
+    fn chosen_tier(&self) -> Option<Resolution> {
+        let catalogue = self.versions.current_owned();
+        let through = |resolution: &Resolution| {
+            catalogue.coverage.get(&TierId::of(0, *resolution)).map(|coverage| coverage.through)
+        };
+        let begun = choices().filter(|resolution| through(resolution).is_some()).max_by_key(through);
+        if begun.is_some() {
+            return begun;
+        }
+        let newest = newest_merged(&catalogue)?;
+        let mut measured = self.measured.lock();
+        match *measured {
+            Some((partition, chosen)) if partition == newest => chosen,
+            _ => {
+                let chosen = self.compactor().choose_tier(&catalogue).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "what a tier would take could not be measured");
+                    None
+                });
+                if let Some(tier) = chosen {
+                    tracing::info!(%tier, "chose a tier of buckets for closed partitions");
+                }
+                *measured = Some((newest, chosen));
+                chosen
+            }
+        }
     }
 
     /// Changes what is kept. A pass in progress drops nothing more.
@@ -94,10 +129,10 @@ impl Merger {
     }
 
     /// The work of a pass at the time `newest`.
-    pub(super) fn pass(&self, newest: Timestamp) -> Pass {
-        let kept = self.kept();
-        let tiers = kept.jobs(newest);
-        Pass { kept, newest, tiers }
+    pub fn pass(&self, newest: Timestamp) -> Pass {
+        let kept = self.kept.lock().clone();
+        let chosen = kept.tiers.is_automatic().then(|| self.chosen_tier()).flatten();
+        Pass::new(kept, chosen, newest)
     }
 
     /// The tiers that have buckets, narrowest first: also those that are no longer kept, whose buckets stay correct.
@@ -120,7 +155,7 @@ impl Merger {
         if *kept != pass.kept {
             return Ok(());
         }
-        let horizon = |tier: TierId| kept.horizon(tier, pass.newest);
+        let horizon = |tier: TierId| pass.horizon(tier);
         if !is_expiry_due(&self.versions.current(), &horizon, &pass.tiers) {
             return Ok(());
         }
@@ -136,7 +171,7 @@ impl Merger {
     /// The first failure.
     pub fn repair(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
         let mut done = Ok(());
-        for job in self.stored_tiers(self.kept().jobs(Timestamp::MIN)) {
+        for job in self.stored_tiers(self.pass(Timestamp::MIN).tiers) {
             done = unless_full(done, || self.repair_tier(merging, &job));
         }
         done
@@ -179,7 +214,7 @@ impl Merger {
     /// Merges the generations of the tiers, with `all` wherever there are several.
     pub fn merge_tiers(&self, merging: &mut MutexGuard<'_, ()>, all: bool) -> Result<()> {
         let mut done = Ok(());
-        for job in self.stored_tiers(self.kept().jobs(Timestamp::MIN)) {
+        for job in self.stored_tiers(self.pass(Timestamp::MIN).tiers) {
             done = unless_full(done, || {
                 while !self.jobs.are_ending() && self.compactor().merge_tier(&job, all)? {
                     MutexGuard::bump(merging);

@@ -1,0 +1,125 @@
+//! Chooses a tier by what its buckets would take, measured on stored samples.
+
+use super::class_of;
+use crate::Result;
+use crate::chunk::Run;
+use crate::codec::CompressionLevel;
+use crate::compact::Compactor;
+use crate::compact::index::SeriesMerge;
+use crate::model::{Labels, PartitionId, Resolution, SeriesId, TierId, TimeRange};
+use crate::rollup::{Bucket, Builder, Extras, Shape, encode};
+use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::cursors::ChunkCursors;
+use crate::store::generation::fold_run;
+use crate::store::generations::Partition;
+
+/// The choices, narrowest first.
+const CHOICES: [&str; 3] = ["1h", "6h", "1d"];
+/// A bucket of the tier holds at least as many samples on average.
+const SAMPLES_MIN: u64 = 30;
+/// Raw samples take at least as many times the bytes of the buckets.
+const TIMES_SMALLER: u64 = 4;
+/// The number of series that are measured, spread evenly over all.
+const SERIES: u64 = 256;
+/// The number of partitions that are measured.
+const PARTITIONS: usize = 32;
+/// Fewer buckets of a series say little about what more of them take.
+const BUCKETS_MIN: usize = 24;
+
+/// What was measured of a tier.
+#[derive(Debug, Clone, Copy, Default)]
+struct Measured {
+    samples: u64,
+    buckets: u64,
+    raw_bytes: u64,
+    bucket_bytes: u64,
+}
+
+impl Measured {
+    fn is_worth_it(&self) -> bool {
+        self.buckets > 0
+            && self.samples >= self.buckets * SAMPLES_MIN
+            && self.raw_bytes >= self.bucket_bytes * TIMES_SMALLER
+    }
+}
+
+/// The resolutions among which is chosen, narrowest first.
+pub(crate) fn choices() -> impl Iterator<Item = Resolution> {
+    CHOICES.into_iter().filter_map(Resolution::parse)
+}
+
+/// The newest raw partition that can be measured.
+pub(crate) fn newest_merged(catalogue: &Catalogue) -> Option<PartitionId> {
+    merged(catalogue).last().map(|partition| partition.id)
+}
+
+fn merged(catalogue: &Catalogue) -> impl Iterator<Item = &Partition> {
+    let raw = catalogue.generations.partitions_from(PartitionId::first_of(TierId::RAW));
+    raw.take_while(|partition| partition.id.tier.is_raw()).filter(|partition| {
+        matches!(&partition.generations[..], [one] if one.record.merged) && partition.aside.is_empty()
+    })
+}
+
+impl Compactor<'_> {
+    /// The narrowest tier that is worth its bytes, judged by the newest merged partitions.
+    pub(crate) fn choose_tier(&self, catalogue: &Catalogue) -> Result<Option<Resolution>> {
+        let all: Vec<&Partition> = merged(catalogue).collect();
+        let newest = &all[all.len().saturating_sub(PARTITIONS)..];
+        let Some(last) = newest.last().map(|partition| &partition.generations) else { return Ok(None) };
+        let stride = (last[0].record.series / SERIES).max(1);
+        let mut measured = choices().map(|resolution| (resolution, Measured::default())).collect::<Vec<_>>();
+        let mut cursors = ChunkCursors::scanning(self.versions.kv());
+        let (mut records, mut at) = (SeriesMerge::new(self.versions.kv(), last)?, 0u64);
+        while let Some((id, labels)) = records.next()? {
+            at += 1;
+            if !(at - 1).is_multiple_of(stride) {
+                continue;
+            }
+            let (mut run, mut bytes) = (Run::default(), 0);
+            for partition in newest {
+                for generation in &partition.generations {
+                    bytes += cursors.bytes_of(generation, id)?;
+                    read(&mut cursors, generation, id, &mut run)?;
+                }
+            }
+            // Those of a constant series take next to nothing, in any form.
+            if run.values.iter().any(|value| value.to_bits() != run.values[0].to_bits()) {
+                measured
+                    .iter_mut()
+                    .for_each(|(resolution, of)| measure(*resolution, &labels, &run, bytes, of));
+            }
+        }
+        Ok(measured.iter().find(|(_, measured)| measured.is_worth_it()).map(|(resolution, _)| *resolution))
+    }
+}
+
+fn read(cursors: &mut ChunkCursors<'_>, generation: &Generation, id: SeriesId, run: &mut Run) -> Result<()> {
+    let mut piece = Run::default();
+    cursors.read(generation, id, TimeRange::ALL, &mut piece)?;
+    run.extend(&piece);
+    Ok(())
+}
+
+/// Adds what the samples of a series take, raw and as buckets.
+fn measure(resolution: Resolution, labels: &Labels, run: &Run, raw_bytes: u64, into: &mut Measured) {
+    let mut buckets = Vec::new();
+    let mut builder = Builder::new(resolution.width_ns(), Extras::default());
+    fold_run(&mut builder, run, &mut buckets);
+    builder.finish(&mut buckets);
+    let shape = Shape { width: resolution.width_ns(), source: 0, class: class_of(labels), bounds: false };
+    let size = |buckets: &[Bucket]| {
+        let mut chunk = Vec::new();
+        encode::encode(&[], &shape, buckets, CompressionLevel::Best, &mut chunk);
+        chunk.len() as u64
+    };
+    if buckets.len() < BUCKETS_MIN {
+        return;
+    }
+    // A chunk of the tier holds a hundred buckets and more, so what it takes beside them does not count.
+    let (half, all) = (buckets.len() / 2, buckets.len());
+    let of_more = size(&buckets).saturating_sub(size(&buckets[..half]));
+    into.bucket_bytes += of_more * all as u64 / (all - half) as u64;
+    into.raw_bytes += raw_bytes;
+    into.samples += run.len() as u64;
+    into.buckets += all as u64;
+}
