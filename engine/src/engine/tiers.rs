@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::engine::jobs::Task;
-use crate::engine::upkeep::merge::Kept;
+use crate::engine::retention::Kept;
 use crate::engine::{Engine, duration_ns};
 use crate::model::{Resolution, TierId};
 use crate::options::Tiers;

@@ -17,8 +17,18 @@ use crate::clock::Clock;
 use crate::engine::duration_ns;
 use crate::head::batch::Newest;
 use crate::model::Timestamp;
+use crate::options::Tiers;
 use crate::sync::Mutex;
 use trusted::{Judged, News, Reading, SLACK, Trusted, WAIT};
+
+/// What is kept, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) struct Kept {
+    /// How long raw samples are kept; zero: for ever.
+    pub retention: Duration,
+    /// The tiers to keep.
+    pub tiers: Tiers,
+}
 
 pub(crate) struct Retention {
     clock: Arc<dyn Clock>,

@@ -4,8 +4,6 @@
 
 mod tiers;
 
-pub(in crate::engine) use tiers::Kept;
-
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -14,7 +12,7 @@ use crate::engine::admit::Admission;
 use crate::engine::base::Base;
 use crate::engine::directory::disk::Disk;
 use crate::engine::jobs::Jobs;
-use crate::engine::retention::Retention;
+use crate::engine::retention::{Kept, Retention};
 use crate::engine::write::Writer;
 use crate::model::{PartitionId, Resolution, TierId};
 use crate::options::Options;

@@ -7,19 +7,11 @@ use crate::Result;
 use crate::compact::downsample::{TierJob, choices, newest_merged};
 use crate::compact::is_expiry_due;
 use crate::engine::duration_ns;
+use crate::engine::retention::Kept;
 use crate::model::{Resolution, TierId, Timestamp};
-use crate::options::{Options, Tier, Tiers};
+use crate::options::{Options, Tier};
 use crate::rollup::Extras;
 use crate::sync::MutexGuard;
-
-/// What is kept, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) struct Kept {
-    /// How long raw samples are kept; zero: for ever.
-    pub retention: Duration,
-    /// The tiers to keep.
-    pub tiers: Tiers,
-}
 
 /// The work of one pass, which follows from one state of what is kept.
 pub(in crate::engine) struct Pass {
