@@ -42,11 +42,14 @@ impl Pace<'_> {
     ///
     /// # Errors
     /// Same as [`Budget::check`].
+    #[inline]
     pub(crate) fn work(&mut self, done: usize) -> Result<(), QueryError> {
         self.done += done;
-        if self.done < WORK_PER_CHECK {
-            return Ok(());
-        }
+        if self.done < WORK_PER_CHECK { Ok(()) } else { self.check() }
+    }
+
+    #[cold]
+    fn check(&mut self) -> Result<(), QueryError> {
         self.done = 0;
         self.budget.check()
     }
