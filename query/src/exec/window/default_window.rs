@@ -70,10 +70,14 @@ fn learn(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> Result<Optio
 
 fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Result<Option<i64>, QueryError> {
     ctx.budget.check()?;
-    let mut refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
-    refs.sort_unstable_by_key(|series| series.rank);
-    let apart = refs.len().div_ceil(SERIES_MAX).max(1);
-    let chosen: Vec<SeriesRef> = refs.into_iter().step_by(apart).collect();
+    let refs = ctx.source.select(&selection.matchers, range, ctx.budget.series_max())?;
+    let selected = Footprint::bytes(refs.capacity() * size_of::<SeriesRef>());
+    ctx.budget.hold(selected)?;
+    let apart = refs.len().div_ceil(SERIES_MAX).max(1) as u32;
+    // In the order of the source; the largest median does not depend on it.
+    let chosen: Vec<SeriesRef> =
+        refs.into_iter().filter(|series| series.rank.is_multiple_of(apart)).collect();
+    ctx.budget.release(selected);
     let (mut usual, mut rough) = (None, None);
     let mut reader = ctx.source.reader();
     let (mut samples, mut held) = (Samples::default(), Footprint::default());
@@ -91,4 +95,29 @@ fn learn_from(ctx: &Context<'_>, selection: &Selection, range: TimeRange) -> Res
     }
     ctx.budget.release(held);
     Ok(usual.or(rough))
+}
+
+#[cfg(test)]
+mod tests {
+    use barograph_engine::model::{Labels, Value};
+
+    use super::*;
+    use crate::source::MemorySource;
+    use crate::{Request, execute};
+
+    #[test]
+    fn of_many_series_some_are_measured_evenly() {
+        let mut source = MemorySource::new();
+        for series in 0..2 * SERIES_MAX {
+            let number = format!("{series:03}");
+            let labels = Labels::from_pairs([("__name__", "m"), ("i", number.as_str())]).unwrap();
+            let interval_s = if series.is_multiple_of(2) { 30 } else { 90 };
+            for sample in 1..10 {
+                source.insert(&labels, sample * interval_s * 1_000_000_000, Value::Float(1.0), 0);
+            }
+        }
+        let response = execute(&source, &Request::range_ms("rate(m)", 600_000, 900_000, 1_000)).unwrap();
+        let [info, ..] = &response.infos[..] else { panic!("{:?}", response.infos) };
+        assert!(info.contains("2m was taken: 4 intervals of 30s"), "{info}");
+    }
 }
