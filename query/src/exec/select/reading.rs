@@ -75,6 +75,9 @@ where
     F: Fn(&mut S, &mut Access<'_>, SeriesRef) -> Result<Option<R>, QueryError> + Sync,
 {
     let count = refs.len();
+    // A result counts where it is made, and has a second place while they are put in order.
+    let places = Footprint::bytes(count * size_of::<Option<R>>());
+    ctx.budget.hold(places)?;
     let batches = batches(ctx, refs, work)?;
     let mut results: Vec<Option<R>> = Vec::new();
     results.resize_with(count, || None);
@@ -82,7 +85,9 @@ where
         let slot = results.get_mut(rank as usize);
         *slot.expect("ranks of a selection have no gaps") = Some(result);
     }
-    Ok(results.into_iter().flatten().collect())
+    let results = results.into_iter().flatten().collect();
+    ctx.budget.release(places);
+    Ok(results)
 }
 
 /// Like [`each_series`], but in the order of the source, and by worker.

@@ -27,6 +27,7 @@ use crate::source::SeriesRef;
 use crate::span::Span;
 use crate::steps::Steps;
 use crate::syntax::ast::Edges;
+use crate::usage::Footprint;
 
 /// A finished series, and the flags that its kernel raised.
 struct Done {
@@ -265,7 +266,8 @@ fn done(
     if flags.is_empty() && made.note.is_none() && !made.columns.iter().any(Points::any) {
         return Ok(None);
     }
-    let held = made.columns.iter().map(Points::held).fold(labels_held(&labels), |a, b| a + b);
+    let own = labels_held(&labels) + Footprint::bytes(size_of::<Done>());
+    let held = made.columns.iter().map(Points::held).fold(own, |a, b| a + b);
     call.budget.hold(held)?;
     Ok(Some(Done { labels, drop_name, made, flags }))
 }
