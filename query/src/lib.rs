@@ -87,7 +87,8 @@ pub fn explain(source: &dyn source::SeriesSource, request: &Request) -> Result<E
 fn parsed(request: &Request, expressions: &mut Expressions) -> Result<syntax::ast::Expr, QueryError> {
     let (bytes, limit) = (request.query.len(), request.limits.query_bytes_max);
     if bytes > limit {
-        let message = format!("the query has {bytes} bytes, the limit is {limit}");
+        let message =
+            format!("the query has {bytes} bytes, the limit is {limit}: split it, or raise the limit");
         return Err(QueryError::parse("", span::Span::default(), message));
     }
     syntax::parse_within(&request.query, expressions)

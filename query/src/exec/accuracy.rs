@@ -31,7 +31,9 @@ pub(super) fn of_answer(
     if let Some(max) = request.max_error
         && (accuracy.may_be_absent || !accuracy.relative.is_some_and(|relative| relative <= max))
     {
-        return Err(QueryError::Execution(format!("more than max_error={max} may be wrong: {text}")));
+        return Err(QueryError::Execution(format!(
+            "more than max_error={max} may be wrong: {text}: raise max_error, or use steps and windows that are multiples of the buckets"
+        )));
     }
     ev.annotations.info(plan.span, text);
     Ok(Some(accuracy))

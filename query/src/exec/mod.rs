@@ -17,6 +17,8 @@
 //! Parsing and checking (`syntax`), resolving times (`plan`), what functions compute
 //! (`functions`, `histogram`).
 
+use std::time::Duration;
+
 use barograph_engine::model::Labels;
 use barograph_engine::model::timestamp::Timestamp;
 
@@ -30,7 +32,7 @@ use crate::plan::tier::Tiers;
 use crate::plan::{Kind, Node};
 use crate::request::{Request, TierChoice};
 use crate::series::{Points, Series, Value, Vector};
-use crate::source::SeriesSource;
+use crate::source::{SeriesSource, TierInfo};
 use crate::steps::{QueryTimes, Steps};
 use crate::usage::Footprint;
 use crate::value::{QueryStats, QueryValue};
@@ -65,16 +67,26 @@ impl<'q> Context<'q> {
             TierChoice::Raw => tiers.all.clear(),
             TierChoice::Width(width) => {
                 tiers.forced = true;
-                tiers.all.retain(|tier| u128::try_from(tier.width) == Ok(width.as_nanos()));
-                if tiers.all.is_empty() {
-                    let seconds = width.as_secs_f64();
-                    return Err(QueryError::Execution(format!("there is no tier of {seconds} seconds")));
+                let has_width = |tier: &TierInfo| u128::try_from(tier.width) == Ok(width.as_nanos());
+                if !tiers.all.iter().any(has_width) {
+                    return Err(no_tier(width, &tiers.all));
                 }
+                tiers.all.retain(has_width);
             }
         }
         let (budget, lookback_ms) = (Budget::new(request), request.lookback_ms());
         Ok(Context { source, budget, lookback_ms, tiers, accuracy: Noted::default() })
     }
+}
+
+/// There is no tier of the requested width.
+fn no_tier(width: Duration, tiers: &[TierInfo]) -> QueryError {
+    let widths: Vec<String> = tiers.iter().map(|tier| (tier.width as f64 / 1e9).to_string()).collect();
+    let advice = match widths.is_empty() {
+        true => "there are none, so let the query read samples".to_owned(),
+        false => format!("choose {}", widths.join(" or ")),
+    };
+    QueryError::Execution(format!("there is no tier of {} seconds: {advice}", width.as_secs_f64()))
 }
 
 /// A running query.

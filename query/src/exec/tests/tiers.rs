@@ -489,3 +489,17 @@ fn explain_names_the_tier_and_counts_its_buckets() {
     assert_eq!(explained("max_over_time(m_total[30m])", TierChoice::Raw).0, None);
     assert_eq!(explained("double_exponential_smoothing(m_total[30m], 0.1, 0.1)", TierChoice::Exact).0, None);
 }
+
+#[test]
+fn a_tier_that_does_not_exist_is_refused_with_those_that_do() {
+    let tier = TierChoice::Width(Duration::from_secs(7));
+    let refused = |source: &MemorySource| {
+        let request = Request { tier, ..Request::instant_ms("m_total", 900_000) };
+        execute(source, &request).unwrap_err().to_string()
+    };
+    assert_eq!(refused(&source_of(&[(0, 1.0, 0)])), "there is no tier of 7 seconds: choose 60 or 300 or 900");
+    assert_eq!(
+        refused(&MemorySource::new()),
+        "there is no tier of 7 seconds: there are none, so let the query read samples"
+    );
+}

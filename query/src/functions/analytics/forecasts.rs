@@ -85,7 +85,9 @@ pub(crate) fn at(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> 
 pub(crate) fn exhaustion(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
     let limit = analyzed.series.param(0).first().copied().unwrap_or(f64::NAN);
     if limit.is_nan() {
-        return Err(Failure::Query(QueryError::Execution("predict_exhaustion: the limit is NaN".to_owned())));
+        return Err(Failure::Query(QueryError::Execution(
+            "predict_exhaustion: the second argument must be a number, the limit, got NaN".to_owned(),
+        )));
     }
     let [point, earliest, latest] = analyzed.each_window(|analyzed, grid| {
         let period = match seasons::lengths(analyzed, grid, 1) {

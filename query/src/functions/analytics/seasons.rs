@@ -121,22 +121,24 @@ fn known(value: f64) -> Result<[f64; 1], Failure> {
 
 /// `trimmed_mean_over_time`
 pub(crate) fn trimmed_mean(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
-    of_values(analyzed, robust::Sorted::trimmed_mean)
+    of_values(analyzed, "trimmed_mean_over_time", robust::Sorted::trimmed_mean)
 }
 
 /// `winsorized_mean_over_time`
 pub(crate) fn winsorized_mean(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
-    of_values(analyzed, robust::Sorted::winsorized_mean)
+    of_values(analyzed, "winsorized_mean_over_time", robust::Sorted::winsorized_mean)
 }
 
 /// A statistic of the sorted values of each window, with a fraction that is cut off.
 fn of_values(
     analyzed: &mut Analyzed<'_, '_>,
+    name: &str,
     statistic: fn(&robust::Sorted, f64) -> f64,
 ) -> Result<Vec<Part>, Failure> {
     let cut = analyzed.series.param(0);
     if let Some(wrong) = cut.iter().find(|share| !(0.0..=0.5).contains(*share)) {
-        let message = format!("the share that is cut off at either end must be from 0 to 0.5, got {wrong}");
+        let message =
+            format!("{name}: the share that is cut off at either end must be from 0 to 0.5, got {wrong}");
         return Err(Failure::Query(QueryError::Execution(message)));
     }
     let windows = analyzed.windows();

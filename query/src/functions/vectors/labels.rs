@@ -54,7 +54,7 @@ fn check_length(function: &str, bytes: usize) -> Result<(), QueryError> {
         return Ok(());
     }
     Err(QueryError::Execution(format!(
-        "{function}() would make a label value of up to {bytes} bytes, the limit is {VALUE_BYTES_MAX}"
+        "{function}() would make a label value of up to {bytes} bytes, the limit is {VALUE_BYTES_MAX}: use fewer labels or groups"
     )))
 }
 

@@ -42,7 +42,9 @@ impl Parser<'_> {
             }
             chained = self.height_above(chained, self.token.span)?;
             if self.nesting + chained > super::NESTING_MAX {
-                return Err(Fault::new(self.token.span, "the duration has too many operators"));
+                let message =
+                    format!("the duration has too many operators, the limit is {}", super::NESTING_MAX);
+                return Err(Fault::new(self.token.span, message));
             }
             let op_span = self.advance()?.span;
             let right_min = if op == BinaryOp::Pow { operator.binding } else { operator.binding + 1 };

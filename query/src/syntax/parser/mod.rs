@@ -70,7 +70,7 @@ pub fn parse_within(text: &str, expressions: &mut Expressions) -> Result<Expr, Q
 
 fn check_length(text: &str) -> Result<(), QueryError> {
     if text.len() > QUERY_BYTES_MAX {
-        let message = format!("the query has {} bytes, the limit is {QUERY_BYTES_MAX}", text.len());
+        let message = format!("the query has {} bytes, the limit is {QUERY_BYTES_MAX}: split it", text.len());
         return Err(QueryError::parse("", Span::default(), message));
     }
     Ok(())
