@@ -236,3 +236,23 @@ fn limits_end_extensions_too() {
     request.limits.samples_max = 100_000;
     assert!(matches!(execute(&source, &request), Err(QueryError::TooManySamples { .. })));
 }
+
+#[test]
+fn the_samples_of_an_analysis_count_once_however_many_columns_it_has() {
+    let samples: Vec<(i64, f64)> =
+        (0..300).map(|i| (i * 15_000, [1.0, 3.0, 2.0, 5.0, 4.0][i as usize % 5])).collect();
+    let source = source_of(&samples);
+    let read = |query: &str| {
+        let response = execute(&source, &Request::range_ms(query, 3_600_000, 4_200_000, 60_000)).unwrap();
+        let QueryValue::Matrix(matrix) = &response.value else { panic!("{query}: {:?}", response.value) };
+        (matrix.len(), response.stats.samples_total)
+    };
+    let (_, each) = read("count_over_time(m_total[1h])");
+    for (query, columns) in [
+        ("anomaly_score(m_total[1h], period=75s)", 1),
+        ("anomaly_bounds(m_total[1h], period=75s)", 3),
+        ("seasonal_decompose(m_total[1h], period=75s)", 3),
+    ] {
+        assert_eq!(read(query), (columns, each), "{query}");
+    }
+}

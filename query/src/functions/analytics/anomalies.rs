@@ -5,7 +5,7 @@ use barograph_analytics::cadence::{self, Cadence};
 use barograph_analytics::{changepoint, esd};
 
 use super::grid::Grid;
-use super::{Analyzed, Failure, Part, seasons};
+use super::{Analyzed, Failure, Part, StepWindow, seasons};
 use crate::series::Points;
 
 /// The season that detectors compare with if the query names none.
@@ -23,7 +23,7 @@ fn score(analyzed: &Analyzed<'_, '_>, grid: &Grid) -> Result<Scores, Failure> {
 pub(crate) fn scores(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
     let grid = analyzed.whole()?;
     let scores = score(analyzed, &grid)?.scores;
-    Ok(Part::only(analyzed.newest(&grid, &scores)))
+    Ok(Part::only(analyzed.newest(&analyzed.windows()?, &grid, &scores)))
 }
 
 /// `anomalies`
@@ -34,7 +34,8 @@ pub(crate) fn events(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failu
     let line = 1.0 / analyzed.options.number("sensitivity", 1.0);
     let events = onsets(&scores, line, hold);
     let mut points = Points::absent(analyzed.steps());
-    for (step, places) in analyzed.since_step_before(&grid) {
+    let windows = analyzed.windows()?;
+    for (step, places) in analyzed.since_step_before(&windows, &grid) {
         let first = events.partition_point(|event| event < places.start());
         let begins = events.get(first).is_some_and(|event| places.contains(event));
         points.floats[step] = f64::from(u8::from(begins));
@@ -50,11 +51,10 @@ pub(crate) fn bounds(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failu
     let edge = |sign: f64| -> Vec<f64> {
         expected.iter().zip(&scale).map(|(expected, scale)| expected + sign * k * scale).collect()
     };
-    Ok(vec![
-        Part::called("bound", "expected", analyzed.newest(&grid, &expected)),
-        Part::called("bound", "lower", analyzed.newest(&grid, &edge(-1.0))),
-        Part::called("bound", "upper", analyzed.newest(&grid, &edge(1.0))),
-    ])
+    let windows = analyzed.windows()?;
+    let column =
+        |name: &str, values: &[f64]| Part::called("bound", name, analyzed.newest(&windows, &grid, values));
+    Ok(vec![column("expected", &expected), column("lower", &edge(-1.0)), column("upper", &edge(1.0))])
 }
 
 /// `seasonal_esd`
@@ -71,7 +71,7 @@ pub(crate) fn esd(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure>
     let bytes = esd::bytes(grid.values.len(), &options);
     let found = analyzed.run(bytes, |check| esd::seasonal(&grid.values, &options, check))?;
     let values: Vec<(usize, f64)> = found.into_iter().map(|at| (at, grid.values[at])).collect();
-    Ok(Part::only(last_of(analyzed, &grid, &values)))
+    Ok(Part::only(last_of(analyzed, &analyzed.windows()?, &grid, &values)))
 }
 
 /// `changepoints`
@@ -85,13 +85,14 @@ pub(crate) fn changes(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Fail
     };
     let bytes = changepoint::bytes(grid.values.len());
     let found = analyzed.run(bytes, |check| changepoint::find(&grid.values, &options, check))?;
+    let windows = analyzed.windows()?;
     let column = |name: &str, is_in: fn(f64) -> bool| {
         let shifts: Vec<(usize, f64)> = found
             .iter()
             .filter(|change| is_in(change.shift))
             .map(|change| (change.at, change.shift))
             .collect();
-        Part::called("direction", name, last_of(analyzed, &grid, &shifts))
+        Part::called("direction", name, last_of(analyzed, &windows, &grid, &shifts))
     };
     Ok(vec![column("up", |shift| shift > 0.0), column("down", |shift| shift <= 0.0)])
 }
@@ -99,8 +100,7 @@ pub(crate) fn changes(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Fail
 /// `stalled`: series whose newest sample is older than their intervals explain.
 pub(crate) fn stalled(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
     let tolerance = analyzed.options.number("tolerance", 3.0);
-    let windows = analyzed.windows();
-    analyzed.count(&windows);
+    let windows = analyzed.windows()?;
     let mut ages = Points::absent(analyzed.steps());
     let mut intervals = Points::absent(analyzed.steps());
     let mut learnt = false;
@@ -125,9 +125,14 @@ pub(crate) fn stalled(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Fail
 }
 
 /// A column of events: a step shows the last one since the previous step.
-fn last_of(analyzed: &Analyzed<'_, '_>, grid: &Grid, events: &[(usize, f64)]) -> Points {
+fn last_of(
+    analyzed: &Analyzed<'_, '_>,
+    windows: &[StepWindow],
+    grid: &Grid,
+    events: &[(usize, f64)],
+) -> Points {
     let mut points = Points::absent(analyzed.steps());
-    for (step, places) in analyzed.since_step_before(grid) {
+    for (step, places) in analyzed.since_step_before(windows, grid) {
         let end = events.partition_point(|(at, _)| at <= places.end());
         if let Some((_, value)) = events[..end].last().filter(|(at, _)| places.contains(at)) {
             points.floats[step] = *value;

@@ -8,6 +8,8 @@
 //! or decompose samples ([`Analyzed::newest`]) are computed once over all samples from the beginning of the first
 //! window on, and a step shows the result for the newest sample of its window.
 
+use std::ops::RangeInclusive;
+
 use barograph_analytics::{Check, Error, Stop, Unfit};
 
 use super::named::NamedValue;
@@ -106,6 +108,9 @@ impl<'a> NamedOptions<'a> {
     }
 }
 
+/// A step, and the indices of the first and the last float in its window.
+type StepWindow = (usize, usize, usize);
+
 /// One series that an adapter works on.
 pub(crate) struct Analyzed<'s, 'a> {
     /// Its samples and the windows.
@@ -136,26 +141,23 @@ impl Analyzed<'_, '_> {
         run(self.budget(), bytes, compute)
     }
 
-    /// The first and the last float of the window of each step that has any.
-    fn windows(&self) -> Vec<(usize, usize, usize)> {
+    /// The windows that have floats. Counts the samples that the steps look at.
+    fn windows(&self) -> Result<Vec<StepWindow>, QueryError> {
         let (times, windows) = (&self.series.columns.times, &self.series.call.windows);
-        let bounds = |step: usize| {
+        let (budget, mut pace) = (self.budget(), self.budget().pace());
+        let mut spans = Vec::new();
+        for step in 0..self.steps() {
+            pace.work(1)?;
             let (start, end) = windows.bounds(step);
             let (lo, hi) =
                 (times.partition_point(|&time| time <= start), times.partition_point(|&time| time <= end));
-            (lo < hi).then_some((step, lo, hi - 1))
-        };
-        (0..self.steps()).filter_map(bounds).collect()
-    }
-
-    /// Counts the samples that steps look at.
-    fn count(&self, windows: &[(usize, usize, usize)]) {
-        let budget = self.budget();
-        for &(step, lo, last) in windows {
-            let samples = (last - lo + 1) as u64;
-            budget.count_step(self.series.call.windows.steps.at(step), samples);
-            budget.count_read(samples);
+            if lo < hi {
+                budget.count_step(windows.steps.at(step), (hi - lo) as u64);
+                budget.count_read((hi - lo) as u64);
+                spans.push((step, lo, hi - 1));
+            }
         }
+        Ok(spans)
     }
 
     /// Computes values of each window, on its own grid. Unsuitable windows have no value; the first reason is recorded.
@@ -164,8 +166,7 @@ impl Analyzed<'_, '_> {
         mut compute: impl FnMut(&Self, &Grid) -> Result<[f64; N], Failure>,
     ) -> Result<[Points; N], Failure> {
         let mut columns = [(); N].map(|()| Points::absent(self.steps()));
-        let windows = self.windows();
-        self.count(&windows);
+        let windows = self.windows()?;
         // The previous window, and its values if it has any.
         let mut before = (usize::MAX, usize::MAX);
         let mut values: Option<[f64; N]> = None;
@@ -198,11 +199,9 @@ impl Analyzed<'_, '_> {
     }
 
     /// A column whose step shows the result for the newest sample of its window.
-    fn newest(&self, grid: &Grid, results: &[f64]) -> Points {
+    fn newest(&self, windows: &[StepWindow], grid: &Grid, results: &[f64]) -> Points {
         let mut points = Points::absent(self.steps());
-        let windows = self.windows();
-        self.count(&windows);
-        for (step, _, last) in windows {
+        for &(step, _, last) in windows {
             points.floats[step] = shown(results[grid.place(self.series.columns.times[last])]);
         }
         points
@@ -210,18 +209,20 @@ impl Analyzed<'_, '_> {
 
     /// The indexes of the grid whose events a step shows: those since the previous step, or those of the whole window
     /// if there is only one step.
-    fn since_step_before(&self, grid: &Grid) -> Vec<(usize, std::ops::RangeInclusive<usize>)> {
+    fn since_step_before<'w>(
+        &'w self,
+        windows: &'w [StepWindow],
+        grid: &'w Grid,
+    ) -> impl Iterator<Item = (usize, RangeInclusive<usize>)> + 'w {
         let steps = self.series.call.windows.steps;
-        let windows = self.windows();
-        self.count(&windows);
         let times = &self.series.columns.times;
-        let visible = |(step, lo, last): (usize, usize, usize)| {
+        windows.iter().filter_map(move |&(step, lo, last)| {
             let since = crate::steps::ms_to_ns(steps.step_ms);
             let begin = self.series.call.windows.bounds(step).1.saturating_sub(since);
-            let lo = if steps.count > 1 { lo.max(times.partition_point(|&time| time <= begin)) } else { lo };
+            let inside = &times[lo..=last];
+            let lo = if steps.count > 1 { lo + inside.partition_point(|&time| time <= begin) } else { lo };
             (lo <= last).then(|| (step, grid.place(times[lo])..=grid.place(times[last])))
-        };
-        windows.into_iter().filter_map(visible).collect()
+        })
     }
 }
 

@@ -71,8 +71,10 @@ fn split(analyzed: &Analyzed<'_, '_>, grid: &Grid) -> Result<Decomposition, Fail
 pub(crate) fn parts(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
     let grid = analyzed.whole()?;
     let Decomposition { trend, seasons, residual, .. } = split(analyzed, &grid)?;
-    let column =
-        |name: String, values: &[f64]| Part::called("component", name, analyzed.newest(&grid, values));
+    let windows = analyzed.windows()?;
+    let column = |name: String, values: &[f64]| {
+        Part::called("component", name, analyzed.newest(&windows, &grid, values))
+    };
     let mut parts = vec![column("trend".to_owned(), &trend), column("residual".to_owned(), &residual)];
     for (length, season) in &seasons {
         let name = match seasons.len() {
@@ -141,8 +143,7 @@ fn of_values(
             format!("{name}: the share that is cut off at either end must be from 0 to 0.5, got {wrong}");
         return Err(Failure::Query(QueryError::Execution(message)));
     }
-    let windows = analyzed.windows();
-    analyzed.count(&windows);
+    let windows = analyzed.windows()?;
     let mut points = Points::absent(analyzed.steps());
     for (step, lo, last) in windows {
         let values = &analyzed.series.columns.values[lo..=last];
