@@ -48,11 +48,13 @@ fn decompositions(c: &mut Criterion) {
 
 fn forecasts(c: &mut Criterion) {
     let values = series(2016);
-    let options =
-        forecast::Options { method: forecast::Method::Auto, seasons: &[288], horizon: 288, level: 0.95 };
-    c.bench_function("forecast of 2016 values", |b| {
-        b.iter(|| forecast::forecast(black_box(&values), &options, &mut || Ok(())));
-    });
+    for (name, seasons) in [("a day", &[288][..]), ("a day and a week", &[144, 1008])] {
+        let options =
+            forecast::Options { method: forecast::Method::Auto, seasons, horizon: 288, level: 0.95 };
+        c.bench_function(&format!("forecast of 2016 values, {name}"), |b| {
+            b.iter(|| forecast::forecast(black_box(&values), &options, &mut || Ok(())));
+        });
+    }
 }
 
 fn correlations(c: &mut Criterion) {

@@ -1,22 +1,25 @@
 //! Continues a series: the expected values, and the range in which they will be.
 //!
-//! A series with a long season (24 steps and more, as metrics have) is continued with its values in past seasons,
-//! shifted by the distance of the newest values from theirs (`profile.rs`). Other series are continued with the mean of
-//! the Theta method and of a damped trend, after removing a short season if there is one. Ranges come from the errors
-//! of the same method at many earlier steps ("split conformal"), not from an assumption about their distribution.
+//! A series with a long season (24 steps and more, as metrics have) is continued with the mean of its past seasons and
+//! of exponential smoothing (`seasonal.rs`). Other series are continued with the mean of the Theta method and of a
+//! damped trend, after removing a short season if there is one. Ranges come from the errors of the same method at many
+//! earlier steps ("split conformal"), not from an assumption about their distribution.
 
 mod classical;
 mod exhaustion;
 mod intervals;
 mod profile;
+mod seasonal;
+mod smoothed;
 mod smoothing;
+mod trials;
 
 pub use exhaustion::{Exhaustion, bytes as exhaustion_bytes, until};
 
 use crate::gaps;
 use crate::{Check, Error, Pace, Unfit};
 use classical::Indices;
-use profile::Profiles;
+use seasonal::{Scale, Seasonal};
 use smoothing::Path;
 
 /// Minimum number of values that can be continued.
@@ -79,7 +82,7 @@ pub struct Forecast {
 /// The memory that [`forecast`] takes for `len` steps.
 pub fn bytes(len: usize, options: &Options<'_>) -> usize {
     gaps::fill_bytes(len)
-        + profile::bytes(len)
+        + seasonal::bytes(len)
         + (10 * len + 3 * options.horizon + intervals::ERRORS) * size_of::<f64>()
 }
 
@@ -93,38 +96,64 @@ pub fn forecast(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Resu
     if there < LEAST {
         return Err(Unfit::TooShort { has: there, needs: LEAST }.into());
     }
-    let filled = gaps::fill(values, options.seasons)?.values;
+    let mut filled = gaps::fill(values, options.seasons)?.values;
     let mut pace = Pace::new(check);
-    let model = Model::fit(&filled, options, &mut pace)?;
-    let point: Vec<f64> = (1..=options.horizon).map(|h| model.at(&filled, filled.len() - 1, h)).collect();
+    let seasons = seasons_of(filled.len(), options.seasons);
+    let scale = if options.method == Method::Auto && is_long(&seasons) {
+        pace.work(30 * filled.len())?;
+        Scale::of(&filled, &seasons, options.horizon)
+    } else {
+        Scale::Plain
+    };
+    scale.apply(&mut filled);
+    let model = Model::fit(&filled, &seasons, options, &mut pace)?;
+    let mut point: Vec<f64> = (1..=options.horizon).map(|h| model.at(&filled, filled.len() - 1, h)).collect();
     let reach = intervals::reach(&filled, &model, model.first_origin(filled.len()), options, &mut pace)?;
-    let lower: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point - reach).collect();
-    let upper: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point + reach).collect();
-    if [&point, &lower, &upper].iter().any(|part| part.iter().any(|value| !value.is_finite())) {
-        return Err(Unfit::Overflow.into());
+    let mut lower: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point - reach).collect();
+    let mut upper: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point + reach).collect();
+    for part in [&mut point, &mut lower, &mut upper] {
+        scale.undo(part);
+        if part.iter().any(|value| !value.is_finite()) {
+            return Err(Unfit::Overflow.into());
+        }
     }
     Ok(Forecast { point, lower, upper })
+}
+
+/// The seasons of which a series has at least two cycles, ascending.
+fn seasons_of(len: usize, seasons: &[usize]) -> Vec<usize> {
+    let mut fitting: Vec<usize> =
+        seasons.iter().copied().filter(|&season| season >= 2 && season <= len / 2).collect();
+    fitting.sort_unstable();
+    fitting.dedup();
+    fitting
+}
+
+/// Whether the longest of ascending seasons is a long one.
+fn is_long(seasons: &[usize]) -> bool {
+    seasons.last().is_some_and(|&longest| longest >= LONG_SEASON)
 }
 
 /// A fitted method, which predicts from any step of the series.
 enum Model {
     /// The mean of the paths, and the season that was removed from the series.
     Smoothed(Vec<Path>, Option<Indices>),
-    Profiles(Profiles),
+    Seasonal(Seasonal),
     /// The values one season before.
     Naive(usize),
 }
 
 impl Model {
-    fn fit(values: &[f64], options: &Options<'_>, pace: &mut Pace<'_>) -> Result<Model, Error> {
-        let fits = |&season: &usize| season >= 2 && 2 * season <= values.len();
-        let mut seasons: Vec<usize> = options.seasons.iter().copied().filter(fits).collect();
-        seasons.sort_unstable();
-        seasons.dedup();
+    fn fit(
+        values: &[f64],
+        seasons: &[usize],
+        options: &Options<'_>,
+        pace: &mut Pace<'_>,
+    ) -> Result<Model, Error> {
         let longest = seasons.last().copied();
         match options.method {
-            Method::Auto if longest.is_some_and(|longest| longest >= LONG_SEASON) => {
-                Ok(Model::Profiles(Profiles::fit(values, &seasons, options.horizon, pace)?))
+            Method::Auto if is_long(seasons) => {
+                Ok(Model::Seasonal(Seasonal::fit(values, seasons, options.horizon, pace)?))
             }
             Method::SeasonalNaive => {
                 let Some(longest) = longest.or(options.seasons.iter().copied().max()) else {
@@ -159,7 +188,7 @@ impl Model {
     fn first_origin(&self, len: usize) -> usize {
         match self {
             Model::Smoothed(..) => LEAST.min(len / 3),
-            Model::Profiles(profiles) => profiles.first_origin(len),
+            Model::Seasonal(seasonal) => seasonal.first_origin(len),
             Model::Naive(season) => season - 1,
         }
     }
@@ -171,7 +200,7 @@ impl Model {
                 let mean = paths.iter().map(|path| path.at(from, h)).sum::<f64>() / paths.len() as f64;
                 indices.as_ref().map_or(mean, |indices| indices.restore(from + h, mean))
             }
-            Model::Profiles(profiles) => profiles.at(values, from, h),
+            Model::Seasonal(seasonal) => seasonal.at(values, from, h),
             Model::Naive(season) => values[(from + h).saturating_sub(season * h.div_ceil(*season))],
         }
     }

@@ -6,6 +6,7 @@
 //! All four parameters are the best ones for the last third of the series.
 
 use super::smoothing::{Path, carried};
+use super::trials::Trials;
 use crate::{Pace, Stop};
 
 /// Seasons in a profile, weights of the newest distance in the level, shares of a distance that remain after one step,
@@ -14,6 +15,9 @@ const COUNTS: [usize; 4] = [1, 2, 4, 8];
 const WEIGHTS: [f64; 3] = [0.1, 0.02, 0.3];
 const CARRIES: [f64; 3] = [0.0, 0.9, 0.98];
 const SHARES: [f64; 5] = [0.0, 0.2, 0.4, 0.6, 0.8];
+
+/// The seasons in the profile of a trial.
+const TRIED: usize = 4;
 
 /// What remains of the share from one shorter season to the next.
 const FADE: f64 = 0.8;
@@ -46,7 +50,7 @@ impl Profiles {
     pub fn fit(
         values: &[f64],
         seasons: &[usize],
-        horizon: usize,
+        trials: &Trials,
         pace: &mut Pace<'_>,
     ) -> Result<Profiles, Stop> {
         let (&season, shorter) = seasons.split_last().unwrap_or((&1, &[]));
@@ -54,9 +58,19 @@ impl Profiles {
         let mut profiles = Vec::new();
         // A profile of more seasons than there are is the same as one of fewer.
         for count in COUNTS.into_iter().filter(|&count| count == COUNTS[0] || count * season < values.len()) {
-            profiles.push(Profile::fit(values, [season, count], shorter, horizon, pace)?);
+            profiles.push(Profile::fit(values, [season, count], shorter, trials, pace)?);
         }
         Ok(Profiles(profiles))
+    }
+
+    /// A profile of a few seasons with usual parameters.
+    pub fn trial(values: &[f64], seasons: &[usize]) -> Profiles {
+        let (&season, shorter) = seasons.split_last().unwrap_or((&1, &[]));
+        let distances = distances(values, season, TRIED);
+        let path = carried(&distances, WEIGHTS[0], CARRIES[0]);
+        let shorter = shorter.last().copied();
+        let (level, share) = (path.clone(), SHARES[2]);
+        Profiles(vec![Profile { season, shorter, count: TRIED, distances, path, level, share }])
     }
 
     /// The first step whose predictions say how good the method is: one that has a full profile, if a third of the
@@ -78,13 +92,13 @@ impl Profile {
         values: &[f64],
         [season, count]: [usize; 2],
         shorter: Option<usize>,
-        horizon: usize,
+        trials: &Trials,
         pace: &mut Pace<'_>,
     ) -> Result<Profile, Stop> {
         pace.work(4 * count * values.len())?;
         let distances = distances(values, season, count);
         let mut best = (f64::INFINITY, [WEIGHTS[0], CARRIES[0], SHARES[0]]);
-        let trial = |weight: f64, carry: f64, share: f64| Profile {
+        let with = |weight: f64, carry: f64, share: f64| Profile {
             season,
             shorter,
             count,
@@ -96,10 +110,10 @@ impl Profile {
         for weight in WEIGHTS {
             for carry in CARRIES {
                 pace.work(20_000 + 8 * values.len())?;
-                let mut profile = trial(weight, carry, 0.0);
+                let mut profile = with(weight, carry, 0.0);
                 for share in SHARES.into_iter().take(if shorter.is_some() { SHARES.len() } else { 1 }) {
                     profile.share = share;
-                    let error = profile.error(values, &distances, horizon);
+                    let error = trials.error(values, |from, h| profile.predict(values, &distances, from, h));
                     if error < best.0 {
                         best = (error, [weight, carry, share]);
                     }
@@ -107,23 +121,9 @@ impl Profile {
             }
         }
         let [weight, carry, share] = best.1;
-        let mut profile = trial(weight, carry, share);
+        let mut profile = with(weight, carry, share);
         profile.distances = distances;
         Ok(profile)
-    }
-
-    /// The sum of the absolute errors on the last third of a series.
-    fn error(&self, values: &[f64], distances: &[f64], horizon: usize) -> f64 {
-        let len = values.len();
-        let from = (len - len / 3).max(self.season);
-        let furthest = horizon.min((len - from) / 2).max(1);
-        let mut sum = 0.0;
-        for origin in (from..len - furthest).step_by(((len - from) / 40).max(1)) {
-            for h in (1..=furthest).step_by(furthest.div_ceil(12)) {
-                sum += (values[origin + h] - self.predict(values, distances, origin, h)).abs();
-            }
-        }
-        sum
     }
 
     fn at(&self, values: &[f64], from: usize, h: usize) -> f64 {

@@ -75,3 +75,16 @@ fn what_does_not_fit_is_refused() {
     let got = forecast(&huge, &Options { method: Method::Linear, ..options }, &mut go);
     assert!(got.is_err() || got.is_ok_and(|got| got.point.iter().all(|v| v.is_finite())));
 }
+
+#[test]
+fn a_range_of_logarithms_is_above_zero_and_wider_above() {
+    let value = |i: u32| (1.0 + f64::from(i) / 500.0) * (metric(i) - 60.0) * (1.0 + 0.2 * noise(i));
+    let values: Vec<f64> = (0..48 * 28).map(value).collect();
+    let got = run(&values, Method::Auto, &[48, 336], 96);
+    assert!(got.lower.iter().all(|lower| *lower > 0.0));
+    let above = |h: usize| got.upper[h] - got.point[h] > got.point[h] - got.lower[h];
+    assert!((0..96).all(above), "{got:?}");
+    let error = |h: u32| (got.point[h as usize] / value(48 * 28 + h) - 1.0).abs();
+    let mean = (0..96).map(error).sum::<f64>() / 96.0;
+    assert!(mean < 0.15, "{mean}");
+}
