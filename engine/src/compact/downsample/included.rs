@@ -22,7 +22,9 @@ impl Included {
 
 /// The state of the raw samples that a tier includes when it is brought up to date now.
 pub(super) fn included(catalogue: &Catalogue, job: &TierJob) -> Included {
-    let newest_delete = catalogue.tombstones.last().map_or(0, |t| t.seq);
+    // A delete that no longer hides anything is forgotten.
+    let known = catalogue.coverage.get(&job.tier()).map_or(0, |coverage| coverage.deletes_applied);
+    let newest_delete = catalogue.tombstones.last().map_or(known, |delete| delete.seq.max(known));
     let newest = Included { cut: catalogue.root.flushed_seq, deletes: newest_delete };
     match job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer))) {
         // It cannot include what the narrower tier does not.

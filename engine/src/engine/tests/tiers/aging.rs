@@ -79,6 +79,11 @@ impl Aged {
         self.engine.append(&batch).unwrap();
     }
 
+    /// Removes what a delete removes.
+    pub fn forget(&mut self, series: usize, range: TimeRange) {
+        self.samples[series].retain(|time, _| !range.contains(*time));
+    }
+
     /// Lets days pass without samples.
     pub fn skip(&mut self, days: u64) {
         self.clock.advance(Duration::from_secs(days * 86_400));
@@ -194,7 +199,7 @@ fn deletes_change_the_buckets_that_they_touch(aged: &mut Aged, ladder: &Ladder) 
     let end = YEAR_2024 + DAYS * DAY;
     let range = TimeRange::new(end - 9 * DAY - 7_000 * SECOND, end - 9 * DAY);
     aged.engine.delete(&[Matcher::equal("job", "job2")], range).unwrap();
-    aged.samples[2].retain(|time, _| !range.contains(*time));
+    aged.forget(2, range);
     check_all(aged);
     aged.engine.flush().unwrap();
     let touched = ladder.from.iter().map(|(name, ..)| {
@@ -229,7 +234,7 @@ fn deletes_remove_whole_buckets_of_dropped_samples(aged: &mut Aged, ladder: &Lad
         assert_eq!((whole.start - YEAR_2024) % DAY, 0);
     }
     aged.engine.delete(&job, whole).expect("whole buckets");
-    aged.samples[0].retain(|time, _| !whole.contains(*time));
+    aged.forget(0, whole);
     check_all(aged);
     aged.engine.flush().unwrap();
     aged.engine.compact().unwrap();

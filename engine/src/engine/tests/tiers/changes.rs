@@ -47,6 +47,22 @@ fn samples_before_the_beginning_of_a_tier_extend_it() {
     assert!(aged.engine.verify().unwrap().is_clean());
 }
 
+#[test]
+fn a_delete_that_hides_nothing_more_does_not_keep_tiers_from_being_extended() {
+    let mut aged = Aged::new(&LADDER);
+    (0..5).for_each(|day| aged.day(day));
+    let range = TimeRange::new(day(1), day(2));
+    aged.engine.delete(&job(0), range).unwrap();
+    aged.forget(0, range);
+    (5..9).for_each(|day| aged.day(day));
+    assert_eq!(aged.engine.stats().tombstones, 0, "it is applied");
+    (9..12).for_each(|day| aged.day(day));
+    for tier in aged.engine.view().tiers() {
+        assert_eq!(tier.range.end, day(10), "{}", tier.resolution);
+    }
+    check_all(&aged, 12);
+}
+
 /// The first generation of a tier after a time.
 fn generation(aged: &Aged, tier: &str, time: i64) -> Arc<Generation> {
     let catalogue = aged.engine.shared.versions.current_owned();
