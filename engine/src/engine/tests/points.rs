@@ -131,6 +131,18 @@ impl<'a> Aftermath<'a> {
         Aftermath { root: root.to_owned(), script, states, done, place }
     }
 
+    /// The states that a step may leave half-way: partitions are dropped from the oldest on, each once the tiers include it.
+    fn between(&self, pending: &Step, before: &State) -> Vec<State> {
+        let Step::Expire(seconds) = *pending else { return Vec::new() };
+        let width = self.script.options.partition_width.as_secs() as usize;
+        let partly = |seconds: i64| {
+            let mut state = before.clone();
+            state.apply(&Step::Expire(seconds), self.script);
+            state
+        };
+        (seconds..=seconds + before.newest).step_by(width).map(partly).collect()
+    }
+
     fn check(&self) {
         let pending = &self.script.steps[self.done];
         let recovers = matches!(pending, Step::Damage | Step::Unmarked);
@@ -138,15 +150,21 @@ impl<'a> Aftermath<'a> {
             .unwrap_or_else(|error| panic!("{}: it does not open: {error}", self.place));
         let found = read(player.engine());
         let [before, after] = [&self.states[self.done], &self.states[self.done + 1]];
+        let between = self.between(pending, before);
+        let partly = between.iter().find(|state| found.is(state));
         assert!(
-            found.is(before) || found.is(after),
+            found.is(before) || found.is(after) || partly.is_some(),
             "{}: found, and before the step:\n{}\nfound, and after it:\n{}",
             self.place,
             found.difference(before),
             found.difference(after)
         );
         self.check_files();
-        let mut state = if found.is(after) { after.clone() } else { before.clone() };
+        let mut state = match partly {
+            _ if found.is(after) => after.clone(),
+            Some(partly) if !found.is(before) => partly.clone(),
+            _ => before.clone(),
+        };
         self.check_copy(pending, before);
         for (number, step) in self.script.tail().into_iter().enumerate() {
             player.apply(&step);

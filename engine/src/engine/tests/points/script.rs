@@ -64,7 +64,7 @@ pub(super) struct State {
     pub samples: BTreeMap<(u8, i64), i64>,
     /// Of several at the same time the last.
     pub events: BTreeMap<(u8, i64), String>,
-    newest: i64,
+    pub newest: i64,
 }
 
 impl State {
@@ -150,6 +150,8 @@ pub(super) fn read(engine: &Engine) -> State {
 pub(super) struct Script {
     pub steps: Vec<Step>,
     pub options: Options,
+    /// Whether a step drops samples.
+    has_expired: bool,
 }
 
 /// Makes steps.
@@ -160,6 +162,7 @@ struct Maker {
     /// Where time has come to.
     now: i64,
     width: i64,
+    has_expired: bool,
 }
 
 impl Maker {
@@ -186,13 +189,18 @@ impl Maker {
             match self.random.below(3) {
                 0 => {
                     let to = from + self.random.below(15) as i64;
-                    self.steps.push(Step::Delete { series: Some(series), from, to });
+                    let delete = self.delete(Some(series), from, to);
+                    self.steps.push(delete);
                 }
                 1 => self.steps.push(Step::Flush),
                 // Late samples that overwrite.
                 _ => self.append(series, from, 4),
             }
         }
+    }
+
+    fn delete(&self, series: Option<u8>, from: i64, to: i64) -> Step {
+        delete(series, from, to, self.has_expired)
     }
 
     fn block(&mut self, number: u64) {
@@ -205,8 +213,11 @@ impl Maker {
                 Step::Flush,
                 Step::Compact,
             ],
-            2 => vec![Step::Delete { series: None, from: self.now / 3, to: self.now / 2 }, Step::Clean],
-            3 => vec![Step::Flush, Step::Expire(3 * self.width)],
+            2 => vec![self.delete(None, self.now / 3, self.now / 2), Step::Clean],
+            3 => {
+                self.has_expired = true;
+                vec![Step::Flush, Step::Expire(3 * self.width)]
+            }
             4 => vec![Step::Torn { by_hand: false }, Step::Stray],
             5 => vec![Step::Torn { by_hand: true }],
             6 => vec![Step::Reopen, Step::Damage],
@@ -217,13 +228,22 @@ impl Maker {
                 Step::Compact,
                 Step::Flush,
                 Step::Compact,
-                Step::Delete { series: None, from: self.now - 4 * self.width, to: self.now - 3 * self.width },
+                self.delete(None, self.now - 4 * self.width, self.now - 3 * self.width),
                 Step::Clean,
                 Step::Close,
             ],
         };
         self.steps.extend(steps);
     }
+}
+
+/// A delete; of whole buckets if samples may have been dropped, because others are refused then.
+fn delete(series: Option<u8>, from: i64, to: i64, in_buckets: bool) -> Step {
+    let (from, to) = match in_buckets {
+        true => ((from - 1).div_euclid(60) * 60 + 1, (to + 59).div_euclid(60) * 60),
+        false => (from, to),
+    };
+    Step::Delete { series, from, to }
 }
 
 const BLOCKS: u64 = 10;
@@ -251,7 +271,14 @@ impl Script {
             tiers: TIERS.parse().unwrap(),
             ..Options::default()
         };
-        let mut maker = Maker { random, steps: vec![Step::Open], appended: 0, now: 10, width: width as i64 };
+        let mut maker = Maker {
+            random,
+            steps: vec![Step::Open],
+            appended: 0,
+            now: 10,
+            width: width as i64,
+            has_expired: false,
+        };
         let mut blocks: Vec<u64> = (0..BLOCKS).collect();
         while !blocks.is_empty() {
             let next = if seed == 0 { 0 } else { maker.random.below(blocks.len() as u64) };
@@ -260,7 +287,7 @@ impl Script {
                 maker.disturb();
             }
         }
-        Script { steps: maker.steps, options }
+        Script { has_expired: maker.has_expired, steps: maker.steps, options }
     }
 
     /// What is done after a crash: everything once more.
@@ -270,7 +297,7 @@ impl Script {
             Step::Append { number: 900, series: 2, from: 5, count: 9 },
             Step::Append { number: 901, series: 0, from: far, count: 9 },
             Step::Flush,
-            Step::Delete { series: Some(2), from: 7, to: 9 },
+            delete(Some(2), 7, 9, self.has_expired),
             Step::Compact,
             Step::Append { number: 902, series: 3, from: far, count: 9 },
             Step::Delete { series: None, from: far + 3, to: far + 4 },
