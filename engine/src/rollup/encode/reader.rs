@@ -1,15 +1,16 @@
 //! Reads a chunk: the header at once, columns when they are asked for.
 
-use super::columns::{Column, Columns};
-use super::predict::{self, full, keeps_lost, several};
+use super::columns::Column;
+use super::predict::{self, Predict, Rows};
 use super::section::{BucketChunkError, BucketChunkFault, Cursor, Section, verified};
 use super::writer::{UNITS, extent};
 use super::{BUCKETS_MAX, CLASS_MASK, Class, HAS_BOUNDS, MULTIPLES, Shape, floats, intervals, squares, sums};
 use crate::codec::Fault;
 use crate::codec::varint::unzigzag;
 use crate::model::Timestamp;
+use crate::rollup::columns::Scratch;
 use crate::rollup::sketch::coding;
-use crate::rollup::{Bucket, ExactSum};
+use crate::rollup::{Bucket, BucketColumns, Columns, Gaps};
 
 /// A stored chunk of buckets whose header and checksum have been verified.
 ///
@@ -100,50 +101,99 @@ impl<'a> BucketChunk<'a> {
     /// # Errors
     /// The fault of a section. `out` is then unchanged.
     pub fn decode(&self, columns: Columns, out: &mut Vec<Bucket>) -> Result<(), BucketChunkError> {
+        let mut all = BucketColumns::new(columns);
+        self.decode_columns(&mut all)?;
+        out.extend(all.buckets());
+        Ok(())
+    }
+
+    /// Appends all buckets, with the columns that `out` holds.
+    ///
+    /// # Errors
+    /// The fault of a section. `out` is then unchanged.
+    pub fn decode_columns(&self, out: &mut BucketColumns) -> Result<(), BucketChunkError> {
         let start = out.len();
-        self.decode_all(columns.with_sources(), start, out).inspect_err(|_| out.truncate(start))
+        let mut scratch = std::mem::take(&mut out.scratch);
+        let decoded = self.decode_all(start, &mut scratch, out);
+        out.scratch = scratch;
+        decoded.inspect_err(|_| out.truncate(start))
     }
 
     fn decode_all(
         &self,
-        columns: Columns,
         start: usize,
-        out: &mut Vec<Bucket>,
+        scratch: &mut Scratch,
+        out: &mut BucketColumns,
     ) -> Result<(), BucketChunkError> {
-        self.read_counts(columns, out)?;
-        let buckets = &mut out[start..];
-        if columns.contains(Columns::TIMES) {
-            self.read_times(buckets)?;
+        self.read_all_rows(start, &mut scratch.ints, out)?;
+        if !out.counts[start..].contains(&0) {
+            return self.decode_rows(start, scratch, out);
         }
-        if columns.contains(Columns::STARTS) && self.shape.class.counts() {
-            self.read_starts(buckets)?;
+        let mut full = BucketColumns::new(out.held());
+        for row in (start..out.len()).filter(|&row| out.counts[row] > 0) {
+            full.ends.push(out.ends[row]);
+            full.counts.push(out.counts[row]);
         }
-        if columns.contains(Columns::VALUES) {
-            self.read_values(buckets)?;
+        self.decode_rows(0, scratch, &mut full)?;
+        let mut found = 0..full.len();
+        let buckets: Vec<Bucket> = (start..out.len())
+            .map(|row| {
+                let own = (out.counts[row] > 0).then(|| found.next()).flatten();
+                let mut bucket = own.map_or_else(|| Bucket::empty(out.ends[row]), |own| full.bucket(own));
+                bucket.markers = out.markers.at(row);
+                (bucket.ended, bucket.overlap) = (out.has_ended(row), out.has_overlap(row));
+                bucket.has_histograms = out.has_histograms(row);
+                bucket
+            })
+            .collect();
+        out.truncate(start);
+        buckets.iter().for_each(|bucket| out.push(bucket));
+        Ok(())
+    }
+
+    /// Appends the columns that have a row for each bucket with samples. `out` has their ends, counts, markers and states
+    /// from row `start` on, and all of them have samples.
+    fn decode_rows(
+        &self,
+        start: usize,
+        scratch: &mut Scratch,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let holds = |out: &BucketColumns, column: Columns| out.held().contains(column);
+        if let Some(section) = self.section(Column::Nans) {
+            self.ints(section, out.len() - start, &mut scratch.ints)?;
+            out.nans.extend(start, scratch.ints.iter().map(|&nans| nans as u64));
         }
-        if columns.contains(Columns::LOST) && self.shape.class.counts() {
-            self.read_lost(buckets)?;
+        if holds(out, Columns::TIMES) {
+            self.read_times(start, &mut scratch.ints, out)?;
         }
-        if columns.contains(Columns::CHANGES) {
-            self.read_changes(buckets)?;
+        if holds(out, Columns::STARTS) && self.shape.class.counts() {
+            self.read_starts(start, &mut scratch.ints, out)?;
         }
-        if columns.contains(Columns::EXTREMES) {
-            self.read_extremes(buckets)?;
+        if holds(out, Columns::VALUES) {
+            self.read_values(start, scratch, out)?;
         }
-        if columns.contains(Columns::SUM) && self.shape.class.measures() {
-            self.read_sums(buckets)?;
+        if holds(out, Columns::LOST) {
+            self.read_lost(start, scratch, out)?;
         }
-        if columns.contains(Columns::M2) && self.shape.class.measures() {
-            self.read_m2(buckets)?;
+        if holds(out, Columns::CHANGES) {
+            self.read_changes(start, &mut scratch.ints, out)?;
         }
-        if columns.contains(Columns::GAPS) && self.shape.bounds {
-            self.read_gaps(buckets)?;
+        self.read_extremes(start, scratch, out)?;
+        if holds(out, Columns::SUM) {
+            self.read_sums(start, scratch, out)?;
         }
-        if columns.contains(Columns::STEP) && self.shape.bounds {
-            self.read_steps(buckets)?;
+        if holds(out, Columns::M2) {
+            self.read_m2(start, scratch, out)?;
         }
-        if columns.contains(Columns::SKETCH) {
-            self.read_sketches(buckets)?;
+        if holds(out, Columns::GAPS) {
+            self.read_gaps(start, out)?;
+        }
+        if holds(out, Columns::STEP) {
+            self.read_steps(start, &mut scratch.ints, out)?;
+        }
+        if holds(out, Columns::SKETCH) {
+            self.read_sketches(start, out)?;
         }
         Ok(())
     }
@@ -158,200 +208,305 @@ impl<'a> BucketChunk<'a> {
         move |what| BucketChunkError { offset, what: what.into() }
     }
 
-    /// A column of integers that has one form; zeros if it is absent.
-    fn ints(&self, column: Column, count: usize) -> Result<Vec<i64>, BucketChunkError> {
-        match self.section(column) {
-            None => Ok(vec![0; count]),
-            Some(section) if section.form == 0 => {
-                section.ints(0, count).map_err(|fault| section.fault(fault))
-            }
-            Some(section) => Err(section.fault(Fault::Field)),
+    /// Replaces `out` by a column of integers that has one form.
+    fn ints(&self, section: &Section<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), BucketChunkError> {
+        if section.form != 0 {
+            return Err(section.fault(Fault::Field));
         }
-    }
-
-    /// Passes a column of integers to the buckets with samples. If it is absent, they keep the zeros that they have.
-    fn set(
-        &self,
-        column: Column,
-        buckets: &mut [Bucket],
-        set: fn(&mut Bucket, i64),
-    ) -> Result<(), BucketChunkError> {
-        if self.section(column).is_none() {
-            return Ok(());
-        }
-        let ints = self.ints(column, full(buckets).count())?;
-        with_samples(buckets).zip(ints).for_each(|(bucket, int)| set(bucket, int));
-        Ok(())
+        section.ints(0, count, out).map_err(|fault| section.fault(fault))
     }
 
     fn floats(
         &self,
         column: Column,
         count: usize,
-        predict: impl Fn(usize) -> Option<Vec<f64>>,
-    ) -> Result<Vec<f64>, BucketChunkError> {
-        floats::read(self.section(column), count, predict).map_err(self.at(column))
+        predict: &Predict<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), BucketChunkError> {
+        floats::read(self.section(column), count, predict, scratch).map_err(self.at(column))
     }
 
-    fn ends(&self) -> Result<Vec<Timestamp>, BucketChunkError> {
+    /// Appends the ends.
+    fn read_ends(&self, ints: &mut Vec<i64>, out: &mut Vec<Timestamp>) -> Result<(), BucketChunkError> {
         let out_of_range = BucketChunkError { offset: 0, what: BucketChunkFault::Range };
         let mut next = self.first;
-        let mut ends = Vec::with_capacity(self.count);
-        ends.push(next.checked_mul(self.unit).ok_or(out_of_range)?);
-        for less_one in self.ints(Column::Ends, self.count - 1)? {
+        let first = next.checked_mul(self.unit).ok_or(out_of_range)?;
+        let Some(section) = self.section(Column::Ends) else {
+            let last = next.checked_add(self.count as i64 - 1).and_then(|last| last.checked_mul(self.unit));
+            last.ok_or(out_of_range)?;
+            out.extend((0..self.count as i64).map(|i| first.wrapping_add(i.wrapping_mul(self.unit))));
+            return Ok(());
+        };
+        self.ints(section, self.count - 1, ints)?;
+        out.push(first);
+        for &less_one in ints.iter() {
             let distance = (less_one as u64).checked_add(1);
             next = distance.and_then(|distance| next.checked_add_unsigned(distance)).ok_or(out_of_range)?;
-            ends.push(next.checked_mul(self.unit).ok_or(out_of_range)?);
+            out.push(next.checked_mul(self.unit).ok_or(out_of_range)?);
         }
-        Ok(ends)
+        Ok(())
     }
 
-    /// Appends the buckets, of which all other columns are unknown.
-    fn read_counts(&self, columns: Columns, out: &mut Vec<Bucket>) -> Result<(), BucketChunkError> {
-        let start = out.len();
-        let ends = self.ends()?;
-        let counts = self.ints(Column::Counts, self.count)?;
-        let markers = self.ints(Column::Markers, self.count)?;
-        let states = self.ints(Column::States, self.count)?;
+    /// Appends the columns that have a row for each bucket, with samples or without.
+    fn read_all_rows(
+        &self,
+        start: usize,
+        ints: &mut Vec<i64>,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        self.read_ends(ints, &mut out.ends)?;
         // The products of two counts must fit.
         let is_count = |count: &i64| (0..1 << 53).contains(count);
-        if !(counts.iter().all(is_count) && states.iter().all(|state| (0..8).contains(state))) {
-            return Err(self.at(Column::Counts)(Fault::Field));
-        }
-        // Without resets, nothing is lost.
-        let knows_lost = columns.contains(Columns::LOST) && self.shape.class.counts();
-        out.reserve(self.count);
-        out.extend(ends.into_iter().zip(counts).zip(markers).zip(states).map(
-            |(((end, count), markers), state)| {
-                let mut bucket = Bucket::empty(end);
-                (bucket.count, bucket.markers) = (count as u64, markers as u64);
-                (bucket.ended, bucket.overlap) = (state & 1 != 0, state & 2 != 0);
-                bucket.has_histograms = state & 4 != 0;
-                if count > 0 {
-                    bucket.make_unknown(knows_lost);
+        match self.section(Column::Counts) {
+            None => out.counts.resize(start + self.count, 0),
+            Some(section) => {
+                self.ints(section, self.count, ints)?;
+                if !ints.iter().fold(true, |all, count| all & is_count(count)) {
+                    return Err(section.fault(Fault::Field));
                 }
-                bucket
-            },
-        ));
-        self.set(Column::Nans, &mut out[start..], |bucket, nans| bucket.nans = nans as u64)
-    }
-
-    fn read_times(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let column = Column::LastTimes;
-        intervals::read_last_times(self.section(column), buckets).map_err(self.at(column))?;
-        let column = Column::FirstTimes;
-        intervals::read_first_times(self.section(column), buckets, self.shape.width).map_err(self.at(column))
-    }
-
-    fn read_starts(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let column = Column::LastStarts;
-        intervals::read_last_starts(self.section(column), buckets).map_err(self.at(column))?;
-        let column = Column::FirstStarts;
-        intervals::read_first_starts(self.section(column), buckets).map_err(self.at(column))
-    }
-
-    fn read_values(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let count = full(buckets).count();
-        let last = self.floats(Column::LastValues, count, |number| predict::zeros(count, number))?;
-        with_samples(buckets).zip(last).for_each(|(bucket, value)| {
-            (bucket.first.value, bucket.last.value) = (value, value);
-        });
-        let count = several(buckets).count();
-        let first =
-            self.floats(Column::FirstValues, count, |number| predict::first_values(buckets, number))?;
-        let several = buckets.iter_mut().filter(|bucket| bucket.count > 1);
-        several.zip(first).for_each(|(bucket, value)| bucket.first.value = value);
+                out.counts.extend(ints.iter().map(|&count| count as u64));
+            }
+        }
+        if let Some(section) = self.section(Column::Markers) {
+            self.ints(section, self.count, ints)?;
+            out.markers.extend(start, ints.iter().map(|&markers| markers as u64));
+        }
+        if let Some(section) = self.section(Column::States) {
+            self.ints(section, self.count, ints)?;
+            if !ints.iter().all(|state| (0..8).contains(state)) {
+                return Err(section.fault(Fault::Field));
+            }
+            out.states.extend(start, ints.iter().map(|&state| state as u8));
+        }
         Ok(())
     }
 
-    fn read_lost(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        self.set(Column::Resets, buckets, |bucket, resets| {
-            bucket.resets = resets as u64;
-            if bucket.resets != 0 {
-                bucket.lost = ExactSum::huge();
-            }
-        })?;
-        let class = self.shape.class;
-        let count = full(buckets).filter(|bucket| keeps_lost(bucket, class)).count();
-        if count == 0 && self.section(Column::Lost).is_none() && self.section(Column::LostMore).is_none() {
+    fn read_times(
+        &self,
+        start: usize,
+        ints: &mut Vec<i64>,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let column = Column::LastTimes;
+        intervals::read_last_times(self.section(column), start, ints, out).map_err(self.at(column))?;
+        let (column, width) = (Column::FirstTimes, self.shape.width);
+        intervals::read_first_times(self.section(column), width, start, ints, out).map_err(self.at(column))
+    }
+
+    fn read_starts(
+        &self,
+        start: usize,
+        ints: &mut Vec<i64>,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let column = Column::LastStarts;
+        intervals::read_last_starts(self.section(column), start, ints, out).map_err(self.at(column))?;
+        let column = Column::FirstStarts;
+        intervals::read_first_starts(self.section(column), start, ints, out).map_err(self.at(column))
+    }
+
+    fn read_values(
+        &self,
+        start: usize,
+        scratch: &mut Scratch,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let count = out.len() - start;
+        let zeros = |number: usize, out: &mut Vec<f64>| predict::zeros(count, number, out);
+        self.floats(Column::LastValues, count, &zeros, scratch)?;
+        out.last_values.extend_from_slice(&scratch.floats);
+        let rows = Rows::new(out, start);
+        let several = rows.several().count();
+        let predict = |number: usize, out: &mut Vec<f64>| predict::first_values(rows, number, out);
+        self.floats(Column::FirstValues, several, &predict, scratch)?;
+        if several == count {
+            out.first_values.extend_from_slice(&scratch.floats);
             return Ok(());
         }
-        let firsts = self.floats(Column::Lost, count, |number| predict::zeros(count, number))?;
-        let lost =
-            sums::read_lost(&firsts, self.section(Column::LostMore)).map_err(self.at(Column::LostMore))?;
-        let kept = with_samples(buckets).filter(|bucket| keeps_lost(bucket, class));
-        kept.zip(lost).for_each(|(bucket, lost)| bucket.lost = lost);
+        let mut first = scratch.floats.iter();
+        out.first_values.extend(out.counts[start..].iter().zip(&out.last_values[start..]).map(
+            |(&count, &last)| match count {
+                1 => last,
+                _ => first.next().copied().unwrap_or(last),
+            },
+        ));
         Ok(())
     }
 
-    fn read_changes(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
+    fn read_lost(
+        &self,
+        start: usize,
+        scratch: &mut Scratch,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let (count, class) = (out.len() - start, self.shape.class);
+        if !class.counts() {
+            out.lost.huge.extend(start, std::iter::repeat_n(true, count));
+            return Ok(());
+        }
+        if let Some(section) = self.section(Column::Resets) {
+            self.ints(section, count, &mut scratch.ints)?;
+            out.resets.extend(start, scratch.ints.iter().map(|&resets| resets as u64));
+        }
+        let losing: Vec<usize> = Rows::new(out, start).losing(class).collect();
+        if losing.is_empty()
+            && self.section(Column::Lost).is_none()
+            && self.section(Column::LostMore).is_none()
+        {
+            Self::forget_lost(start, out);
+            return Ok(());
+        }
+        let zeros = |number: usize, out: &mut Vec<f64>| predict::zeros(losing.len(), number, out);
+        self.floats(Column::Lost, losing.len(), &zeros, scratch)?;
+        let more = self.section(Column::LostMore);
+        let lost = sums::read_lost(&scratch.floats, more).map_err(self.at(Column::LostMore))?;
+        Self::forget_lost(start, out);
+        losing.into_iter().zip(&lost).for_each(|(i, lost)| out.lost.lengthen(start + i, lost));
+        Ok(())
+    }
+
+    /// Makes what resets took unknown: without resets, nothing is lost.
+    fn forget_lost(start: usize, out: &mut BucketColumns) {
+        if out.resets.stored().len() > start {
+            let resets = out.resets.stored()[start..].iter();
+            out.lost.huge.extend(start, resets.map(|&resets| resets != 0));
+        }
+    }
+
+    fn read_changes(
+        &self,
+        start: usize,
+        ints: &mut Vec<i64>,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
         let Some(section) = self.section(Column::Changes) else { return Ok(()) };
-        let ints = section.ints(0, full(buckets).count()).map_err(|fault| section.fault(fault))?;
-        for (bucket, int) in with_samples(buckets).zip(ints) {
-            bucket.changes = match section.form {
-                0 => int as u64,
-                1 => bucket.count.wrapping_sub(1).wrapping_sub(int as u64),
-                _ => return Err(section.fault(Fault::Field)),
-            };
+        let counts = &out.counts[start..];
+        section.ints(0, counts.len(), ints).map_err(|fault| section.fault(fault))?;
+        match section.form {
+            0 => out.changes.extend(start, ints.iter().map(|&changes| changes as u64)),
+            1 => {
+                let unchanged = counts.iter().zip(ints.iter());
+                let changes = unchanged.map(|(n, &int)| n.wrapping_sub(1).wrapping_sub(int as u64));
+                out.changes.extend(start, changes);
+            }
+            _ => return Err(section.fault(Fault::Field)),
         }
         Ok(())
     }
 
-    fn read_extremes(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let (count, class) = (full(buckets).count(), self.shape.class);
-        let predict = |number: usize| (number == 0).then(|| predict::minima(buckets));
-        let minima = self.floats(Column::Minima, count, predict)?;
-        let predict = |number: usize| (number == 0).then(|| predict::maxima(buckets, class));
-        let maxima = self.floats(Column::Maxima, count, predict)?;
-        for (bucket, (min, max)) in with_samples(buckets).zip(minima.into_iter().zip(maxima)) {
-            (bucket.min, bucket.max) = (min, max);
+    fn read_extremes(
+        &self,
+        start: usize,
+        scratch: &mut Scratch,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let (count, class) = (out.len() - start, self.shape.class);
+        if out.held().contains(Columns::MIN) {
+            let rows = Rows::new(out, start);
+            let predict = |number: usize, out: &mut Vec<f64>| predict::minima(rows, number, out);
+            self.floats(Column::Minima, count, &predict, scratch)?;
+            out.minima.extend_from_slice(&scratch.floats);
+        }
+        if out.held().contains(Columns::MAX) {
+            let rows = Rows::new(out, start);
+            let predict = |number: usize, out: &mut Vec<f64>| predict::maxima(rows, class, number, out);
+            self.floats(Column::Maxima, count, &predict, scratch)?;
+            out.maxima.extend_from_slice(&scratch.floats);
         }
         Ok(())
     }
 
-    fn read_sums(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let rows: Vec<&Bucket> = full(buckets).collect();
-        let firsts = self.floats(Column::Sums, rows.len(), |number| predict::sums(buckets, number))?;
-        let (rest, more) = (self.section(Column::SumsRest), self.section(Column::SumsMore));
-        let sums = sums::read_sums(&firsts, rest, more, &rows).map_err(self.at(Column::SumsRest))?;
-        with_samples(buckets).zip(sums).for_each(|(bucket, sum)| bucket.sum = sum);
+    fn read_sums(
+        &self,
+        start: usize,
+        scratch: &mut Scratch,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let rows = Rows::new(out, start);
+        if !self.shape.class.measures() {
+            let count = rows.len();
+            out.sums.huge.extend(start, std::iter::repeat_n(true, count));
+            return Ok(());
+        }
+        let predict = |number: usize, out: &mut Vec<f64>| predict::sums(rows, number, out);
+        self.floats(Column::Sums, rows.len(), &predict, scratch)?;
+        let rest = self.section(Column::SumsRest);
+        let seconds = sums::read_rest(rows, rest, &mut scratch.ints).map_err(self.at(Column::SumsRest))?;
+        let more = self.section(Column::SumsMore);
+        sums::append(&scratch.floats, seconds.as_deref(), more, start, &mut out.sums)
+            .map_err(self.at(Column::SumsMore))
+    }
+
+    fn read_m2(
+        &self,
+        start: usize,
+        scratch: &mut Scratch,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let rows = Rows::new(out, start);
+        if !self.shape.class.measures() {
+            let count = rows.len();
+            out.squares.resize(start + count, f64::NAN);
+            return Ok(());
+        }
+        squares::read(self.section(Column::M2), rows, scratch).map_err(self.at(Column::M2))?;
+        if scratch.floats.len() == rows.len() {
+            out.squares.extend_from_slice(&scratch.floats);
+            return Ok(());
+        }
+        let stored: Vec<usize> = squares::stored(rows).collect();
+        let count = rows.len();
+        out.squares.resize(start + count, f64::NAN);
+        stored.into_iter().zip(&scratch.floats).for_each(|(i, &m2)| out.squares[start + i] = m2);
         Ok(())
     }
 
-    fn read_m2(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let values = squares::read(self.section(Column::M2), buckets).map_err(self.at(Column::M2))?;
-        let rows = with_samples(buckets).filter(|bucket| bucket.sum.is_exact());
-        rows.zip(values).for_each(|(bucket, m2)| bucket.m2 = m2);
+    fn read_gaps(&self, start: usize, out: &mut BucketColumns) -> Result<(), BucketChunkError> {
+        let count = out.len() - start;
+        if !self.shape.bounds {
+            let unknown = |&count: &u64| if count > 1 { Gaps::UNKNOWN } else { Gaps::NONE };
+            out.gaps.extend(start, out.counts[start..].iter().map(unknown));
+            return Ok(());
+        }
+        let column = |column: Column| -> Result<Vec<i64>, BucketChunkError> {
+            let mut ints = Vec::new();
+            match self.section(column) {
+                Some(section) => self.ints(section, count, &mut ints)?,
+                None => ints.resize(count, 0),
+            }
+            Ok(ints)
+        };
+        let [irregular, least, greatest] =
+            [column(Column::Irregular)?, column(Column::LeastGaps)?, column(Column::GreatestGaps)?];
+        intervals::set_gaps([&irregular, &least, &greatest], start, out);
         Ok(())
     }
 
-    fn read_gaps(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let count = full(buckets).count();
-        let columns = [Column::Irregular, Column::LeastGaps, Column::GreatestGaps];
-        let [irregular, least, greatest] = columns.map(|column| self.ints(column, count));
-        intervals::set_gaps(buckets, [irregular?, least?, greatest?]);
+    fn read_steps(
+        &self,
+        start: usize,
+        ints: &mut Vec<i64>,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        if !self.shape.bounds {
+            let unknown = |&count: &u64| if count > 1 { f64::INFINITY } else { 0.0 };
+            out.steps.extend(start, out.counts[start..].iter().map(unknown));
+        } else if let Some(section) = self.section(Column::Steps) {
+            self.ints(section, out.len() - start, ints)?;
+            let steps = ints.iter().map(|&bits| f64::from_bits((bits as u64).rotate_right(15)));
+            out.steps.extend(start, steps);
+        }
         Ok(())
     }
 
-    fn read_steps(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
-        let ints = self.ints(Column::Steps, full(buckets).count())?;
-        with_samples(buckets)
-            .zip(ints)
-            .for_each(|(bucket, bits)| bucket.step = f64::from_bits((bits as u64).rotate_right(15)));
-        Ok(())
-    }
-
-    fn read_sketches(&self, buckets: &mut [Bucket]) -> Result<(), BucketChunkError> {
+    fn read_sketches(&self, start: usize, out: &mut BucketColumns) -> Result<(), BucketChunkError> {
         let Some(section) = self.section(Column::Sketches) else { return Ok(()) };
-        let extents: Vec<coding::Extent> = full(buckets).map(extent).collect();
+        let rows = Rows::new(out, start);
+        let extents: Vec<coding::Extent> = (0..rows.len()).map(|i| extent(rows, i)).collect();
         let sketches = coding::decode(&extents, section.bytes).map_err(|fault| section.fault(fault))?;
-        with_samples(buckets).zip(sketches).for_each(|(bucket, sketch)| bucket.sketch = sketch);
+        out.sketches.extend(start, sketches.into_iter());
         Ok(())
     }
-}
-
-fn with_samples(buckets: &mut [Bucket]) -> impl Iterator<Item = &mut Bucket> {
-    buckets.iter_mut().filter(|bucket| bucket.count > 0)
 }
 
 /// The width of the buckets, and that of their source.

@@ -12,7 +12,7 @@ use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::series::histogram_held;
-use crate::source::{Columns, SeriesReader, SeriesRef};
+use crate::source::{BucketColumns, Columns, SeriesReader, SeriesRef};
 use crate::usage::Footprint;
 
 /// Maximum number of series that one reader reads before its core asks for more work.
@@ -148,6 +148,7 @@ pub(crate) struct Access<'w> {
     reader: Box<dyn SeriesReader + 'w>,
     samples: Samples,
     held: Footprint,
+    columns: BucketColumns,
     buckets: Vec<Bucket>,
     held_buckets: Footprint,
 }
@@ -159,6 +160,7 @@ impl<'w> Access<'w> {
             reader: ctx.source.reader(),
             samples: Samples::default(),
             held: Footprint::default(),
+            columns: BucketColumns::default(),
             buckets: Vec::new(),
             held_buckets: Footprint::default(),
         }
@@ -191,9 +193,11 @@ impl<'w> Access<'w> {
     ) -> Result<Option<&mut Vec<Bucket>>, QueryError> {
         let budget = &self.ctx.budget;
         budget.check()?;
-        if !self.reader.read_buckets(series, width, range, columns, &mut self.buckets)? {
+        if !self.reader.read_buckets(series, width, range, columns, &mut self.columns)? {
             return Ok(None);
         }
+        self.buckets.clear();
+        self.buckets.extend(self.columns.buckets());
         budget.usage().count_buckets(self.buckets.len() as u64);
         // Windows keep about as many folds as there are buckets.
         let heap: usize =
