@@ -26,11 +26,12 @@ mod test_data;
 
 pub use bucket::{Bucket, Extras, Gaps};
 pub use builder::{Builder, Fold};
-pub use columns::{BucketColumns, Columns, Mostly, Sums};
+pub use columns::{BucketColumns, Columns, Mostly, Runs, Sums};
 pub use edge::Edge;
 pub use encode::{BucketChunk, Class, Shape};
 pub use exact_sum::ExactSum;
 pub use sketch::Sketch;
+pub use spread::Moments;
 
 #[cfg(test)]
 mod tests;

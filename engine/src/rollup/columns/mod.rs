@@ -4,10 +4,12 @@
 //! slice, and columns that were not asked for are empty. The memory is reused from series to series.
 
 mod mostly;
+mod runs;
 mod set;
 mod sums;
 
 pub use mostly::Mostly;
+pub use runs::Runs;
 pub use set::Columns;
 pub use sums::Sums;
 

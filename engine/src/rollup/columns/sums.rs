@@ -33,7 +33,7 @@ impl Sums {
         }
     }
 
-    fn longer_at(&self, row: usize) -> Option<&ExactSum> {
+    pub(super) fn longer_at(&self, row: usize) -> Option<&ExactSum> {
         let at = self.longer.binary_search_by_key(&row, |(row, _)| *row).ok()?;
         Some(&self.longer[at].1)
     }
@@ -55,6 +55,16 @@ impl Sums {
         let huge = self.huge.stored().get(first..).unwrap_or_default();
         let values = self.first.stored().get(first..).unwrap_or_default();
         !huge.contains(&true) && !values.iter().any(|value| value.is_nan())
+    }
+
+    /// The column of these sums, which need not be normalized.
+    pub fn of(sums: impl Iterator<Item = ExactSum>) -> Self {
+        let mut column = Sums::new();
+        for (row, mut sum) in sums.enumerate() {
+            sum.normalize();
+            column.push(row, &sum);
+        }
+        column
     }
 
     /// Sets row `row`, after which none is set.
