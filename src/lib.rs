@@ -71,9 +71,9 @@ pub use barograph_engine::line::{
     LineError, LineErrorKind, LineLimits, Naming, Precision, UnknownNaming, UnknownPrecision,
 };
 pub use barograph_engine::model::{
-    CompileError, Exemplar, Expressions, Histogram, HistogramError, Labels, LabelsBuilder, LabelsError,
-    METRIC_NAME, MatchOp, Matcher, Metadata, MetricType, PatternError, ResetHint, Resolution, STALE_NAN_BITS,
-    Span, Tenant, Value, is_stale,
+    CompileError, Duplicates, Exemplar, Expressions, Histogram, HistogramError, Labels, LabelsBuilder,
+    LabelsError, METRIC_NAME, MatchOp, Matcher, Metadata, MetricType, PatternError, ResetHint, Resolution,
+    STALE_NAN_BITS, Span, Tenant, Value, is_stale,
 };
 pub use barograph_engine::remote::{LabelFault, RemoteReason, WireError, WireFault};
 pub use barograph_engine::{

@@ -32,6 +32,7 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
+pub use model::Duplicates;
 pub use model::timestamp::{Timestamp, TimestampError};
 pub use options::{Durability, Options, Tier, Tiers};
 pub use remote::RemoteVersion;

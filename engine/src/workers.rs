@@ -51,6 +51,8 @@ pub(crate) struct Lane {
     /// The name of its threads.
     name: &'static str,
     threads_max: usize,
+    /// How much its threads give way to others: added to the nice value of the thread that starts them.
+    yields: i32,
     state: Mutex<State>,
     /// Signalled for a waiting thread when a job becomes due earlier, and for all threads when there are no more jobs.
     due: Condvar,
@@ -87,8 +89,18 @@ pub(crate) struct Job {
 
 impl Lane {
     pub const fn new(name: &'static str, threads_max: usize) -> Lane {
+        Lane::of(name, threads_max, 0)
+    }
+
+    /// The same, with threads that give way to all others of the machine: they have a tenth of the share of one that does
+    /// not, where both want to run. On systems other than Linux they are like others.
+    pub const fn yielding(name: &'static str, threads_max: usize) -> Lane {
+        Lane::of(name, threads_max, 10)
+    }
+
+    const fn of(name: &'static str, threads_max: usize, yields: i32) -> Lane {
         let state = Mutex::new(State::new());
-        Lane { name, threads_max, state, due: Condvar::new(), ran: Condvar::new() }
+        Lane { name, threads_max, yields, state, due: Condvar::new(), ran: Condvar::new() }
     }
 
     /// Adds a job that is due now. A panic ends the job and is logged.
@@ -151,6 +163,7 @@ impl Lane {
 
     /// The loop of a thread.
     fn serve(&'static self) {
+        give_way(self.yields);
         let mut state = self.state.lock();
         while !state.jobs.is_empty() {
             if let Some(id) = state.take_due(Instant::now()) {
@@ -202,6 +215,23 @@ impl Lane {
         }
     }
 }
+
+/// Lowers the priority of the calling thread.
+#[cfg(target_os = "linux")]
+fn give_way(by: i32) {
+    use rustix::process::{getpriority_process, setpriority_process};
+    // Linux has a nice value for each thread, and these calls mean that of the calling one.
+    let lowered = getpriority_process(None).and_then(|nice| match by {
+        0 => Ok(()),
+        by => setpriority_process(None, nice.saturating_add(by).min(19)),
+    });
+    if let Err(error) = lowered {
+        tracing::debug!(%error, "a background thread keeps its priority");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way(_by: i32) {}
 
 impl State {
     const fn new() -> State {

@@ -3,6 +3,7 @@
 use barograph_engine::budget::{Denied, Stopped, bytes_text};
 
 use crate::source::SourceError;
+use crate::span::{Position, Span};
 
 /// The kind of a [`QueryError`], which says what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -119,6 +120,12 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// A parse error at a place of `query`.
+    pub(crate) fn parse(query: &str, span: Span, message: String) -> QueryError {
+        let Position { line, column } = span.position(query);
+        QueryError::Parse { line, column, start: span.start, end: span.end, message }
+    }
+
     /// What the caller can do about it.
     pub fn kind(&self) -> QueryErrorKind {
         match self {

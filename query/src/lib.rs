@@ -88,7 +88,7 @@ fn parsed(request: &Request, expressions: &mut Expressions) -> Result<syntax::as
     let (bytes, limit) = (request.query.len(), request.limits.query_bytes_max);
     if bytes > limit {
         let message = format!("the query has {bytes} bytes, the limit is {limit}");
-        return Err(QueryError::Parse { line: 1, column: 1, start: 0, end: 0, message });
+        return Err(QueryError::parse("", span::Span::default(), message));
     }
     syntax::parse_within(&request.query, expressions)
 }

@@ -7,10 +7,10 @@
 
 use super::Run;
 use crate::Result;
-use crate::model::Timestamp;
+use crate::model::{Duplicates, Timestamp};
 
-/// The sources of one series' samples. Of two samples with the same time, that of the source with the larger number
-/// wins.
+/// The sources of one series' samples. Those of a source with a smaller number
+/// are older.
 pub trait Sources {
     /// The number of sources.
     fn count(&self) -> usize;
@@ -55,12 +55,18 @@ impl Front {
 #[derive(Debug, Default)]
 pub struct PieceMerge {
     fronts: Vec<Front>,
+    duplicates: Duplicates,
     /// The maximum number of samples held at once.
     peak: usize,
 }
 
 impl PieceMerge {
-    /// Creates it with the first pieces of `sources`.
+    /// Creates it without sources.
+    pub fn new(duplicates: Duplicates) -> Self {
+        PieceMerge { duplicates, ..PieceMerge::default() }
+    }
+
+    /// Continues with the first pieces of `sources`.
     ///
     /// # Errors
     /// Same as [`Sources::next_time`].
@@ -133,7 +139,7 @@ impl PieceMerge {
                 self.fronts[other] = before(sources, other)?;
             }
         }
-        out.extend(&Run::merge(parts));
+        out.extend(&Run::merge(parts, self.duplicates));
         Ok(())
     }
 

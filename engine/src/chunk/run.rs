@@ -15,7 +15,7 @@ mod chunks;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::model::{Histogram, TimeRange, Timestamp, Value};
+use crate::model::{Comparable, Duplicates, Histogram, TimeRange, Timestamp, Value};
 
 /// Samples of one series in ascending time order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -44,6 +44,35 @@ pub struct Arrival {
     pub start: Timestamp,
     /// The value.
     pub value: Value,
+}
+
+impl Arrival {
+    /// Of these arrivals the ones that count, one of each timestamp, ascending by timestamp.
+    pub fn in_order(
+        arrivals: &[Arrival],
+        these: impl IntoIterator<Item = u32>,
+        duplicates: Duplicates,
+    ) -> Vec<u32> {
+        let of = |at: u32| &arrivals[at as usize];
+        let mut order: Vec<u32> = these.into_iter().collect();
+        order.sort_unstable_by_key(|&at| (of(at).timestamp, at));
+        order.dedup_by(|later, kept| {
+            let is_same = of(*later).timestamp == of(*kept).timestamp;
+            if is_same && duplicates.is_later(|| of(*kept).comparable(), || of(*later).comparable()) {
+                *kept = *later;
+            }
+            is_same
+        });
+        order
+    }
+
+    fn comparable(&self) -> Comparable {
+        match &self.value {
+            Value::Float(value) => Some((*value, None)),
+            Value::Int(value) => Some((*value as f64, Some(*value))),
+            Value::Histogram(_) => None,
+        }
+    }
 }
 
 /// Whether an integer is unchanged after a conversion to a float and back.
@@ -120,18 +149,12 @@ impl Run {
         }
     }
 
-    /// A run of samples in arrival order: sorted, with the last of each timestamp.
-    pub fn from_arrivals(arrivals: &[Arrival]) -> Run {
-        let mut order: Vec<usize> = (0..arrivals.len()).collect();
-        order.sort_by_key(|&i| arrivals[i].timestamp);
+    /// A run of samples in arrival order: sorted, with the one of each timestamp that counts.
+    pub fn from_arrivals(arrivals: &[Arrival], duplicates: Duplicates) -> Run {
         let mut run = Run::default();
-        for (place, &i) in order.iter().enumerate() {
-            let Arrival { timestamp, start, value } = &arrivals[i];
-            let is_replaced =
-                order.get(place + 1).is_some_and(|&next| arrivals[next].timestamp == *timestamp);
-            if !is_replaced {
-                run.push(*timestamp, *start, value);
-            }
+        for at in Arrival::in_order(arrivals, 0..arrivals.len() as u32, duplicates) {
+            let Arrival { timestamp, start, value } = &arrivals[at as usize];
+            run.push(*timestamp, *start, value);
         }
         run
     }
@@ -312,8 +335,15 @@ impl Run {
         self.values.push(from.values[index]);
     }
 
-    /// Merges runs. Of samples with equal timestamps, that of the later run stays.
-    pub fn merge(mut runs: Vec<Run>) -> Run {
+    fn comparable_at(&self, index: usize) -> Comparable {
+        match self.histogram_at(index) {
+            Some(_) => None,
+            None => Some((self.values[index], self.exact_at(index))),
+        }
+    }
+
+    /// Merges runs, older ones first. Of samples with equal timestamps, the one that counts stays.
+    pub fn merge(mut runs: Vec<Run>, duplicates: Duplicates) -> Run {
         runs.retain(|r| !r.is_empty());
         if runs.len() <= 1 {
             return runs.pop().unwrap_or_default();
@@ -333,20 +363,24 @@ impl Run {
             }
             return out;
         }
-        Self::merge_overlapping(&runs)
+        Self::merge_overlapping(&runs, duplicates)
     }
 
-    fn merge_overlapping(runs: &[Run]) -> Run {
+    fn merge_overlapping(runs: &[Run], duplicates: Duplicates) -> Run {
         let mut entries: Vec<(Timestamp, u32, u32)> = Vec::with_capacity(runs.iter().map(Run::len).sum());
         for (rank, run) in runs.iter().enumerate() {
             entries.extend(run.timestamps.iter().enumerate().map(|(i, &t)| (t, rank as u32, i as u32)));
         }
         entries.sort_unstable();
         let mut out = Run::default();
-        for (place, &(t, rank, index)) in entries.iter().enumerate() {
-            if entries.get(place + 1).is_none_or(|next| next.0 != t) {
-                out.copy_sample(&runs[rank as usize], index as usize);
-            }
+        for same in entries.chunk_by(|a, b| a.0 == b.0) {
+            let sample = |&(_, rank, index): &(Timestamp, u32, u32)| (&runs[rank as usize], index as usize);
+            let comparable = |(run, index): (&Run, usize)| run.comparable_at(index);
+            let (run, index) = same[1..].iter().map(sample).fold(sample(&same[0]), |kept, later| {
+                let is_later = duplicates.is_later(|| comparable(kept), || comparable(later));
+                if is_later { later } else { kept }
+            });
+            out.copy_sample(run, index);
         }
         out
     }
@@ -374,14 +408,17 @@ mod tests {
             start: 0,
             value: Value::Float(value),
         });
-        assert_eq!(Run::from_arrivals(&arrivals), run(&[(3, 2.0), (5, 3.0)]));
+        assert_eq!(Run::from_arrivals(&arrivals, Duplicates::Last), run(&[(3, 2.0), (5, 3.0)]));
     }
 
     #[test]
     fn the_later_run_wins() {
-        let merged = Run::merge(vec![run(&[(1, 1.0), (3, 1.0)]), run(&[]), run(&[(2, 2.0), (3, 2.0)])]);
+        let merged = Run::merge(
+            vec![run(&[(1, 1.0), (3, 1.0)]), run(&[]), run(&[(2, 2.0), (3, 2.0)])],
+            Duplicates::Last,
+        );
         assert_eq!(merged, run(&[(1, 1.0), (2, 2.0), (3, 2.0)]));
-        let disjoint = Run::merge(vec![run(&[(5, 1.0)]), run(&[(1, 2.0)])]);
+        let disjoint = Run::merge(vec![run(&[(5, 1.0)]), run(&[(1, 2.0)])], Duplicates::Last);
         assert_eq!(disjoint, run(&[(1, 2.0), (5, 1.0)]));
     }
 
@@ -504,7 +541,7 @@ mod tests {
                 }
                 inputs.push(one);
             }
-            let merged = Run::merge(inputs);
+            let merged = Run::merge(inputs, Duplicates::Last);
             let got: Vec<(i64, i64)> = (0..merged.len())
                 .map(|i| (merged.timestamps[i], merged.exact_at(i).unwrap_or(merged.values[i] as i64)))
                 .collect();
@@ -528,10 +565,10 @@ mod tests {
             prop_assert_eq!(shown(&through_chunks(&run, 16)), all.clone());
             let cut = cut.min(run.len());
             let (low, high) = (run.slice(0..cut), run.slice(cut..run.len()));
-            prop_assert_eq!(shown(&Run::merge(vec![high.clone(), low.clone()])), all.clone());
+            prop_assert_eq!(shown(&Run::merge(vec![high.clone(), low.clone()], Duplicates::Last)), all.clone());
             let mut even = run.clone();
             even.retain(|t| t % 2 == 0);
-            prop_assert_eq!(shown(&Run::merge(vec![low, even, high])), all);
+            prop_assert_eq!(shown(&Run::merge(vec![low, even, high], Duplicates::Last)), all);
         }
     }
 }

@@ -147,7 +147,7 @@ impl<'c> Compactor<'c> {
         };
         let mut cursors = ChunkCursors::scanning(kv);
         let mut records = SeriesMerge::new(kv, &inputs.generations)?;
-        let mut group = GroupMerge::default();
+        let mut group = GroupMerge { merge: PieceMerge::new(self.duplicates), ..GroupMerge::default() };
         while let Some((id, labels)) = records.next()? {
             if !duplicates.contains(id.0) {
                 let alone = [id.0];
@@ -284,7 +284,7 @@ impl Outcome {
 /// records.
 fn refuse_damaged(catalogue: &Catalogue, partition: PartitionId) -> Result<()> {
     let (first, last) = catalogue.layout().bounds(partition);
-    match catalogue.damage_in(TimeRange::inclusive(first, last)).next() {
+    match catalogue.damage_of(partition.tier, TimeRange::inclusive(first, last)).next() {
         Some((_, damage)) => Err(Error::Corrupt {
             file: format!("partition {}", partition),
             offset: 0,

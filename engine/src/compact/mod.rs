@@ -19,7 +19,7 @@ pub(crate) use retention::is_expiry_due;
 use std::time::Duration;
 
 use crate::compact::downsample::awaits_repair;
-use crate::model::{PartitionId, Timestamp};
+use crate::model::{Duplicates, PartitionId, Timestamp};
 use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;
@@ -40,6 +40,8 @@ pub(crate) struct Compactor<'c> {
     pub counts: &'c MergeCounts,
     /// Maximum samples of a chunk.
     pub chunk_samples: usize,
+    /// Which of several samples with the same timestamp counts.
+    pub duplicates: Duplicates,
     /// Memory for a merge, in addition to its inputs and its output for one series.
     pub work_bytes_max: u64,
     /// Merges apply deletes up to this sequence in any case, and later ones only where all tiers include them.

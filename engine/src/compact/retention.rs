@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Result;
 use crate::compact::Compactor;
-use crate::compact::downsample::{TierJob, is_summarized};
+use crate::compact::downsample::{TierJob, has_partition, is_summarized};
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{Catalogue, Coverage};
 use crate::store::versions::{Edit, IndexChange};
@@ -18,7 +18,7 @@ pub(crate) fn is_expiry_due(catalogue: &Catalogue, horizons: Horizons<'_>, tiers
 }
 
 /// The partitions whose last instant is not after the horizon of their tier. A raw partition, and all after it, stay
-/// until all tiers include it.
+/// until all tiers include it, and those of a tier until the next wider one does.
 fn expired<'c>(
     catalogue: &'c Catalogue,
     horizons: Horizons<'c>,
@@ -30,7 +30,14 @@ fn expired<'c>(
         let partitions = catalogue.generations.partitions_from(PartitionId::first_of(tier)).map(|p| p.id);
         partitions.take_while(move |id| {
             let is_old = id.tier == tier && layout.bounds(*id).1 <= horizon;
-            is_old && (!tier.is_raw() || is_summarized(catalogue, *id, tiers))
+            is_old
+                && match tier.resolution() {
+                    None => is_summarized(catalogue, *id, tiers),
+                    Some(narrow) => {
+                        let wider = tiers.iter().find(|job| job.resolution.width_ns() > narrow.width_ns());
+                        wider.is_none_or(|job| has_partition(catalogue, *id, job))
+                    }
+                }
         })
     })
 }
@@ -116,5 +123,41 @@ mod tests {
         assert_eq!(expired(999, Timestamp::MIN), [(0, 0)]);
         assert_eq!(expired(1999, 999), [(0, 0), (0, 1), (200, -2), (200, 0)]);
         assert_eq!(expired(Timestamp::MIN, 999), [(200, -2), (200, 0)]);
+    }
+
+    #[test]
+    fn a_partition_of_a_tier_stays_until_the_next_wider_tier_has_it() {
+        use crate::model::Resolution;
+        use crate::rollup::Extras;
+        let [narrow, wide] = ["5m", "1h"].map(|name| Resolution::parse(name).unwrap());
+        let job = |resolution, finer| TierJob {
+            resolution,
+            finer,
+            extras: Extras::default(),
+            horizon: Timestamp::MIN,
+        };
+        let jobs = [job(narrow, None), job(wide, Some(narrow))];
+        let mut catalogue = Catalogue::new(1, Layout::new(1000));
+        let (tier, day) = (TierId::of(0, narrow), narrow.partition_ns());
+        for number in 0..3 {
+            let prefix = Prefix { partition: PartitionId { tier, number }, generation: 1 };
+            let (first, last) = catalogue.layout().bounds(prefix.partition);
+            let record = GenerationRecord { first, last, ..GenerationRecord::default() };
+            catalogue.generations.insert(Generation::new(prefix, record, &Default::default()));
+        }
+        let mut dropped = |covered: Option<(Timestamp, Timestamp)>| {
+            let coverages = std::sync::Arc::make_mut(&mut catalogue.coverage);
+            let of = |from, through| Coverage { from, through, cut: 1, deletes_applied: 1 };
+            coverages.insert(tier, of(0, 3 * day));
+            if let Some((from, through)) = covered {
+                coverages.insert(TierId::of(0, wide), of(from, through));
+            }
+            let edit = expiry(&catalogue, &|_| 2 * day, &jobs);
+            edit.index.dropped.iter().map(|id| id.number).collect::<Vec<_>>()
+        };
+        assert_eq!(dropped(None), []);
+        assert_eq!(dropped(Some((wide.width_ns(), 3 * day))), [], "it begins too late");
+        assert_eq!(dropped(Some((0, day))), [0]);
+        assert_eq!(dropped(Some((0, 3 * day))), [0, 1]);
     }
 }

@@ -134,7 +134,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Option`] if it is shorter than one partition or longer than a tier is kept; [`Error::Closed`].
     pub fn set_retention(&self, retention: Duration) -> Result<()> {
-        self.set_kept(retention, self.shared.merger.kept_tiers())
+        self.change_kept(|kept| kept.retention = retention)
     }
 
     /// Whether this process may use it. False in a forked child, where a lock may never become free.
@@ -185,7 +185,7 @@ impl Drop for Engine {
 
 impl Shared {
     pub(crate) fn view(&self) -> View<'_> {
-        let mut view = View::new(&self.head, self.lifecycle.gate(), &self.versions);
+        let mut view = View::new(&self.head, self.lifecycle.gate(), &self.versions, self.options.duplicates);
         if self.options.refuse_damaged_store {
             view = view.refusing_damage();
         }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::engine::jobs::Task;
+use crate::engine::upkeep::merge::Kept;
 use crate::engine::{Engine, duration_ns};
 use crate::model::{Resolution, TierId};
-use crate::options::{Options, Tiers};
+use crate::options::Tiers;
 
 /// A tier of buckets: what is stored, and for which span.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +16,8 @@ use crate::options::{Options, Tiers};
 pub struct TierReport {
     /// The width of its buckets.
     pub resolution: Resolution,
-    /// How long its buckets are kept, zero for ever; `None` if the options no longer name the tier, whose buckets then
-    /// stay as they are.
+    /// How long its buckets are kept, zero for ever; `None` if the options no longer name the tier, which is then neither
+    /// extended nor dropped. Late samples and deletes still change its buckets.
     pub keep: Option<Duration>,
     /// The span for which it is complete: its buckets end after the first time and not after the second. `None` until
     /// the first buckets are built.
@@ -35,14 +36,15 @@ pub struct TierReport {
 }
 
 impl Engine {
-    /// Changes the tiers of the running database. A new one is built from what is stored; one that is no longer named stays
-    /// as it is, and its buckets stay correct.
+    /// Changes the tiers of the running database. A new one is built from what is stored. One that is no longer named is
+    /// neither extended nor dropped, and its buckets stay correct. If it is named again after samples have been dropped, it
+    /// has no buckets for these.
     ///
     /// # Errors
     /// [`Error::Option`](crate::Error::Option) if one is kept shorter than raw samples;
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn set_tiers(&self, tiers: Tiers) -> Result<()> {
-        self.set_kept(self.shared.retention.retention(), tiers)
+        self.change_kept(|kept| kept.tiers = tiers)
     }
 
     /// Changes the retention and the tiers of the running database together.
@@ -50,10 +52,12 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::set_retention`] and [`Engine::set_tiers`]; nothing is changed.
     pub fn set_kept(&self, retention: Duration, tiers: Tiers) -> Result<()> {
+        self.change_kept(|kept| (kept.retention, kept.tiers) = (retention, tiers))
+    }
+
+    pub(super) fn change_kept(&self, change: impl FnOnce(&mut Kept)) -> Result<()> {
         self.shared.lifecycle.check_open()?;
-        Options { retention, tiers: tiers.clone(), ..self.options().clone() }.validate()?;
-        self.shared.retention.set(retention);
-        self.shared.merger.keep_tiers(tiers);
+        self.shared.merger.change_kept(change)?;
         self.shared.jobs.ask(Task::Merge);
         Ok(())
     }
@@ -63,7 +67,7 @@ impl Engine {
         if !self.is_usable() {
             return Vec::new();
         }
-        let kept = self.shared.merger.kept_tiers();
+        let kept = self.shared.merger.kept().tiers;
         let kept: BTreeMap<Resolution, Duration> =
             kept.iter().map(|tier| (tier.resolution, tier.keep)).collect();
         let catalogue = self.shared.versions.current_owned();
@@ -97,7 +101,8 @@ impl Engine {
                     report.bytes += generation.record.bytes;
                 }
             }
-            let span = catalogue.coverage.get(&tier).map(|coverage| coverage.through - coverage.from);
+            let span =
+                catalogue.coverage.get(&tier).map(|coverage| coverage.through.saturating_sub(coverage.from));
             let width = catalogue.layout().width(tier);
             report.forecast_bytes = keep.filter(|keep| !keep.is_zero()).zip(span).map(|(keep, span)| {
                 // Whole partitions are dropped, so half of one more is stored on average.

@@ -5,30 +5,34 @@ use crate::chunk::pieces::Sources;
 use crate::chunk::run::Arrival;
 use crate::chunk::{OpenChunk, Run};
 use crate::head::seen::Seen;
-use crate::model::{TimeRange, Timestamp};
+use crate::model::{Duplicates, TimeRange, Timestamp};
 
 /// The number of late samples in a piece.
 const PIECE: usize = 1024;
 
-/// The visible samples that arrived in order, and those that arrived late; late ones win.
+/// The visible samples that arrived in order, and those that arrived late, which are newer.
 pub(super) struct InOrderAndLate<'a, I: Iterator<Item = (u32, &'a OpenChunk)>> {
     chunks: std::iter::Peekable<I>,
     seen: &'a Seen,
     late: &'a [Arrival],
-    /// The late samples that are left, the earliest last; of each timestamp, the one that arrived last.
+    /// The late samples that are left, the earliest last; of each timestamp, the one that counts.
     order: Vec<u32>,
 }
 
 impl<'a, I: Iterator<Item = (u32, &'a OpenChunk)>> InOrderAndLate<'a, I> {
-    pub(super) fn new(chunks: I, late: &'a [Arrival], range: TimeRange, seen: &'a Seen) -> Self {
-        let mut order: Vec<u32> = (0u32..)
+    pub(super) fn new(
+        chunks: I,
+        late: &'a [Arrival],
+        range: TimeRange,
+        seen: &'a Seen,
+        duplicates: Duplicates,
+    ) -> Self {
+        let visible = (0u32..)
             .zip(late)
             .filter(|(at, sample)| range.contains(sample.timestamp) && seen.has_late(*at, sample.timestamp))
-            .map(|(at, _)| at)
-            .collect();
-        let time = |at: u32| late[at as usize].timestamp;
-        order.sort_unstable_by_key(|&at| std::cmp::Reverse((time(at), at)));
-        order.dedup_by_key(|at| time(*at));
+            .map(|(at, _)| at);
+        let mut order = Arrival::in_order(late, visible, duplicates);
+        order.reverse();
         InOrderAndLate { chunks: chunks.peekable(), seen, late, order }
     }
 }

@@ -1,7 +1,7 @@
 //! One series in the head: its open chunk, its closed chunks, and its late samples.
 //!
 //! In-order samples are appended to the open chunk. A sample at or before the newest one goes to the late buffer, in
-//! arrival order; if both have a sample with the same timestamp, the late one is newer and wins. A flush freezes
+//! arrival order; if both have a sample with the same timestamp, the late one is newer (`Duplicates` says which counts). A flush freezes
 //! everything of one epoch; later samples go into new chunks.
 //!
 //! # Invariants
@@ -25,7 +25,7 @@ use crate::chunk::run::{Arrival, as_integer, is_float_exact};
 use crate::chunk::{ChunkKind, OpenChunk, Run};
 use crate::head::pins::{EpochStart, Pin, Turn};
 use crate::head::seen::{Marks, Place, Seen};
-use crate::model::{Labels, Layout, PartitionId, SeriesId, TimeRange, Timestamp, Value};
+use crate::model::{Duplicates, Labels, Layout, PartitionId, SeriesId, TimeRange, Timestamp, Value};
 use crate::sync::Mutex;
 
 /// An epoch: the period between two flushes.
@@ -128,14 +128,14 @@ impl EpochSamples {
     }
 
     /// The visible samples in `range` as one run; a chunk that overlaps the range is included completely.
-    pub fn to_run(&self, range: TimeRange, seen: &Seen) -> Run {
+    pub fn to_run(&self, range: TimeRange, seen: &Seen, duplicates: Duplicates) -> Run {
         let mut run = Run::default();
-        self.read_into(range, seen, &mut run);
+        self.read_into(range, seen, duplicates, &mut run);
         run
     }
 
     /// Replaces the samples in `run` by those that [`EpochSamples::to_run`] returns.
-    pub fn read_into(&self, range: TimeRange, seen: &Seen, run: &mut Run) {
+    pub fn read_into(&self, range: TimeRange, seen: &Seen, duplicates: Duplicates, run: &mut Run) {
         run.clear();
         for (first, chunk) in self.numbered_chunks().filter(|(_, c)| touches(c, range)) {
             seen.extend(run, first, chunk);
@@ -144,7 +144,8 @@ impl EpochSamples {
             let late = (0u32..).zip(self.late());
             let late = late.filter(|(n, s)| range.contains(s.timestamp) && seen.has_late(*n, s.timestamp));
             let late: Vec<_> = late.map(|(_, sample)| sample.clone()).collect();
-            *run = Run::merge(vec![std::mem::take(run), Run::from_arrivals(&late)]);
+            let late = Run::from_arrivals(&late, duplicates);
+            *run = Run::merge(vec![std::mem::take(run), late], duplicates);
         }
     }
 
@@ -157,6 +158,7 @@ impl EpochSamples {
         &self,
         range: TimeRange,
         seen: &Seen,
+        duplicates: Duplicates,
         run: &mut Run,
         visit: &mut dyn FnMut(&mut Run) -> Result<()>,
     ) -> Result<()> {
@@ -167,8 +169,8 @@ impl EpochSamples {
                 visit(run)
             });
         }
-        let mut sources = super::pieces::InOrderAndLate::new(chunks, self.late(), range, seen);
-        let mut merge = PieceMerge::default();
+        let mut sources = super::pieces::InOrderAndLate::new(chunks, self.late(), range, seen, duplicates);
+        let mut merge = PieceMerge::new(duplicates);
         merge.begin(&mut sources)?;
         while merge.next(&mut sources, run)? {
             visit(run)?;
@@ -252,13 +254,15 @@ pub struct HeadSeries {
 // With the counts of its `Arc` it takes 112 bytes, which is a size class of allocators.
 const _: () = assert!(size_of::<HeadSeries>() <= 96);
 
-/// How the head cuts chunks.
+/// How the head cuts chunks, and which of several samples count.
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkPolicy {
     /// Chunks end where partitions do.
     pub layout: Layout,
     /// Most samples of a chunk.
     pub chunk_samples: usize,
+    /// Which of several samples with the same timestamp counts.
+    pub duplicates: Duplicates,
 }
 
 impl HeadSeries {
@@ -421,7 +425,7 @@ impl HeadSeries {
     pub fn delete(&self, policy: ChunkPolicy, range: TimeRange) -> i64 {
         let mut data = self.data.lock();
         let before = data.active.memory_bytes();
-        let mut run = data.active.to_run(TimeRange::ALL, &Seen::ALL);
+        let mut run = data.active.to_run(TimeRange::ALL, &Seen::ALL, policy.duplicates);
         let samples = run.len();
         run.retain(|t| !range.contains(t));
         if run.len() == samples {

@@ -3,6 +3,7 @@
 //! Nothing here does I/O or knows how samples are stored. The query crate uses these
 //! types too, so a label set travels from the socket to a query's answer unchanged.
 
+pub mod duplicates;
 pub mod exemplar;
 pub mod histogram;
 pub mod ids;
@@ -18,6 +19,8 @@ pub mod tier;
 pub mod time;
 pub mod timestamp;
 
+pub(crate) use duplicates::Comparable;
+pub use duplicates::Duplicates;
 pub use exemplar::Exemplar;
 pub use histogram::{Histogram, HistogramError, ResetHint, Span};
 pub use ids::SeriesId;

@@ -115,6 +115,11 @@ impl TierId {
         is_known.then_some(Resolution(self.resolution))
     }
 
+    /// Whether this build knows its resolution.
+    pub fn is_known(self) -> bool {
+        self.is_raw() || self.resolution().is_some()
+    }
+
     /// Whether it holds samples as they were written.
     pub fn is_raw(self) -> bool {
         self.resolution == 0

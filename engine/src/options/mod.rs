@@ -6,7 +6,7 @@ mod tiers;
 use std::time::Duration;
 
 use crate::budget::Part;
-use crate::model::{Layout, METRIC_NAME};
+use crate::model::{Duplicates, Layout, METRIC_NAME};
 use crate::{Error, Result};
 pub use tiers::{Tier, Tiers};
 
@@ -108,6 +108,9 @@ pub struct Options {
     /// The tiers of buckets that are kept beside raw samples, such as `5m 90d, 1h 3y`. Default: none. Raw samples that are
     /// past the retention are dropped when all tiers include them.
     pub tiers: Tiers,
+    /// Which of several samples of a series with the same timestamp counts. Default [`Duplicates::Last`]. A change concerns
+    /// samples that have not been merged yet.
+    pub duplicates: Duplicates,
     /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
     /// database is created.
     pub partition_width: Duration,
@@ -178,6 +181,7 @@ impl Default for Options {
             memory_bytes: 1 << 30,
             retention: Duration::ZERO,
             tiers: Tiers::default(),
+            duplicates: Duplicates::Last,
             partition_width: Duration::from_secs(86_400),
             flush_interval: Duration::from_secs(7_200),
             wal_bytes: 512 << 20,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Durability, Options, Tiers};
+use crate::model::Duplicates;
 
 macro_rules! setters {
     ($($set:ident $field:ident: $type:ty),* $(,)?) => {
@@ -39,6 +40,7 @@ setters! {
     with_memory_bytes memory_bytes: u64,
     with_retention retention: Duration,
     with_tiers tiers: Tiers,
+    with_duplicates duplicates: Duplicates,
     with_partition_width partition_width: Duration,
     with_flush_interval flush_interval: Duration,
     with_wal_bytes wal_bytes: u64,

@@ -118,18 +118,23 @@ impl Bucket {
         self.count == 0 && self.markers == 0 && !self.has_histograms
     }
 
-    /// Whether all of its samples are in `range` (true) or none (false); `None` if neither is certain. The samples of a
-    /// bucket without times, which has markers or histograms only, count as outside unless its whole span is inside.
+    /// Whether all that is in it is in `range` (true) or nothing (false); `None` if neither is certain. `width` is that of
+    /// its span, in which stale markers and native histograms may be anywhere.
     pub fn is_inside(&self, range: TimeRange, width: i64) -> Option<bool> {
-        if self.count == 0 {
-            return Some(range.start <= self.end.saturating_sub(width) && self.end <= range.end);
+        if self.is_empty() {
+            return Some(false);
         }
-        let (first, last) = (self.first.time, self.last.time);
-        match (range.contains(first), range.contains(last)) {
-            (true, true) => Some(true),
-            _ if last <= range.start || first > range.end => Some(false),
-            _ => None,
+        let span = TimeRange::new(self.end.saturating_sub(width), self.end);
+        let has_times = self.markers == 0 && !self.has_histograms;
+        let span = match has_times {
+            true => TimeRange::inclusive(self.first.time, self.last.time),
+            false => span,
+        };
+        if range.start <= span.start && span.end <= range.end {
+            return Some(true);
         }
+        let is_outside = range.intersection(span).is_empty();
+        is_outside.then_some(false)
     }
 
     /// Appends the bucket that follows in time: what both add up to, including the pair of samples across the border.

@@ -225,7 +225,8 @@ impl Catalogue {
                     tombstones.push(Arc::new(Tombstone::decode(&place_of(key), seq, value)?));
                 }
                 Some((&coverage::KIND_COVERAGE, rest)) => {
-                    let tier = coverage::tier_of(rest).ok_or_else(|| unknown(key))?;
+                    let known = coverage::tier_of(rest).filter(|tier| tier.is_known());
+                    let tier = known.ok_or_else(|| unknown(key))?;
                     coverage.insert(tier, coverage::decode(&place_of(key), value)?);
                 }
                 _ => return Err(unknown(key)),

@@ -155,7 +155,7 @@ impl View<'_> {
         let _call = self.enter()?;
         let selectors = &self.all_scoped(selectors)[..];
         let catalogue = &self.catalogue;
-        self.note_gaps(catalogue, range)?;
+        self.note_gaps(catalogue, TierId::RAW, range)?;
         let mut head = HeadSide::new(self, selectors, range)?;
         let layout = catalogue.layout();
         for partition in catalogue.generations.partitions_in(TierId::RAW, range, layout) {

@@ -52,11 +52,16 @@ impl Damage {
 }
 
 impl Catalogue {
-    /// The generations set aside in the partitions of `range`.
+    /// The generations of all tiers set aside in the partitions of `range`.
     pub(crate) fn damage_in(&self, range: TimeRange) -> impl Iterator<Item = (Prefix, Damage)> {
         let layout = self.layout();
         let aside = self.generations.aside_in(range, layout);
         aside.map(move |aside| (aside.generation.prefix, Damage::of(aside, layout)))
+    }
+
+    /// Those of one tier.
+    pub(crate) fn damage_of(&self, tier: TierId, range: TimeRange) -> impl Iterator<Item = (Prefix, Damage)> {
+        self.damage_in(range).filter(move |(prefix, _)| prefix.partition.tier == tier)
     }
 }
 
@@ -92,16 +97,17 @@ impl View<'_> {
         left_out.unwrap_or_default().into_values().collect()
     }
 
-    /// Records the damage in a range before it is read.
+    /// Records the damage of a tier in a range before it is read.
     ///
     /// # Errors
     /// There is damage, and the view does not leave it out.
-    pub(super) fn note_gaps(&self, catalogue: &Catalogue, range: TimeRange) -> Result<()> {
+    pub(super) fn note_gaps(&self, catalogue: &Catalogue, tier: TierId, range: TimeRange) -> Result<()> {
         let lost = self.gaps.lost.lock().clone();
-        let lost = lost
-            .into_iter()
-            .filter(|(_, damage)| range.overlaps(damage.first.as_nanos(), damage.last.as_nanos()));
-        for (prefix, damage) in catalogue.damage_in(range).chain(lost) {
+        let lost = lost.into_iter().filter(|(prefix, damage)| {
+            let is_inside = range.overlaps(damage.first.as_nanos(), damage.last.as_nanos());
+            is_inside && prefix.partition.tier == tier
+        });
+        for (prefix, damage) in catalogue.damage_of(tier, range).chain(lost) {
             match &self.gaps.left_out {
                 Some(left_out) => drop(left_out.lock().insert(prefix, damage)),
                 None => {
@@ -159,12 +165,11 @@ impl View<'_> {
         if !error.is_damage() || !self.is_lost(prefix) {
             return Err(error);
         }
-        self.note_gaps(&self.catalogue, range)
+        self.note_gaps(&self.catalogue, prefix.partition.tier, range)
     }
 
     /// The generations whose index may contain a series with samples in `range`, or with buckets where samples have been
-    /// dropped. A series is indexed once in a
-    /// partition, by the first of its generations.
+    /// dropped. A series is indexed once in a partition, by the first of its generations.
     ///
     /// # Errors
     /// Same as [`View::note_gaps`].
@@ -173,14 +178,16 @@ impl View<'_> {
         catalogue: &'c Catalogue,
         range: TimeRange,
     ) -> Result<impl Iterator<Item = &'c Arc<Generation>>> {
-        self.note_gaps(catalogue, range)?;
+        self.note_gaps(catalogue, TierId::RAW, range)?;
+        // Where raw samples have been dropped, the tiers have the series.
+        let dropped = self.dropped_in(range);
+        let tiers: Vec<TierId> = catalogue.coverage.keys().copied().filter(|tier| !tier.is_raw()).collect();
+        for tier in &tiers {
+            self.note_gaps(catalogue, *tier, dropped)?;
+        }
         let layout = catalogue.layout();
         let raw = catalogue.generations.partitions_in(TierId::RAW, range, layout);
-        // Where raw samples have been dropped, the tier that reaches back farthest has the series.
-        let dropped = range.intersection(TimeRange::new(i64::MIN, self.raw_from()));
-        let tiers = catalogue.coverage.iter().filter(|(tier, _)| !tier.is_raw());
-        let first = tiers.min_by_key(|(_, coverage)| coverage.from).map(|(tier, _)| *tier);
-        let stored = first
+        let stored = tiers
             .into_iter()
             .flat_map(move |tier| catalogue.generations.partitions_in(tier, dropped, layout));
         let generations = raw.chain(stored).flat_map(|partition| &partition.generations);

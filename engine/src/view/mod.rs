@@ -73,7 +73,7 @@ use crate::budget::{Taken, Work, map_bytes};
 use crate::head::pins::Pin;
 use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
-use crate::model::{Labels, Matcher, PartitionId, SeriesId, Tenant, TierId, TimeRange};
+use crate::model::{Duplicates, Labels, Matcher, PartitionId, SeriesId, Tenant, TierId, TimeRange};
 use crate::store::catalogue::Catalogue;
 use crate::store::gate::Gate;
 use crate::store::generation::GenerationReader;
@@ -101,6 +101,8 @@ pub struct View<'e> {
     kept: Taken,
     tenant: Option<Tenant>,
     gaps: Gaps,
+    /// Which of several samples with the same timestamp counts.
+    duplicates: Duplicates,
     chunks_read: AtomicU64,
     /// Declared, and so dropped, after the cursors.
     calls: Mutex<Calls<'e>>,
@@ -142,7 +144,7 @@ pub(crate) struct Heads {
 
 impl<'e> View<'e> {
     /// Creates a view of the parts of an open database after its last change.
-    pub(crate) fn new(head: &'e Head, gate: &'e Gate, latest: &'e Versions) -> Self {
+    pub(crate) fn new(head: &'e Head, gate: &'e Gate, latest: &'e Versions, duplicates: Duplicates) -> Self {
         let (pin, catalogue) = head.pins.pin(|| {
             let catalogue = latest.current_owned();
             let flushed = catalogue.root.flushed_seq;
@@ -161,6 +163,7 @@ impl<'e> View<'e> {
             work: Work::unbounded(),
             tenant: None,
             gaps: Gaps::default(),
+            duplicates,
             chunks_read: AtomicU64::new(0),
             calls: Mutex::default(),
         }
@@ -267,7 +270,7 @@ impl<'e> View<'e> {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<ViewSeries>> {
-        self.note_gaps(&self.catalogue, range)?;
+        self.note_gaps(&self.catalogue, TierId::RAW, range)?;
         let partitions =
             self.catalogue.generations.partitions_in(TierId::RAW, range, self.catalogue.layout());
         self.select_in(partitions, kept, heads, matchers, range, series_max)

@@ -10,7 +10,7 @@ use crate::budget::{Taken, Work};
 use crate::chunk::Run;
 use crate::head::EpochSamples;
 use crate::head::seen::Seen;
-use crate::model::{TimeRange, Timestamp};
+use crate::model::{Duplicates, TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
 use crate::view::calls::Entered;
@@ -151,7 +151,7 @@ impl<'e> SeriesReader<'_, 'e> {
             self.add_unflushed(&mut parts, &head.active, range, &head.seen)?;
         }
         parts.admit_merge(&self.taken)?;
-        parts.merge();
+        parts.merge(self.view.duplicates);
         out.keep_inside(range);
         Ok(())
     }
@@ -233,7 +233,7 @@ impl<'e> SeriesReader<'_, 'e> {
         let count = unflushed.count(range);
         limit(&mut self.samples_left, count)?;
         growth.admit(run, count)?;
-        unflushed.read_into(range, seen, run);
+        unflushed.read_into(range, seen, self.view.duplicates, run);
         growth.count(run)
     }
 
@@ -296,11 +296,11 @@ impl Parts<'_> {
         Ok(taken.at_least(self.memory_bytes() + merged)?)
     }
 
-    fn merge(self) {
+    fn merge(self, duplicates: Duplicates) {
         if !self.rest.is_empty() {
             let mut all = vec![std::mem::take(self.first)];
             all.extend(self.rest);
-            *self.first = Run::merge(all);
+            *self.first = Run::merge(all, duplicates);
         }
     }
 }

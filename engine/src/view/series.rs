@@ -129,7 +129,7 @@ impl View<'_> {
     /// The ids of the series in a partition in which it was not selected.
     pub(super) fn ids_in(&self, series: &ViewSeries, partition: PartitionId) -> Result<Vec<PartitionSeries>> {
         let (first, last) = series.catalogue.layout().bounds(partition);
-        self.note_gaps(&series.catalogue, TimeRange::inclusive(first, last))?;
+        self.note_gaps(&series.catalogue, partition.tier, TimeRange::inclusive(first, last))?;
         let matchers: Vec<Matcher> = series.labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
         let mut ids = Vec::new();
         let generations = series.catalogue.generations.in_partition(partition);

@@ -65,6 +65,14 @@ impl Pace<'_> {
         Ok(())
     }
 
+    /// Counts work on histograms.
+    ///
+    /// # Errors
+    /// Same as [`Budget::check`].
+    pub(crate) fn histograms(&mut self, count: usize) -> Result<(), QueryError> {
+        self.work(HISTOGRAM.saturating_mul(count))
+    }
+
     /// Counts work on the labels of one series.
     ///
     /// # Errors

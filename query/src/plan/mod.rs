@@ -258,11 +258,8 @@ impl Planner<'_> {
         if ms > 0 || plain_zero {
             return Ok(ms);
         }
-        Err(duration::error(
-            self.query,
-            span,
-            format!("duration of {what} must be greater than 0, got {ms} ms"),
-        ))
+        let message = format!("duration of {what} must be greater than 0, got {ms} ms");
+        Err(QueryError::parse(self.query, span, message))
     }
 
     fn subquery(&self, s: &ast::Subquery, span: Span) -> Result<(Kind, bool), QueryError> {

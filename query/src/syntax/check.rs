@@ -281,7 +281,7 @@ pub(super) fn positive(duration: &DurationExpr, span: Span) -> Parsed<()> {
     if duration.depends_on_query() {
         return Ok(());
     }
-    let seconds = duration.seconds(0.0, 0.0);
+    let seconds = duration.evaluate(0.0, 0.0).map_err(|fault| Fault::new(fault.span, fault.message()))?;
     if seconds > DURATION_SECONDS_MAX {
         return Err(Fault::new(span, "duration out of range"));
     }

@@ -135,6 +135,11 @@ pub static SETTINGS: &[Setting] = &[
          6h, 12h and 1d. Raw samples past `retention` are dropped when all tiers include them. docs/downsampling.md \
          describes what is answered from them.",
         |c, t| c.tiers = t.parse().map_err(ValueError)?),
+    setting!("duplicates" "RULE" = "last", STORAGE, false,
+        "Which of several samples of a series with the same timestamp counts: the `last` or the `first` that was \
+         written, or the one with the largest (`max`) or the smallest (`min`) value. A change concerns samples that \
+         have not been merged yet.",
+        |c, t| c.duplicates = t.parse().map_err(ValueError)?),
     setting!("partition_width" "DURATION" = "1d", STORAGE, false,
         "Time span that is stored and dropped as a unit, 1m to 365d; fixed when the database is created.",
         |c, t| c.partition_width = values::duration(t, Duration::from_secs(60), DAY * 365)?),

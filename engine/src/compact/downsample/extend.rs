@@ -1,7 +1,10 @@
-//! Adds the buckets of closed raw partitions to a tier.
+//! Adds the buckets of closed raw partitions to a tier: later ones, and those of samples that were written for a time
+//! before it begins.
 
+use super::commit::Written;
+use super::included::{Included, changed, included};
 use super::source::Source;
-use super::{GENERATIONS_PER_EXTENSION, TierJob, Written, changed, closed_until, included, source_of};
+use super::{GENERATIONS_PER_EXTENSION, TierJob, closed_until, source_of};
 use crate::Result;
 use crate::compact::Compactor;
 use crate::model::{TierId, TimeRange, Timestamp};
@@ -9,20 +12,21 @@ use crate::store::catalogue::{Catalogue, Coverage};
 use crate::store::generation::Tables;
 
 impl<'c> Compactor<'c> {
-    /// Adds the next buckets to a tier at the time `now`. Returns whether there may be more to add.
+    /// Adds the next buckets to a tier at the time `now`. Returns whether there may be more to add. A tier that lacks
+    /// something must be repaired first: the new buckets include all that is stored now, so the others must too.
     pub(crate) fn extend_tier(&self, job: &TierJob, now: Timestamp) -> Result<bool> {
         let tier = job.tier();
-        // The new buckets include all that is stored now, so the others must too.
-        self.repair_tier(job)?;
         let catalogue = self.versions.current_owned();
         let Some(next) = next_span(&catalogue, job, now) else { return Ok(false) };
-        let (cut, deletes_applied) = included(&catalogue, job);
+        let goal = included(&catalogue, job);
         let known = catalogue.coverage.get(&tier);
-        if known.is_some_and(|known| !changed(&catalogue, job, known).is_empty()) {
-            return Ok(true);
+        let lacks =
+            |known: &Coverage| !goal.is_at_least(known) || !changed(&catalogue, job, known, goal).is_empty();
+        if known.is_some_and(lacks) {
+            return Ok(false);
         }
-        let from = known.map_or(next.start, |known| known.from);
-        let coverage = Coverage { from, through: next.end, cut, deletes_applied };
+        let coverage = extended(known, next, goal);
+        self.warn_of(&catalogue, job, known, next);
         self.versions.resolve_uncertain(self.context)?;
         fail_point!("tier.begun");
         let mut tables = Tables::new(self.versions.kv());
@@ -34,8 +38,29 @@ impl<'c> Compactor<'c> {
         Ok(true)
     }
 
+    /// Logs what the new buckets of a tier lack.
+    fn warn_of(&self, catalogue: &Catalogue, job: &TierJob, known: Option<&Coverage>, next: TimeRange) {
+        let source = source_of(catalogue, job, next).map_or(TierId::RAW, |finer| TierId::of(0, finer));
+        let from = crate::Timestamp::from_nanos(next.start);
+        if catalogue.damage_of(source, next).next().is_some() {
+            let through = crate::Timestamp::from_nanos(next.end);
+            tracing::warn!(
+                tier = %job.resolution, %from, %through,
+                "some of the data from which buckets are computed is damaged, and they lack it"
+            );
+        }
+        if let Some(known) = known.filter(|known| known.through < next.start) {
+            let through = crate::Timestamp::from_nanos(known.through);
+            tracing::warn!(
+                tier = %job.resolution, %through, %from,
+                "a tier that is kept again has no buckets between these times: it was not kept, and the samples have been \
+                 dropped"
+            );
+        }
+    }
+
     /// Writes the buckets that end in `span`, which is inside one partition of the tier.
-    fn write_span(
+    pub(super) fn write_span(
         &self,
         tables: &mut Tables<'c>,
         catalogue: &Catalogue,
@@ -43,9 +68,7 @@ impl<'c> Compactor<'c> {
         span: TimeRange,
         cut: u64,
     ) -> Result<Option<Written>> {
-        let kv = self.versions.kv();
-        let mut source =
-            Source::new(kv, catalogue, source_of(catalogue, job, span), job.resolution, job.extras, span);
+        let mut source = Source::new(self, catalogue, source_of(catalogue, job, span), job, span);
         if source.generations.is_empty() {
             return Ok(None);
         }
@@ -71,25 +94,40 @@ fn by_partition(catalogue: &Catalogue, tier: TierId, span: TimeRange) -> impl It
     })
 }
 
+/// The coverage after buckets have been added.
+fn extended(known: Option<&Coverage>, added: TimeRange, goal: Included) -> Coverage {
+    let (from, through) = match known {
+        Some(known) => (known.from.min(added.start), known.through.max(added.end)),
+        None => (added.start, added.end),
+    };
+    Coverage { from, through, cut: goal.cut, deletes_applied: goal.deletes }
+}
+
 /// The next span to add: it ends where its sources end, or after some of their partitions. A small partition is not worth
 /// the syncs of an extension of its own.
 fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<TimeRange> {
     let coverage = catalogue.coverage.get(&job.tier());
+    later_span(catalogue, job, coverage, now).or_else(|| earlier_span(catalogue, job, coverage?))
+}
+
+/// The next span after the tier's coverage, or its first one.
+fn later_span(
+    catalogue: &Catalogue,
+    job: &TierJob,
+    coverage: Option<&Coverage>,
+    now: Timestamp,
+) -> Option<TimeRange> {
     let until = match job.finer {
         None => closed_until(catalogue, now),
         Some(finer) => catalogue.coverage.get(&TierId::of(0, finer))?.through,
     };
     let until = job.resolution.floor(until);
-    let finer = job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer)));
+    let finer = coverage_of_finer(catalogue, job);
     let from = match coverage {
         Some(coverage) if finer.is_some_and(|finer| finer.from <= coverage.through) => coverage.through,
         // Samples that were dropped while it was not kept are not in any bucket.
         Some(coverage) => coverage.through.max(catalogue.computable_from(job.resolution)),
-        None => {
-            // A bucket before the first whole one of the narrower tier would lack samples.
-            let of_finer = finer.map(|finer| job.resolution.ceil(finer.from));
-            [first_bound(catalogue, job), of_finer].into_iter().flatten().min()?
-        }
+        None => lowest_bound(catalogue, job)?,
     };
     let until = match finer {
         // Up to there from raw samples.
@@ -99,21 +137,47 @@ fn next_span(catalogue: &Catalogue, job: &TierJob, now: Timestamp) -> Option<Tim
     (from < until).then(|| TimeRange::new(from, end_of_some(catalogue, job, TimeRange::new(from, until))))
 }
 
+/// The next span before the tier's coverage: samples were written for a time before it begins, or the narrower tier has
+/// been extended to it. It ends where the coverage begins, so that this stays one span.
+fn earlier_span(catalogue: &Catalogue, job: &TierJob, coverage: &Coverage) -> Option<TimeRange> {
+    let lowest = lowest_bound(catalogue, job)?;
+    let until = job.resolution.floor(coverage.from);
+    let finer = coverage_of_finer(catalogue, job).map(|finer| job.resolution.ceil(finer.from));
+    let from = match finer {
+        // What is before that comes from raw samples, after this.
+        Some(finer) if lowest < finer && finer < until => finer,
+        _ => lowest,
+    };
+    (from < until).then(|| TimeRange::new(start_of_some(catalogue, job, TimeRange::new(from, until)), until))
+}
+
+fn coverage_of_finer<'c>(catalogue: &'c Catalogue, job: &TierJob) -> Option<&'c Coverage> {
+    job.finer.and_then(|finer| catalogue.coverage.get(&TierId::of(0, finer)))
+}
+
+/// Where a tier can begin.
+fn lowest_bound(catalogue: &Catalogue, job: &TierJob) -> Option<Timestamp> {
+    // A bucket before the first whole one of the narrower tier would lack samples.
+    let of_finer = coverage_of_finer(catalogue, job).map(|finer| job.resolution.ceil(finer.from));
+    let first = [first_bound(catalogue, job), of_finer].into_iter().flatten().min()?;
+    Some(first.max(job.resolution.floor(job.horizon)))
+}
+
 /// Where a tier that is built from raw samples begins: at a bound that is one of all wider tiers too, unless samples after
 /// it have been dropped.
 fn first_bound(catalogue: &Catalogue, job: &TierJob) -> Option<Timestamp> {
-    let first = catalogue.generations.partitions().next().filter(|first| first.id.tier.is_raw())?;
-    let first = first.generations.iter().map(|generation| generation.record.first).min()?;
     let layout = catalogue.layout();
+    let kept = layout.raw(job.horizon.saturating_add(1));
+    let mut partitions = catalogue.generations.partitions_from(kept).filter(|first| first.id.tier.is_raw());
+    let first = partitions.next()?.all().map(|generation| generation.record.first).min()?;
     let (first, _) = layout.bounds(layout.partition(job.tier(), first));
-    let dropped = catalogue.coverage.get(&TierId::RAW).map_or(Timestamp::MIN, |raw| raw.from);
-    Some(job.resolution.ceil(dropped.max(first.saturating_sub(1))))
+    Some(catalogue.computable_from(job.resolution).max(job.resolution.ceil(first.saturating_sub(1))))
 }
 
 /// The end of the first part of `span` in which its sources do not have too many generations.
 fn end_of_some(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Timestamp {
     let layout = catalogue.layout();
-    let source = job.finer.map_or(TierId::RAW, |finer| TierId::of(0, finer));
+    let source = source_of(catalogue, job, span).map_or(TierId::RAW, |finer| TierId::of(0, finer));
     let mut generations = 0;
     for partition in catalogue.generations.partitions_in(source, span, layout) {
         generations += partition.generations.len();
@@ -123,4 +187,20 @@ fn end_of_some(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Timesta
         }
     }
     span.end
+}
+
+/// The start of the last part of `span` in which its sources do not have too many generations.
+fn start_of_some(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Timestamp {
+    let layout = catalogue.layout();
+    let source = source_of(catalogue, job, span).map_or(TierId::RAW, |finer| TierId::of(0, finer));
+    let partitions: Vec<_> = catalogue.generations.partitions_in(source, span, layout).collect();
+    let mut generations = 0;
+    for partition in partitions.into_iter().rev() {
+        generations += partition.generations.len();
+        let start = job.resolution.floor(layout.bounds(partition.id).0.saturating_sub(1));
+        if generations >= GENERATIONS_PER_EXTENSION && start < span.end {
+            return start.max(span.start);
+        }
+    }
+    span.start
 }

@@ -32,19 +32,13 @@ impl<'c> Compactor<'c> {
         })?;
         let record = GenerationRecord { merged: true, ..record };
         fail_point!("tier.merged");
-        let output = self.versions.generation(prefix, record);
-        let stored = tables.ingest().and_then(|()| {
-            self.versions.commit(self.context, |_| {
-                let add = if record.chunks > 0 { vec![output.clone()] } else { Vec::new() };
-                Ok(Some(Edit { add, remove: inputs.clone(), ..Edit::default() }))
-            })
-        });
-        if let Err(error) = stored {
-            self.versions.discard(vec![prefix]);
-            return Err(error);
-        }
+        let written = (record.chunks > 0).then_some((prefix, record));
+        self.replace_buckets(
+            tables,
+            written.into_iter().collect(),
+            Edit { remove: inputs, ..Edit::default() },
+        )?;
         fail_point!("tier.swapped");
-        inputs.iter().for_each(|generation| generation.mark_obsolete());
         Ok(true)
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::commit::Written;
+use super::included::{Included, changed, included};
 use super::source::Source;
 use super::write::LabelSets;
-use super::{TierJob, Written, changed, included, source_of};
+use super::{TierJob, source_of};
 use crate::Result;
 use crate::chunk::Run;
 use crate::compact::Compactor;
@@ -29,29 +31,54 @@ struct Changes<'r> {
 }
 
 impl<'c> Compactor<'c> {
-    /// Includes in a tier what late samples and deletes have changed. Returns the number of buckets that were computed
-    /// again.
-    pub(crate) fn repair_tier(&self, job: &TierJob) -> Result<u64> {
-        let catalogue = self.versions.current_owned();
-        let Some(coverage) = catalogue.coverage.get(&job.tier()) else { return Ok(0) };
-        let partitions = changed(&catalogue, job, coverage);
-        let (cut, deletes_applied) = included(&catalogue, job);
-        let is_behind = coverage.deletes_applied < deletes_applied;
-        if partitions.is_empty() && !is_behind {
-            return Ok(0);
+    /// Includes in a tier what late samples and deletes have changed, one of its partitions after the other. Between them it
+    /// calls `goes_on`, and ends early if that returns false. Returns the number of buckets that were computed again.
+    pub(crate) fn repair_tier(&self, job: &TierJob, goes_on: &mut dyn FnMut() -> bool) -> Result<u64> {
+        // Fixed at the start, so that the repair ends although more is written.
+        let goal = included(&self.versions.current(), job);
+        let (mut repaired, mut last) = (0, None);
+        loop {
+            let catalogue = self.versions.current_owned();
+            let Some(coverage) = catalogue.coverage.get(&job.tier()) else { return Ok(repaired) };
+            let all = changed(&catalogue, job, coverage, goal);
+            let is_behind = coverage.deletes_applied < goal.deletes;
+            if !goal.is_at_least(coverage) || (all.is_empty() && !is_behind) {
+                return Ok(repaired);
+            }
+            let left: Vec<PartitionId> = all.into_iter().filter(|id| Some(*id) > last).collect();
+            // Until all are done, the tier does not include it: readers compute these buckets.
+            let reached = if left.len() > 1 { *coverage } else { with(coverage, goal) };
+            repaired += self.repair_partition(&catalogue, job, (coverage, reached), goal, left.first())?;
+            last = left.first().copied();
+            if left.len() <= 1 || !goes_on() {
+                return Ok(repaired);
+            }
         }
+    }
+
+    /// Repairs one partition of a tier, if there is one, and commits it with the coverage that is reached then. Returns the
+    /// number of buckets.
+    fn repair_partition(
+        &self,
+        catalogue: &Catalogue,
+        job: &TierJob,
+        (coverage, reached): (&Coverage, Coverage),
+        goal: Included,
+        partition: Option<&PartitionId>,
+    ) -> Result<u64> {
         self.versions.resolve_uncertain(self.context)?;
         let (mut written, mut repaired) = (Vec::new(), 0);
         let mut tables = Tables::new(self.versions.kv());
-        for partition in partitions {
-            let changes = Changes::of(&catalogue, job, coverage, partition);
-            let (output, buckets) = self.write_repaired(&mut tables, &catalogue, &changes, partition, cut)?;
-            let (removed, empty) = self.write_removed(&mut tables, &catalogue, &changes, partition, cut)?;
+        if let Some(&partition) = partition {
+            let changes = Changes::of(catalogue, job, coverage, goal, partition);
+            let (output, buckets) =
+                self.write_repaired(&mut tables, catalogue, &changes, partition, goal.cut)?;
+            let (removed, empty) =
+                self.write_removed(&mut tables, catalogue, &changes, partition, goal.cut)?;
             written.extend(output.into_iter().chain(removed));
-            repaired += buckets + empty;
+            repaired = buckets + empty;
         }
-        let coverage = Coverage { cut, deletes_applied, ..*coverage };
-        self.commit_buckets(job.tier(), tables, written, coverage)?;
+        self.commit_buckets(job.tier(), tables, written, reached)?;
         Ok(repaired)
     }
 
@@ -87,7 +114,7 @@ impl<'c> Compactor<'c> {
                 buckets.iter_mut().for_each(|bucket| *bucket = Bucket::empty(bucket.end));
                 removed += buckets.len() as u64;
                 writer.add_labels(id, &labels)?;
-                writer.add_buckets(id, &buckets, &job.shape(&labels))?;
+                writer.add_buckets(id, &buckets, &job.shape(&labels, &buckets))?;
             }
         }
         let (prefix, record) = writer.finish()?;
@@ -108,7 +135,7 @@ impl<'c> Compactor<'c> {
         let raw = catalogue.generations.partitions_in(TierId::RAW, changes.span, layout);
         let raw: Vec<_> = raw.flat_map(|partition| partition.generations.iter().cloned()).collect();
         let finer = source_of(catalogue, job, changes.span);
-        let mut source = Source::new(kv, catalogue, finer, job.resolution, job.extras, changes.span);
+        let mut source = Source::new(self, catalogue, finer, job, changes.span);
         let mut writer = self.bucket_writer(tables, partition, cut);
         let mut cursors = ChunkCursors::scanning(kv);
         let mut sets = LabelSets::of(kv, &raw, self.work_bytes_max)?;
@@ -129,11 +156,16 @@ impl<'c> Compactor<'c> {
             compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
             repaired += buckets.len() as u64;
             writer.add_labels(id, &labels)?;
-            writer.add_buckets(id, &buckets, &job.shape(&labels))?;
+            writer.add_buckets(id, &buckets, &job.shape(&labels, &buckets))?;
         }
         let (prefix, record) = writer.finish()?;
         Ok(((record.chunks > 0).then_some((prefix, record)), repaired))
     }
+}
+
+/// The coverage of a tier that includes what `goal` has.
+fn with(coverage: &Coverage, goal: Included) -> Coverage {
+    Coverage { cut: goal.cut, deletes_applied: goal.deletes, ..*coverage }
 }
 
 /// Computes the buckets with these ends, which ascend. Those without samples become empty ones, which replace what is
@@ -172,16 +204,21 @@ fn hull(job: &TierJob, span: TimeRange, newer: &[Arc<Generation>], deletes: &[Ar
 }
 
 impl<'r> Changes<'r> {
-    fn of(catalogue: &Catalogue, job: &'r TierJob, coverage: &Coverage, partition: PartitionId) -> Self {
+    fn of(
+        catalogue: &Catalogue,
+        job: &'r TierJob,
+        coverage: &Coverage,
+        goal: Included,
+        partition: PartitionId,
+    ) -> Self {
         let layout = catalogue.layout();
         let (first, last) = layout.bounds(partition);
         let span = TimeRange::inclusive(first, last).intersection(coverage.range());
-        let (cut, deletes_applied) = included(catalogue, job);
         let raw = catalogue.generations.partitions_in(TierId::RAW, span, layout);
         let newer = raw.flat_map(|partition| coverage.lacks(partition, span));
-        let newer: Vec<_> = newer.filter(|generation| generation.record.cut <= cut).cloned().collect();
+        let newer: Vec<_> = newer.filter(|generation| generation.record.cut <= goal.cut).cloned().collect();
         let deletes = catalogue.deletes_after(coverage, span);
-        let deletes: Vec<_> = deletes.take_while(|delete| delete.seq <= deletes_applied).cloned().collect();
+        let deletes: Vec<_> = deletes.take_while(|delete| delete.seq <= goal.deletes).cloned().collect();
         let span = hull(job, span, &newer, &deletes);
         Changes { job, span, computable: catalogue.computable_from(job.resolution), newer, deletes }
     }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::TierJob;
 use super::write::Ids;
 use crate::Result;
 use crate::budget::Work;
 use crate::chunk::Run;
 use crate::chunk::pieces::PieceMerge;
+use crate::compact::Compactor;
 use crate::compact::samples::GroupSources;
 use crate::index::{PostingsSource, select};
 use crate::model::{Labels, Matcher, Resolution, TierId, TimeRange};
@@ -32,15 +34,15 @@ pub(super) struct Source<'kv> {
 }
 
 impl<'kv> Source<'kv> {
-    /// A source of buckets of `resolution` that end in `span`, from raw samples or from the tier `finer`.
+    /// A source of buckets of a tier that end in `span`, from raw samples or from the tier `finer`.
     pub(super) fn new(
-        kv: &'kv dyn Kv,
+        compactor: &Compactor<'kv>,
         catalogue: &Catalogue,
         finer: Option<Resolution>,
-        resolution: Resolution,
-        extras: Extras,
+        job: &TierJob,
         span: TimeRange,
     ) -> Self {
+        let kv = compactor.versions.kv();
         let tier = finer.map_or(TierId::RAW, |finer| TierId::of(0, finer));
         let partitions = catalogue.generations.partitions_in(tier, span, catalogue.layout());
         let generations: Vec<_> =
@@ -56,10 +58,10 @@ impl<'kv> Source<'kv> {
             generations,
             tombstones,
             finer,
-            resolution,
-            extras,
+            resolution: job.resolution,
+            extras: job.extras,
             cursors: ChunkCursors::scanning(kv),
-            merge: PieceMerge::default(),
+            merge: PieceMerge::new(compactor.duplicates),
             run: Run::default(),
             fine: Vec::new(),
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use smallvec::{SmallVec, smallvec};
 
-use super::{TierJob, Written};
+use super::TierJob;
+use super::commit::Written;
 use crate::Result;
 use crate::chunk::Sealing;
 use crate::codec::CompressionLevel;
@@ -81,7 +82,7 @@ impl<'c> Compactor<'c> {
                 absent.insert(ids[0]);
             } else {
                 writer.add_record(SeriesId(ids[0]), &labels)?;
-                writer.add_buckets(SeriesId(ids[0]), &buckets, &job.shape(&labels))?;
+                writer.add_buckets(SeriesId(ids[0]), &buckets, &job.shape(&labels, &buckets))?;
             }
         }
         merge_postings(kv, sources, &absent, &mut writer)?;

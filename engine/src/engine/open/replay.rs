@@ -74,7 +74,11 @@ impl Replay {
                 options.note_bytes_max(),
                 &options.tenant_label,
             )),
-            policy: ChunkPolicy { layout: catalogue.layout(), chunk_samples: options.chunk_samples },
+            policy: ChunkPolicy {
+                layout: catalogue.layout(),
+                chunk_samples: options.chunk_samples,
+                duplicates: options.duplicates,
+            },
             places: Places::default(),
             series: Vec::new(),
             workers: None,

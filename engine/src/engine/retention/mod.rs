@@ -104,23 +104,6 @@ impl Retention {
         if retention == 0 { Timestamp::MIN } else { before(self.newest(), retention) }
     }
 
-    /// How long raw samples are kept; zero: for ever.
-    pub(crate) fn retention(&self) -> Duration {
-        Duration::from_nanos(self.retention_ns.load(Ordering::Relaxed).unsigned_abs())
-    }
-
-    /// Whether buckets that are kept for `keep` (zero: for ever) outlive raw samples.
-    pub(crate) fn outlives_raw(&self, keep: Duration) -> bool {
-        let retention = self.retention_ns.load(Ordering::Relaxed);
-        retention != 0 && (keep.is_zero() || duration_ns(keep) > retention)
-    }
-
-    /// The horizon of a pass of the compactor whose newest time is `newest`: raw samples at or before it are dropped.
-    pub(crate) fn horizon_of(&self, newest: Timestamp) -> Timestamp {
-        let retention = self.retention_ns.load(Ordering::Relaxed);
-        if retention == 0 || newest == Timestamp::MIN { Timestamp::MIN } else { before(newest, retention) }
-    }
-
     /// The newest time up to which a pass of the compactor drops partitions of `width`.
     ///
     /// Where the clock decides, the horizon advances with elapsed time and by one partition in each pass, which

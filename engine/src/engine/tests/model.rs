@@ -11,7 +11,7 @@ use super::{SECOND, YEAR_2024, labels, notes, options};
 use crate::clock::ManualClock;
 use crate::codec::histogram::HistogramWriter;
 use crate::codec::test_data::histogram;
-use crate::model::{Labels, MatchOp, Matcher, TimeRange, Value};
+use crate::model::{Duplicates, Labels, MatchOp, Matcher, TimeRange, Value};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Result};
 
@@ -144,6 +144,30 @@ pub(super) fn shown(start: i64, value: &Value) -> Told {
     Told { start, value }
 }
 
+/// Whether a new value counts in place of a known one.
+fn counts(duplicates: Duplicates, known: &Told, new: &Value) -> bool {
+    let number = |told: &Told| match told.value {
+        Bits::Float(bits) => Some(f64::from_bits(bits)),
+        Bits::Int(value) => Some(value as f64),
+        Bits::Histogram(_) => None,
+    };
+    let integer = |told: &Told| match told.value {
+        Bits::Float(bits) => f64::from_bits(bits) as i128,
+        Bits::Int(value) => i128::from(value),
+        Bits::Histogram(_) => 0,
+    };
+    let new = shown(0, new);
+    let (Some(a), Some(b)) = (number(known), number(&new)) else { return duplicates != Duplicates::First };
+    let is_larger = b > a || (b == a && integer(&new) >= integer(known));
+    let is_smaller = b < a || (b == a && integer(&new) <= integer(known));
+    match duplicates {
+        Duplicates::First => false,
+        Duplicates::Max => a.is_nan() || (!b.is_nan() && is_larger),
+        Duplicates::Min => a.is_nan() || (!b.is_nan() && is_smaller),
+        _ => true,
+    }
+}
+
 pub(super) struct Harness {
     pub(super) dir: tempfile::TempDir,
     pub(super) store: Arc<MemoryKv>,
@@ -153,6 +177,7 @@ pub(super) struct Harness {
     events: BTreeMap<(i64, Labels), String>,
     notes: notes::Model,
     tiers: &'static str,
+    pub(super) duplicates: Duplicates,
 }
 
 impl Harness {
@@ -161,6 +186,10 @@ impl Harness {
     }
 
     pub(super) fn with_tiers(tiers: &'static str) -> Self {
+        Harness::with(tiers, Duplicates::Last)
+    }
+
+    pub(super) fn with(tiers: &'static str, duplicates: Duplicates) -> Self {
         let store = Arc::new(MemoryKv::default());
         let dir = tempfile::tempdir().unwrap();
         let faulty = FaultyKv::over(store.clone());
@@ -173,6 +202,7 @@ impl Harness {
             events: BTreeMap::new(),
             notes: notes::Model::default(),
             tiers,
+            duplicates,
         };
         harness.open();
         harness
@@ -181,7 +211,7 @@ impl Harness {
     fn open(&mut self) {
         self.faulty = FaultyKv::over(self.store.clone());
         let clock = Arc::new(ManualClock::new(i64::MAX));
-        let options = options().with_tiers(self.tiers.parse().unwrap());
+        let options = options().with_tiers(self.tiers.parse().unwrap()).with_duplicates(self.duplicates);
         self.engine = Some(Engine::open_over(self.dir.path(), self.faulty.clone(), options, clock).unwrap());
     }
 
@@ -257,7 +287,10 @@ impl Harness {
                 other => other.clone(),
             };
             let start = started.at(at);
-            self.samples.entry(labels.clone()).or_default().insert(at, shown(start, &value));
+            let of_series = self.samples.entry(labels.clone()).or_default();
+            if of_series.get(&at).is_none_or(|known| counts(self.duplicates, known, &value)) {
+                of_series.insert(at, shown(start, &value));
+            }
             batch.push_started(&labels, at, start, value);
         }
         self.engine().append(&batch).unwrap();
@@ -368,5 +401,19 @@ proptest! {
         }
         let report = harness.engine().verify().unwrap();
         prop_assert!(report.is_clean(), "{:?}", report.problems);
+    }
+
+    #[test]
+    fn a_rule_for_duplicates_holds_wherever_samples_meet(
+        duplicates in prop_oneof![Just(Duplicates::First), Just(Duplicates::Max), Just(Duplicates::Min)],
+        ops in proptest::collection::vec(any_op(), 1..40),
+    ) {
+        let mut harness = Harness::with("1m, 5m", duplicates);
+        let all = TimeRange::new(YEAR_2024 - 600 * SECOND, YEAR_2024 + 2000 * SECOND);
+        for op in &ops {
+            harness.apply(op);
+            harness.check(op);
+            super::tiers::check(&harness, all, op);
+        }
     }
 }

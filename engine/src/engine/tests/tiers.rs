@@ -1,6 +1,7 @@
 //! Buckets of tiers, which are always those that raw samples alone give.
 
 mod aging;
+mod changes;
 
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ fn has_histograms(harness: &Harness, labels: &Labels, range: TimeRange) -> bool 
     samples.into_iter().any(|(time, told)| range.contains(*time) && matches!(told.value, Bits::Histogram(_)))
 }
 
-fn check(harness: &Harness, range: TimeRange, after: &Op) {
+pub(super) fn check(harness: &Harness, range: TimeRange, after: &Op) {
     let view = harness.engine().view();
     let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
     for resolution in ["1m", "5m", "10m"].map(|name| Resolution::parse(name).unwrap()) {

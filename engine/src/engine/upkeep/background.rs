@@ -17,10 +17,11 @@ use crate::engine::{Engine, Shared};
 use crate::workers::{Lane, Next};
 use crate::{Error, Result};
 
-/// The work of all databases. More concurrent flushes would not be faster; a merge and a scrub may take long.
+/// The work of all databases. More concurrent flushes would not be faster; a merge and a scrub may take long. Appends may
+/// have to wait for a flush, and for nothing else.
 static FLUSHES: Lane = Lane::new("flush", 8);
-static MERGES: Lane = Lane::new("compact", 8);
-static SCRUBS: Lane = Lane::new("scrub", 32);
+static MERGES: Lane = Lane::yielding("compact", 8);
+static SCRUBS: Lane = Lane::yielding("scrub", 32);
 
 /// How often partitions are checked without a request.
 const COMPACT_EVERY: Duration = Duration::from_secs(60);

@@ -66,7 +66,7 @@ impl Shared {
         let mut partitions = 0;
         let mut merging = self.merger.lock();
         // Buckets are computed again from what is left, while that is still known.
-        self.merger.repair()?;
+        self.merger.repair(&mut merging)?;
         let merged = self.merger.clean_all(&mut merging, until, |from| {
             let next = next_cleanings(&self.versions.current(), from, until);
             partitions += next.len() as u64;

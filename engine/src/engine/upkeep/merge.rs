@@ -4,6 +4,8 @@
 
 mod tiers;
 
+pub(in crate::engine) use tiers::Kept;
+
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -15,7 +17,7 @@ use crate::engine::jobs::Jobs;
 use crate::engine::retention::Retention;
 use crate::engine::write::Writer;
 use crate::model::{PartitionId, TierId};
-use crate::options::{Options, Tiers};
+use crate::options::Options;
 use crate::stats::Stats;
 use crate::store::versions::Versions;
 use crate::sync::{Mutex, MutexGuard};
@@ -40,9 +42,19 @@ pub(in crate::engine) struct Merger {
     jobs: Arc<Jobs>,
     options: Arc<Options>,
     merging: Mutex<()>,
-    /// The tiers to keep.
-    tiers: Mutex<Tiers>,
+    kept: Mutex<Kept>,
     counts: MergeCounts,
+}
+
+/// Carries out `next` unless the disk is full, and returns the first failure of both.
+fn unless_full(done: Result<()>, next: impl FnOnce() -> Result<()>) -> Result<()> {
+    match done {
+        Err(Error::DiskFull { .. }) => done,
+        done => {
+            let next = next();
+            done.and(next)
+        }
+    }
 }
 
 impl Merger {
@@ -57,7 +69,7 @@ impl Merger {
             jobs: base.jobs.clone(),
             options: base.options.clone(),
             merging: Mutex::new(()),
-            tiers: Mutex::new(base.options.tiers.clone()),
+            kept: Mutex::new(Kept { retention: base.options.retention, tiers: base.options.tiers.clone() }),
             counts: MergeCounts::default(),
         }
     }
@@ -81,15 +93,15 @@ impl Merger {
         self.disk.hold_reserve();
         // Work that frees space comes before work that needs some. Each pass advances a little, so a second attempt is
         // not needed.
-        let tiers = self.tiers();
-        let newest = self.retention.pass(self.versions.layout().width(TierId::RAW));
-        let expired = self.expire(newest, &tiers);
+        let pass = self.pass(self.retention.pass(self.versions.layout().width(TierId::RAW)));
+        fail_point!("pass.planned");
+        let done = self.expire(&pass);
         // Before merges, which mix what a tier includes with what it does not.
-        let repaired = expired.and_then(|()| self.repair());
-        let merged = repaired.and_then(|()| self.merge_all(&mut merging, |from| self.next_merges(from)));
-        let extended = merged.and_then(|()| self.extend(&mut merging, &tiers));
+        let done = unless_full(done, || self.repair(&mut merging));
+        let done = unless_full(done, || self.merge_all(&mut merging, |from| self.next_merges(from)));
+        let done = unless_full(done, || self.extend(&mut merging, &pass));
         // Now the tiers include partitions that had to stay.
-        let done = extended.and_then(|()| self.expire(newest, &tiers));
+        let done = unless_full(done, || self.expire(&pass));
         // Also after a failure: there is no other way to free space on a full disk.
         done.and(self.collect_with_room())?;
         self.versions.settle_tables(OVERLAPPING)
@@ -185,6 +197,7 @@ impl Merger {
             context: &*self.writer,
             counts: &self.counts,
             chunk_samples: self.options.chunk_samples,
+            duplicates: self.options.duplicates,
             work_bytes_max: self.options.work_bytes_max(),
             deletes_until,
         }

@@ -23,14 +23,16 @@ impl Engine {
     /// complete for every later view. Samples written afterwards stay.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without a matcher, or if it cuts a bucket of a tier whose samples have been dropped; an I/O error
-    /// of the WAL.
+    /// [`Error::Invalid`] without a matcher, or if it cuts a bucket of a tier whose samples have been dropped;
+    /// [`Error::Limit`] if that would have to be looked for in too many series; an I/O error of the WAL.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
         let shared = &self.shared;
         shared.check_writable()?;
         if matchers.is_empty() {
             return Err(Error::Invalid("a delete needs at least one matcher".to_owned()));
         }
+        // No samples are dropped until it is applied, because a bucket that it cuts is computed from those it leaves.
+        let _none_expire = shared.merger.without_expiry();
         self.check_cuts_no_bucket(matchers, range)?;
         let ticket = shared.writer.log_delete(Tombstone { seq: 0, matchers: matchers.to_vec(), range })?;
         fail_point!("delete.logged");
@@ -41,6 +43,9 @@ impl Engine {
         Ok(())
     }
 }
+
+/// The maximum number of series in which buckets are looked for that a delete would cut.
+const SERIES_MAX: usize = 100_000;
 
 impl Engine {
     /// Refuses a delete of some of the samples of a bucket that cannot be computed from the others, because all have been
@@ -55,7 +60,11 @@ impl Engine {
             let bounds = [range.start, range.end].into_iter().filter(|bound| stored.contains(*bound));
             for bound in bounds.filter(|bound| view.is_dropped(*bound, resolution)) {
                 let span = TimeRange::new(resolution.floor(bound), resolution.ceil(bound));
-                let (found, plan) = view.select_buckets(matchers, resolution, span, usize::MAX)?;
+                if span.is_empty() {
+                    continue;
+                }
+                let found = view.select_buckets(matchers, resolution, span, SERIES_MAX);
+                let (found, plan) = found.map_err(|error| too_many(error, resolution, span))?;
                 let mut reader = view.reader();
                 for series in &found {
                     reader.read_buckets(&plan, series, Columns::TIMES, &mut buckets)?;
@@ -67,6 +76,20 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// Says what to do if more series match than are looked at.
+fn too_many(error: Error, resolution: Resolution, span: TimeRange) -> Error {
+    let at = crate::Timestamp::from_nanos;
+    match error {
+        Error::Limit(what) => Error::Limit(format!(
+            "{what}, and the delete begins or ends inside buckets of {resolution} whose samples have been dropped: begin or \
+             end it at {} or at {}, or match at most {SERIES_MAX} series",
+            at(span.start),
+            at(span.end)
+        )),
+        other => other,
     }
 }
 

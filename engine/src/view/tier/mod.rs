@@ -12,7 +12,7 @@ mod read;
 pub use plan::BucketPlan;
 
 use crate::Result;
-use crate::model::{Matcher, Resolution, TimeRange};
+use crate::model::{Matcher, Resolution, TierId, TimeRange};
 use crate::view::{View, ViewSeries};
 
 /// A tier, and the span for which it is complete.
@@ -43,6 +43,11 @@ impl View<'_> {
         self.catalogue.raw_from()
     }
 
+    /// The part of a range in which raw samples have been dropped.
+    pub(super) fn dropped_in(&self, range: TimeRange) -> TimeRange {
+        range.intersection(TimeRange::new(i64::MIN, self.raw_from()))
+    }
+
     /// Whether the bucket that holds `t` can no longer be computed from raw samples.
     pub(crate) fn is_dropped(&self, t: crate::model::Timestamp, resolution: Resolution) -> bool {
         resolution.ceil(t).saturating_sub(resolution.width_ns()) < self.catalogue.computable_from(resolution)
@@ -65,7 +70,9 @@ impl View<'_> {
         let plan = BucketPlan::new(&self.catalogue, resolution, range);
         let heads = self.copy_heads(matchers, plan.range, series_max)?;
         // Also where buckets are stored: they lack what could not be read when they were built.
-        self.note_gaps(&self.catalogue, plan.range)?;
+        self.note_gaps(&self.catalogue, TierId::RAW, plan.range)?;
+        // Elsewhere the buckets of a damaged partition are computed from raw samples.
+        self.note_gaps(&self.catalogue, plan.tier, self.dropped_in(plan.range))?;
         let found = self.without_damage(|| {
             let partitions = plan.partitions(&self.catalogue).into_iter();
             self.select_in(partitions, &self.kept, &heads, matchers, plan.range, series_max)

@@ -76,8 +76,10 @@ impl SeriesReader<'_, '_> {
             let partition = generation.prefix.partition;
             for &(_, id) in series.ids.iter().filter(|(known, _)| *known == partition) {
                 run.clear();
-                self.cursors_of(series).read(generation, id, plan.stored, &mut run)?;
-                times.extend_from_slice(&run.timestamps);
+                match self.cursors_of(series).read(generation, id, plan.stored, &mut run) {
+                    Ok(_) => times.extend_from_slice(&run.timestamps),
+                    Err(error) => self.view.gives_up(generation.prefix, plan.stored, error)?,
+                }
             }
         }
         times.retain(|time| plan.stored.contains(*time));

@@ -93,20 +93,25 @@ pub(crate) fn infer_hints(samples: &mut Samples) {
 }
 
 /// The newest sample at each step; `None` if there is none at any step.
+///
+/// # Errors
+/// The query must stop.
 pub(crate) fn newest(
     ctx: &Context<'_>,
     samples: &Samples,
     selection: &Selection,
     steps: Steps,
     field: SampleField,
-) -> Option<Points> {
+) -> Result<Option<Points>, QueryError> {
     let lookback = ms_to_ns(ctx.lookback_ms);
     let times = &samples.timestamps;
-    let &first = times.first()?;
+    let Some(&first) = times.first() else { return Ok(None) };
+    let mut pace = ctx.budget.pace();
     let mut points = Points::absent(steps.count);
     let (mut next, mut found) = (0, 0u64);
     let mut histograms = HistogramCursor { rest: &samples.histograms };
     for i in steps.first_where(|i| steps.reference_ns(i, selection.shift) >= first)..steps.count {
+        pace.work(1)?;
         let reference = steps.reference_ns(i, selection.shift);
         while next < times.len() && times[next] <= reference {
             next += 1;
@@ -138,7 +143,7 @@ pub(crate) fn newest(
     }
     debug_assert!(points.floats.iter().all(|v| !is_stale(*v) || v.to_bits() == ABSENT.to_bits()));
     ctx.budget.count_read(found);
-    (found > 0).then_some(points)
+    Ok((found > 0).then_some(points))
 }
 
 /// Finds histograms by ascending sample index.

@@ -48,7 +48,7 @@ pub(crate) fn points(
         if selection.infer_hints {
             infer_hints(samples);
         }
-        Ok(newest(ctx, samples, selection, steps, field))
+        newest(ctx, samples, selection, steps, field)
     };
     let Some(width) = width else { return from_samples(access, steps) };
     let range: TimeRange = covering_range(ctx, selection, steps);
@@ -68,7 +68,9 @@ pub(crate) fn points(
     let (mut unknown, mut found) = (Vec::new(), 0u64);
     let lookback = ms_to_ns(ctx.lookback_ms);
     let (mut next, mut notes) = (0, Notes::of(width));
+    let mut pace = ctx.budget.pace();
     for step in 0..steps.count {
+        pace.work(1)?;
         let time = steps.reference_ns(step, selection.shift);
         next += buckets.ends[next..].iter().take_while(|end| end.saturating_sub(width) < time).count();
         match newest_edge(buckets, next, time) {

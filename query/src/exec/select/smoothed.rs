@@ -34,7 +34,9 @@ pub(crate) fn evaluate(
         columns.fill(samples);
         let mut points = Points::absent(steps.count);
         let mut flags = Flags::default();
+        let mut pace = ctx.budget.pace();
         for i in 0..steps.count {
+            pace.work(1)?;
             let at = steps.reference_ns(i, selection.shift);
             points.set(i, smoothed_value(columns, at, lookback, &mut flags));
         }

@@ -1,5 +1,8 @@
 //! Every loop over series or values checks whether to stop. The tests count checks, not time.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use barograph_engine::model::{Labels, Value};
 
 use crate::source::MemorySource;
@@ -110,5 +113,41 @@ fn what_is_done_with_values_can_be_stopped() {
         (81, "max(m{})"),
     ] {
         check(&source, query, least, |query| Request::range_ms(query, 1, 100_001, 1_000));
+    }
+}
+
+/// One series with samples at both ends of a query of a million steps. `least` is nine tenths of the checks counted when
+/// the loops were written; without the loops over steps, there are no more than 6.
+#[test]
+fn what_is_done_at_each_step_can_be_stopped() {
+    const STEPS: u64 = 1_000_000;
+    let mut source = MemorySource::new();
+    for (name, value) in [("m", Value::Float(1.0)), ("h", Value::Histogram(Arc::default()))] {
+        let labels = Labels::from_pairs([("__name__", name)]).unwrap();
+        for time in [1, STEPS as i64] {
+            source.insert(&labels, time * 1_000_000, value.clone(), 0);
+        }
+    }
+    let request = |text: &str| Request {
+        lookback: Duration::from_millis(10),
+        ..Request::range_ms(text, 1, STEPS as i64, 1)
+    };
+    for (least, query) in [
+        (31, "m"),
+        (31, "h"),
+        (32, "m smoothed"),
+        (18, "count_over_time(m[5ms])"),
+        (16, "rate(h[5ms])"),
+        (31, "rate(m[5ms] anchored)"),
+        (31, "rate(m[5ms] smoothed)"),
+        (31, "rate(h[5ms] anchored)"),
+        (31, "changes(m[5ms] anchored)"),
+    ] {
+        let (all, answer) = looks(&source, &request(query), None);
+        answer.unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert!(all >= least, "{query}: {all} checks");
+        let (checks, ended) = looks(&source, &request(query), Some(all / 2));
+        assert!(matches!(ended, Err(QueryError::Canceled)), "{query}: {ended:?}");
+        assert_eq!(checks, all / 2, "{query}");
     }
 }

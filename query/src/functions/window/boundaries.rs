@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, ResetHint};
 use barograph_engine::rollup::counter::is_reset as is_counter_reset;
-use smallvec::SmallVec;
 
 use super::Edges;
-use super::counter::{ChangeKind, lost};
+use super::counter::ChangeKind;
 use super::float_histogram::{Placed, Sample, count_neighbours};
 use super::histogram_change::note_gauges;
+use super::resets::Resets;
 use super::{Columns, WindowedSeries, seconds};
 use crate::annotations::flags::Flags;
 use crate::error::QueryError;
@@ -80,11 +80,15 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
     let mut points = Points::absent(call.windows.steps.count);
     let smoothed = call.edges == Edges::Smoothed;
     let (lookback, counter) = (call.lookback_ns(), kind.counter);
+    let mut resets = counter.then(|| Resets::of(columns));
+    let mut pace = call.budget.pace();
     for step in 0..call.windows.steps.count {
         let (start, end) = call.windows.bounds(step);
         let to = if smoothed { end.saturating_add(lookback) } else { end };
         let near = within(&columns.times, start.saturating_sub(lookback), to);
         let near_histograms = within(&columns.histogram_times, start.saturating_sub(lookback), to);
+        pace.work(1)?;
+        pace.histograms(near_histograms.len())?;
         let read = (near.len() + near_histograms.len()) as u64;
         call.budget.count_read(read);
         call.budget.count_step(call.windows.steps.at(step), read);
@@ -97,7 +101,11 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
             if counter {
                 flags.raise(Flags::FLOAT_RESULT);
             }
-            points.floats[step] = floats(columns, ends, (start, end), counter) / per_second;
+            let lost = resets.as_mut().and_then(|resets| {
+                let pairs = ends.pairs();
+                resets.lost(pairs.start - 1, pairs.end)
+            });
+            points.floats[step] = floats(columns, ends, (start, end), counter, lost) / per_second;
         } else if let Some(ends) = Ends::of(&columns.histogram_times, near_histograms, (start, end), smoothed)
         {
             let h = histograms(columns, ends, (start, end), counter, flags);
@@ -112,7 +120,7 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
     Ok(points)
 }
 
-fn floats(columns: &Columns, ends: Ends, (start, end): (i64, i64), counter: bool) -> f64 {
+fn floats(columns: &Columns, ends: Ends, (start, end): (i64, i64), counter: bool, lost: Option<f64>) -> f64 {
     let (t, v) = (&columns.times, &columns.values);
     let is_reset_before = |i: usize| counter && is_counter_reset(&columns.edge(i - 1), &columns.edge(i));
     // When a counter is reset, the earlier value counts as zero.
@@ -122,9 +130,8 @@ fn floats(columns: &Columns, ends: Ends, (start, end): (i64, i64), counter: bool
     };
     let left = if ends.left_between { between(ends.first, start) } else { v[ends.first] };
     let right = if ends.right_between { between(ends.last - 1, end) } else { v[ends.last] };
-    let resets: SmallVec<[usize; 4]> = ends.pairs().filter(|&i| is_reset_before(i)).collect();
     let change = right - left;
-    lost(v, &resets).map_or(change, |lost| change + lost)
+    lost.map_or(change, |lost| change + lost)
 }
 
 fn histograms(
@@ -199,11 +206,14 @@ pub(crate) fn count(
     let WindowedSeries { call, columns, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
     let lookback = call.lookback_ns();
+    let mut pace = call.budget.pace();
     for step in 0..call.windows.steps.count {
         let (start, end) = call.windows.bounds(step);
         let from = start.saturating_sub(lookback);
         let floats = within(&columns.times, from, end);
         let others = within(&columns.histogram_times, from, end);
+        pace.work(1 + floats.len())?;
+        pace.histograms(others.len())?;
         let mut samples: Vec<Placed<'_>> = Vec::with_capacity(floats.len() + others.len());
         samples.extend(floats.map(|i| (columns.times[i], i, Sample::Float(columns.values[i]))));
         samples.extend(

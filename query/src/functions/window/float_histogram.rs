@@ -5,7 +5,7 @@ use std::sync::Arc;
 use barograph_engine::model::Histogram;
 use barograph_engine::rollup::counter::{is_change, is_start_reset};
 
-use super::counter::{self, ChangeKind, Resets};
+use super::counter::{self, ChangeKind};
 use super::histogram_change::{self, Run};
 use super::over_time::slot;
 use super::slide::slide;
@@ -59,7 +59,7 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
     let mut points = Points::absent(call.windows.steps.count);
     let (mut float_flags, mut histogram_flags) = (Flags::default(), Flags::default());
     {
-        let mut floats = counter::change(kind, Resets::of(columns), &mut float_flags);
+        let mut floats = counter::change(kind, columns, &mut float_flags);
         slide(call.budget, &call.windows, columns, |w| match (w.len(), w.histogram_len()) {
             (_, 0) => points.floats[w.step] = slot(floats(w)),
             (0, _) => {
@@ -136,7 +136,7 @@ pub(crate) fn merged<'a>(w: &Window<'a>) -> Vec<Placed<'a>> {
 pub(crate) fn resets(series: &WindowedSeries<'_>) -> Result<Points, QueryError> {
     let columns = series.columns;
     if columns.histograms.is_empty() {
-        return series.samples(counter::resets(Resets::of(columns)));
+        return series.samples(counter::resets(columns));
     }
     series.samples(|w| {
         let (starts, histogram_starts) = (w.starts(), w.histogram_starts());

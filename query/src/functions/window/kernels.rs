@@ -2,7 +2,7 @@
 
 use super::Edges;
 use super::boundaries;
-use super::counter::{self, ChangeKind, Resets};
+use super::counter::{self, ChangeKind};
 use super::float_histogram::{self, is_change_between, is_reset_in};
 use super::over_time::{self, slot};
 use super::slide::slide;
@@ -20,7 +20,7 @@ pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Resul
         return float_histogram::change(series, kind);
     }
     let mut noticed = Flags::default();
-    let points = series.samples(counter::change(kind, Resets::of(series.columns), &mut noticed))?;
+    let points = series.samples(counter::change(kind, series.columns, &mut noticed))?;
     series.flags.raise(noticed);
     Ok(points)
 }
@@ -44,8 +44,8 @@ pub(crate) fn changes(series: &mut WindowedSeries<'_>) -> Result<Points, QueryEr
 /// `increase_pure`, `rate_pure`.
 pub(crate) fn growth(series: &mut WindowedSeries<'_>, per_second: bool) -> Result<Points, QueryError> {
     let mut noticed = Flags::default();
-    let (lookback, resets) = (series.call.lookback_ns(), Resets::of(series.columns));
-    let points = series.floats(unextrapolated::growth(per_second, lookback, resets, &mut noticed))?;
+    let (lookback, columns) = (series.call.lookback_ns(), series.columns);
+    let points = series.floats(unextrapolated::growth(per_second, lookback, columns, &mut noticed))?;
     series.flags.raise(noticed);
     Ok(points)
 }

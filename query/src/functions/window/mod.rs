@@ -25,6 +25,7 @@ pub(crate) mod folds;
 pub(crate) mod histogram_change;
 pub(crate) mod kernels;
 pub(crate) mod over_time;
+pub(crate) mod resets;
 pub(crate) mod slide;
 pub(crate) mod unextrapolated;
 

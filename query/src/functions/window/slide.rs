@@ -5,7 +5,7 @@ use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::steps::{Shift, Steps, ms_to_ns};
 
-/// Samples passed to kernels between two checks of the clock.
+/// Windows, and samples passed to kernels, between two checks of the clock.
 const CHECK_EVERY: usize = 1 << 16;
 
 /// The windows of a range vector, one for each step.
@@ -58,6 +58,11 @@ pub(crate) fn slide(
         }
         past = end;
         let inside = hi - lo + histogram_hi - histogram_lo;
+        work += 1 + inside;
+        if work > CHECK_EVERY {
+            budget.check()?;
+            work = 0;
+        }
         if inside == 0 {
             // Windows never move back: after the last sample, all are empty.
             if lo == times.len() && histogram_lo == histogram_times.len() {
@@ -69,27 +74,25 @@ pub(crate) fn slide(
         visit(&Window { columns, lo, hi, histogram_lo, histogram_hi, start, end, step, time_ms });
         read += inside as u64;
         budget.count_step(time_ms, inside as u64);
-        work += inside;
-        if work > CHECK_EVERY {
-            budget.check()?;
-            work = 0;
-        }
     }
     budget.count_read(read);
     Ok(())
 }
 
-/// Number of samples that are passed one by one before an exponential search.
+/// Number of samples that are compared at once before an exponential search.
 const NEAR: usize = 16;
 
 /// The first index from `from` on whose time is after `limit`.
 #[inline]
 fn advance(times: &[i64], from: usize, limit: i64) -> usize {
     let rest = &times[from..];
-    match rest.iter().take(NEAR).position(|&t| t > limit) {
-        Some(near) => from + near,
-        None if rest.len() <= NEAR => times.len(),
-        None => from + far(rest, limit),
+    let Some(near) = rest.first_chunk::<NEAR>() else {
+        return from + rest.iter().take_while(|&&t| t <= limit).count();
+    };
+    // Times ascend. Counting all of them needs no branch, unlike searching for the first.
+    match near.iter().filter(|&&t| t <= limit).count() {
+        NEAR => from + far(rest, limit),
+        passed => from + passed,
     }
 }
 

@@ -5,26 +5,27 @@
 //! to have begun inside it, at 0, unless its start time contradicts that.
 
 use crate::annotations::flags::Flags;
-use crate::functions::window::Window;
-use crate::functions::window::counter::{Resets, lost};
+use crate::functions::window::resets::Resets;
+use crate::functions::window::{Columns, Window};
 
 /// The growth of the floats in a window, or its rate per second. A sample counts as the one before a window if it is
 /// less than `lookback_ns` older than the window.
 pub(crate) fn growth(
     per_second: bool,
     lookback_ns: i64,
-    mut resets: Resets,
+    columns: &Columns,
     flags: &mut Flags,
 ) -> impl FnMut(&Window<'_>) -> Option<f64> {
+    let mut resets = Resets::of(columns);
     move |w| {
         let last = *w.values().last()?;
-        let (times, values) = (&w.columns.times, &w.columns.values);
+        let (times, values) = (&columns.times, &columns.values);
         let oldest = w.start.saturating_sub(lookback_ns);
         let before = w.lo.checked_sub(1).filter(|&i| times[i] > oldest);
         let base = before.unwrap_or(w.lo);
         let from = if before.is_none() && began_inside(w) { 0.0 } else { values[base] };
         let mut grown = last - from;
-        if let Some(lost) = lost(values, resets.between(base, w.hi)) {
+        if let Some(lost) = resets.lost(base, w.hi) {
             grown += lost;
         }
         if resets.overlaps(base, w.hi) {

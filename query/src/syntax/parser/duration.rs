@@ -1,6 +1,7 @@
 //! Arithmetic on durations, inside `[ ]` and after `offset`.
 
 use super::{Parser, binary};
+use crate::numbers::one_float;
 use crate::span::Span;
 use crate::syntax::ast::{BinaryOp, DurationExpr, UnaryOp};
 use crate::syntax::check;
@@ -47,8 +48,7 @@ impl Parser<'_> {
             let right_min = if op == BinaryOp::Pow { operator.binding } else { operator.binding + 1 };
             let right = self.nested(|parser| parser.duration(right_min))?;
             if matches!(op, BinaryOp::Div | BinaryOp::Mod) && is_zero(&right) {
-                let what = if op == BinaryOp::Div { "division" } else { "modulo" };
-                return Err(Fault::new(op_span, format!("{what} by zero")));
+                return Err(Fault::new(op_span, ZeroDivisor { op, span: op_span }.message()));
             }
             let span = left.span().to(right.span());
             left = DurationExpr::Binary(op, Box::new(left), Box::new(right), span);
@@ -125,6 +125,22 @@ fn is_zero(duration: &DurationExpr) -> bool {
     matches!(duration, DurationExpr::Literal(literal, _) if literal.value == 0.0)
 }
 
+/// A division by zero in a duration.
+#[derive(Debug)]
+pub(crate) struct ZeroDivisor {
+    op: BinaryOp,
+    /// Where it is.
+    pub span: Span,
+}
+
+impl ZeroDivisor {
+    /// What is wrong.
+    pub fn message(&self) -> String {
+        let what = if self.op == BinaryOp::Mod { "modulo" } else { "division" };
+        format!("{what} by zero")
+    }
+}
+
 impl DurationExpr {
     /// Its position in the query.
     pub fn span(&self) -> Span {
@@ -141,31 +157,47 @@ impl DurationExpr {
     }
 
     /// Its value in seconds for a query with this step and this length, both in seconds and both 0 in an instant query.
-    /// It may be negative, infinite or NaN.
+    /// It may be negative, infinite or NaN; NaN if it divides by zero.
     pub fn seconds(&self, step: f64, range: f64) -> f64 {
-        match self {
+        self.evaluate(step, range).unwrap_or(f64::NAN)
+    }
+
+    /// Like [`DurationExpr::seconds`].
+    ///
+    /// # Errors
+    /// It divides by zero.
+    pub(crate) fn evaluate(&self, step: f64, range: f64) -> Result<f64, ZeroDivisor> {
+        Ok(match self {
             DurationExpr::Literal(literal, _) => literal.value,
             DurationExpr::Step(_) => step,
             DurationExpr::Range(_) => range,
-            DurationExpr::MinOf(a, b, _) => a.seconds(step, range).min(b.seconds(step, range)),
-            DurationExpr::MaxOf(a, b, _) => a.seconds(step, range).max(b.seconds(step, range)),
-            DurationExpr::Unary(UnaryOp::Plus, inner, _) | DurationExpr::Paren(inner, _) => {
-                inner.seconds(step, range)
+            DurationExpr::MinOf(a, b, _) => {
+                one_float::min(a.evaluate(step, range)?, b.evaluate(step, range)?)
             }
-            DurationExpr::Unary(UnaryOp::Minus, inner, _) => -inner.seconds(step, range),
-            DurationExpr::Binary(op, a, b, _) => {
-                let (a, b) = (a.seconds(step, range), b.seconds(step, range));
+            DurationExpr::MaxOf(a, b, _) => {
+                one_float::max(a.evaluate(step, range)?, b.evaluate(step, range)?)
+            }
+            DurationExpr::Unary(UnaryOp::Plus, inner, _) | DurationExpr::Paren(inner, _) => {
+                inner.evaluate(step, range)?
+            }
+            DurationExpr::Unary(UnaryOp::Minus, inner, _) => -inner.evaluate(step, range)?,
+            DurationExpr::Binary(op, a, b, span) => {
+                let (a, b) = (a.evaluate(step, range)?, b.evaluate(step, range)?);
                 match op {
                     BinaryOp::Add => a + b,
                     BinaryOp::Sub => a - b,
                     BinaryOp::Mul => a * b,
+                    BinaryOp::Div | BinaryOp::Mod if b == 0.0 => {
+                        return Err(ZeroDivisor { op: *op, span: *span });
+                    }
                     BinaryOp::Div => a / b,
                     BinaryOp::Mod => a % b,
                     BinaryOp::Pow => a.powf(b),
+                    // The parser accepts no other operator in a duration.
                     _ => f64::NAN,
                 }
             }
-        }
+        })
     }
 
     /// Whether the value depends on the step or the length of the query.

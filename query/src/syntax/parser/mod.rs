@@ -71,7 +71,7 @@ pub fn parse_within(text: &str, expressions: &mut Expressions) -> Result<Expr, Q
 fn check_length(text: &str) -> Result<(), QueryError> {
     if text.len() > QUERY_BYTES_MAX {
         let message = format!("the query has {} bytes, the limit is {QUERY_BYTES_MAX}", text.len());
-        return Err(QueryError::Parse { line: 1, column: 1, start: 0, end: 0, message });
+        return Err(QueryError::parse("", Span::default(), message));
     }
     Ok(())
 }
@@ -108,21 +108,13 @@ pub fn parse_selector_within(text: &str, expressions: &mut Expressions) -> Resul
 
 fn located(text: &str, fault: Fault) -> QueryError {
     let Fault { span, message, cause } = fault;
-    let position = span.position(text);
     match cause {
         Some(CompileError::Weight { limit, .. }) => {
-            return QueryError::Expressions { place: position.to_string(), limit, message };
+            QueryError::Expressions { place: span.position(text).to_string(), limit, message }
         }
-        Some(CompileError::Stopped(stopped)) => return stopped.into(),
-        Some(CompileError::Memory(denied)) => return denied.into(),
-        Some(CompileError::Pattern(_)) | None => {}
-    }
-    QueryError::Parse {
-        line: position.line,
-        column: position.column,
-        start: span.start,
-        end: span.end,
-        message,
+        Some(CompileError::Stopped(stopped)) => stopped.into(),
+        Some(CompileError::Memory(denied)) => denied.into(),
+        Some(CompileError::Pattern(_)) | None => QueryError::parse(text, span, message),
     }
 }
 

@@ -178,6 +178,8 @@ fn ranges_that_are_refused() {
         ("foo[0]", "1:5: parse error: duration must be greater than 0"),
         ("foo[5m - 5m]", "1:5: parse error: duration must be greater than 0"),
         ("foo[1/0]", "1:6: parse error: division by zero"),
+        ("foo[1m + 1 % (5m - 5m)]", "1:10: parse error: modulo by zero"),
+        ("foo[min_of(1 / (1 - 1), 5m)]", "1:12: parse error: division by zero"),
         ("foo[]", "1:5: parse error: unexpected \"]\", expected a duration after \"[\""),
         ("foo[5m", "1:7: parse error: unexpected end of input, expected \"]\" to close \"[\" at 1:4"),
         ("sum(foo)[5m]", "1:9: parse error: ranges only allowed for vector selectors"),

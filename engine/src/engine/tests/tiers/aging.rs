@@ -12,19 +12,19 @@ use crate::rollup::{BucketColumns, Builder, Extras};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Options};
 
-const DAY: i64 = 86_400 * SECOND;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 const DAYS: i64 = 60;
 const SERIES: u8 = 3;
 const STEP: i64 = 300 * SECOND;
 
 /// What one set of tiers should look like after 60 days.
-struct Ladder {
-    retention_days: u64,
-    tiers: &'static str,
+pub(super) struct Ladder {
+    pub retention_days: u64,
+    pub tiers: &'static str,
     /// The first day of raw samples.
-    raw_from: i64,
+    pub raw_from: i64,
     /// For each tier, the first day of buckets at the latest, and the days of its partitions.
-    from: &'static [(&'static str, i64, i64)],
+    pub from: &'static [(&'static str, i64, i64)],
 }
 
 const LADDERS: [Ladder; 4] = [
@@ -40,15 +40,15 @@ const LADDERS: [Ladder; 4] = [
     Ladder { retention_days: 0, tiers: "5m 30d, 1h", raw_from: 0, from: &[("5m", 30, 1), ("1h", 0, 7)] },
 ];
 
-struct Aged {
-    engine: Engine,
+pub(super) struct Aged {
+    pub engine: Engine,
     clock: Arc<ManualClock>,
     samples: Vec<BTreeMap<i64, f64>>,
     _dir: tempfile::TempDir,
 }
 
 impl Aged {
-    fn new(ladder: &Ladder) -> Aged {
+    pub fn new(ladder: &Ladder) -> Aged {
         Aged::with_partitions(ladder, 86_400)
     }
 
@@ -67,7 +67,7 @@ impl Aged {
         Aged { engine, clock, samples: vec![BTreeMap::new(); usize::from(SERIES)], _dir: dir }
     }
 
-    fn append(&mut self, series: u8, times: impl Iterator<Item = i64>) {
+    pub fn append(&mut self, series: u8, times: impl Iterator<Item = i64>) {
         let mut batch = Batch::new();
         for time in times {
             let value = ((time / SECOND) % 977) as f64 + f64::from(series) / 8.0;
@@ -77,7 +77,12 @@ impl Aged {
         self.engine.append(&batch).unwrap();
     }
 
-    fn day(&mut self, day: i64) {
+    /// Lets days pass without samples.
+    pub fn skip(&mut self, days: u64) {
+        self.clock.advance(Duration::from_secs(days * 86_400));
+    }
+
+    pub fn day(&mut self, day: i64) {
         let start = YEAR_2024 + day * DAY;
         for series in 0..SERIES {
             self.append(series, (start..start + DAY).step_by(STEP as usize));
@@ -85,6 +90,13 @@ impl Aged {
         self.clock.advance(Duration::from_nanos(DAY as u64));
         self.engine.flush().unwrap();
         self.engine.compact().unwrap();
+    }
+
+    /// Repairs the tiers, and returns how many buckets of each were computed again.
+    fn repair(&self) -> Vec<u64> {
+        let jobs = self.engine.shared.merger.kept().jobs(i64::MIN);
+        let compactor = self.engine.shared.compactor();
+        jobs.iter().map(|job| compactor.repair_tier(job, &mut || true).unwrap()).collect()
     }
 
     /// The buckets that are stored for a tier.
@@ -96,7 +108,7 @@ impl Aged {
     }
 
     /// Compares the buckets of a tier in a range with those of all samples that were ever written.
-    fn check(&self, name: &str, range: TimeRange) {
+    pub fn check(&self, name: &str, range: TimeRange) {
         let resolution = Resolution::parse(name).unwrap();
         let view = self.engine.view();
         let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
@@ -148,13 +160,11 @@ fn sixty_days_age_through_tiers() {
     }
 }
 
-fn check_all(aged: &Aged, ladder: &Ladder) {
-    let tiers = aged.engine.view().tiers();
-    for tier in tiers {
+fn check_all(aged: &Aged) {
+    for tier in aged.engine.view().tiers() {
         let kept = tier.range.start.max(YEAR_2024 - DAY);
         aged.check(tier.resolution.name(), TimeRange::new(kept, YEAR_2024 + DAYS * DAY));
     }
-    assert!(!ladder.tiers.is_empty());
 }
 
 fn late_samples_change_one_bucket_of_each_tier(aged: &mut Aged, ladder: &Ladder) {
@@ -163,21 +173,18 @@ fn late_samples_change_one_bucket_of_each_tier(aged: &mut Aged, ladder: &Ladder)
         if ladder.retention_days > 0 && age > DAY * (ladder.retention_days as i64 - 1) {
             continue;
         }
-        let before: Vec<u64> = ladder.from.iter().map(|(name, ..)| aged.stored(name)).collect();
         let time = end - age + 7 * SECOND;
         aged.append(1, [time].into_iter());
-        check_all(aged, ladder);
+        check_all(aged);
         aged.engine.flush().unwrap();
-        check_all(aged, ladder);
+        check_all(aged);
         let closed = aged.engine.view().tiers();
+        let is_stored = |tier: &crate::TierSpan| tier.range.contains(tier.resolution.ceil(time));
+        let changed: Vec<u64> = closed.iter().map(|tier| u64::from(is_stored(tier))).collect();
+        assert_eq!(aged.repair(), changed, "{}, {age} ns late", ladder.tiers);
+        check_all(aged);
         aged.engine.compact().unwrap();
-        check_all(aged, ladder);
-        for (((name, ..), before), tier) in ladder.from.iter().zip(before).zip(closed) {
-            let is_stored = tier.range.contains(tier.resolution.ceil(time));
-            let merged = aged.stored(name) == before;
-            let added = aged.stored(name).saturating_sub(before);
-            assert!(added == u64::from(is_stored) || merged, "{name}, {age} ns late: {added} buckets");
-        }
+        check_all(aged);
     }
 }
 
@@ -186,17 +193,16 @@ fn deletes_change_the_buckets_that_they_touch(aged: &mut Aged, ladder: &Ladder) 
     let range = TimeRange::new(end - 9 * DAY - 7_000 * SECOND, end - 9 * DAY);
     aged.engine.delete(&[Matcher::equal("job", "job2")], range).unwrap();
     aged.samples[2].retain(|time, _| !range.contains(*time));
-    check_all(aged, ladder);
-    let before: Vec<u64> = ladder.from.iter().map(|(name, ..)| aged.stored(name)).collect();
+    check_all(aged);
     aged.engine.flush().unwrap();
+    let touched = ladder.from.iter().map(|(name, ..)| {
+        let resolution = Resolution::parse(name).unwrap();
+        ((resolution.ceil(range.end) - resolution.floor(range.start)) / resolution.width_ns()) as u64
+    });
+    assert_eq!(aged.repair(), touched.collect::<Vec<_>>(), "{}", ladder.tiers);
     aged.engine.compact().unwrap();
-    check_all(aged, ladder);
+    check_all(aged);
     assert_eq!(aged.engine.stats().tombstones, 0);
-    for ((name, ..), before) in ladder.from.iter().zip(before) {
-        let width = Resolution::parse(name).unwrap().width_ns();
-        let touched = (range.end - range.start).div_euclid(width) as u64 + 2;
-        assert!(aged.stored(name) <= before + touched, "{name}");
-    }
 }
 
 fn deletes_remove_whole_buckets_of_dropped_samples(aged: &mut Aged, ladder: &Ladder) {
@@ -213,7 +219,7 @@ fn deletes_remove_whole_buckets_of_dropped_samples(aged: &mut Aged, ladder: &Lad
         refused.contains("begin or end it at 2024-01-07T00:00:00Z or at 2024-01-07T01:00:00Z"),
         "{refused}"
     );
-    check_all(aged, ladder);
+    check_all(aged);
 
     let whole = TimeRange::new(end - DAY, end);
     if ladder.tiers.ends_with("1d") {
@@ -222,10 +228,10 @@ fn deletes_remove_whole_buckets_of_dropped_samples(aged: &mut Aged, ladder: &Lad
     }
     aged.engine.delete(&job, whole).expect("whole buckets");
     aged.samples[0].retain(|time, _| !whole.contains(*time));
-    check_all(aged, ladder);
+    check_all(aged);
     aged.engine.flush().unwrap();
     aged.engine.compact().unwrap();
-    check_all(aged, ladder);
+    check_all(aged);
     assert_eq!(aged.engine.stats().tombstones, 0);
 }
 

@@ -152,7 +152,7 @@ impl Flusher {
                 self.counts.samples_peak.raise_to(run.len() as u64);
                 writer.add_samples(series.id, run)
             };
-            unflushed.data.read_pieces(span, &seen, &mut run, &mut write)?;
+            unflushed.data.read_pieces(span, &seen, chunk_policy.duplicates, &mut run, &mut write)?;
             writer.end_samples(series.id, &mut run)?;
         }
         for event in work.events.iter().map(FrozenEvent::event) {

@@ -1,0 +1,105 @@
+//! Makes written generations of buckets part of the catalogue, after reading them back.
+
+use std::sync::Arc;
+
+use crate::compact::Compactor;
+use crate::model::TierId;
+use crate::rollup::{BucketColumns, Columns};
+use crate::store::catalogue::{Coverage, Generation, GenerationRecord};
+use crate::store::cursors::decode_chunk;
+use crate::store::generation::Tables;
+use crate::store::keys::Prefix;
+use crate::store::kv::{Family, Kv};
+use crate::store::versions::Edit;
+use crate::{Error, Result};
+
+/// A generation of buckets that was written and is not committed.
+pub(super) type Written = (Prefix, GenerationRecord);
+
+impl<'c> Compactor<'c> {
+    /// Makes written buckets durable, then commits them together with the tier's new coverage.
+    pub(super) fn commit_buckets(
+        &self,
+        tier: TierId,
+        tables: Tables<'c>,
+        written: Vec<Written>,
+        coverage: Coverage,
+    ) -> Result<()> {
+        let coverage = vec![(tier, Some(coverage))];
+        self.replace_buckets(tables, written, Edit { coverage, ..Edit::default() })
+    }
+
+    /// Makes written buckets durable, reads them back, and commits an edit that adds them. The generations that the edit
+    /// removes are obsolete then.
+    pub(super) fn replace_buckets(
+        &self,
+        tables: Tables<'c>,
+        written: Vec<Written>,
+        edit: Edit,
+    ) -> Result<()> {
+        fail_point!("tier.written");
+        let written: Vec<Arc<Generation>> =
+            written.into_iter().map(|(prefix, record)| self.versions.generation(prefix, record)).collect();
+        let ingested = if written.is_empty() { Ok(()) } else { tables.ingest() };
+        let stored = ingested.and_then(|()| {
+            fail_point!("tier.ingested");
+            self.read_back(&written)?;
+            self.versions.commit(self.context, |now| {
+                let Edit { remove, coverage, .. } = &edit;
+                let edit = Edit {
+                    add: written.clone(),
+                    remove: remove.clone(),
+                    coverage: coverage.clone(),
+                    ..Edit::default()
+                };
+                Ok(Some(edit.without_spent(now.catalogue)))
+            })
+        });
+        if let Err(error) = stored {
+            self.versions.discard(written.iter().map(|generation| generation.prefix).collect());
+            return Err(error);
+        }
+        fail_point!("tier.committed");
+        edit.remove.iter().for_each(|generation| generation.mark_obsolete());
+        Ok(())
+    }
+
+    /// Compares what the store has of the generations with what was written. Samples may be dropped once buckets include
+    /// them.
+    fn read_back(&self, written: &[Arc<Generation>]) -> Result<()> {
+        let is_good = written.iter().try_for_each(|generation| {
+            self.versions.reading_back(Some(generation.clone()));
+            check_stored(self.versions.kv(), generation)
+        });
+        self.versions.reading_back(None);
+        is_good
+    }
+}
+
+fn check_stored(kv: &dyn Kv, generation: &Generation) -> Result<()> {
+    let prefix = generation.prefix.encode();
+    let (mut chunks, mut sum, mut count) = (0u64, 0u64, 0u64);
+    let mut buckets = BucketColumns::new(Columns::TIMES);
+    let mut cursor = kv.scan(Family::Chunks);
+    cursor.seek(&prefix)?;
+    while let Some((key, value)) = cursor.entry().filter(|(key, _)| key.starts_with(&prefix)) {
+        chunks += 1;
+        sum = sum.wrapping_add(u64::from(crc32fast::hash(value)));
+        buckets.truncate(0);
+        decode_chunk(key, value, Columns::TIMES, &mut buckets)?;
+        count += buckets.len() as u64;
+        cursor.advance()?;
+    }
+    let GenerationRecord { chunks: wrote, samples, crc_sum, .. } = generation.record;
+    if (chunks, count, sum) == (wrote, samples, crc_sum) {
+        return Ok(());
+    }
+    Err(Error::Corrupt {
+        file: format!("chunks/{}", prefix.escape_ascii()),
+        offset: 0,
+        what: format!(
+            "{count} buckets in {chunks} chunks with checksum {sum:016x} are read back, {samples} in {wrote} with \
+             {crc_sum:016x} were written; the samples stay in use"
+        ),
+    })
+}
