@@ -14,6 +14,8 @@ use crate::rollup::ExactSum;
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 /// Floats below this are rounded by [`ROUNDER`].
 const WHOLE_MAX: f64 = (1u64 << 51) as f64;
+/// Totals of integers that are below this fit into 64 bits.
+const TOTAL_MAX: f64 = (1u64 << 62) as f64;
 /// The exponent of the smallest float.
 const LEAST_EXPONENT: i32 = -1074;
 
@@ -46,14 +48,14 @@ impl<'c> Runs<'c> {
         let odd: Vec<usize> = (0..rows).filter(|&row| !sums.is_exact(row)).collect();
         let mut bits = Bits::default();
         for row in 0..rows {
-            each_component(&sums, row, &mut |component| bits.add(component));
+            each_component(&sums, row, |component| bits.add(component));
         }
         let unit = bits.low.unwrap_or(0);
         // One for the sign, and those of the number of rows and of their components.
         let width = bits.high.saturating_sub(unit).max(0) as u32 + 3 + usize::BITS - rows.leading_zeros();
         let as_int = |row: usize| {
             let mut int = 0i128;
-            each_component(&sums, row, &mut |component| int = int.wrapping_add(in_units(component, unit)));
+            each_component(&sums, row, |component| int = int.wrapping_add(in_units(component, unit)));
             int
         };
         let totals = if width < i64::BITS {
@@ -122,29 +124,33 @@ fn value(sum: ExactSum) -> Option<f64> {
 
 /// Calls `visit` with each component of a row that is exact.
 #[inline]
-fn each_component(sums: &Sums, row: usize, visit: &mut dyn FnMut(f64)) {
+fn each_component(sums: &Sums, row: usize, mut visit: impl FnMut(f64)) {
     if !sums.is_exact(row) {
         return;
     }
-    match sums.longer_at(row) {
-        Some(sum) => sum.components().for_each(visit),
-        None => {
-            visit(sums.first.at(row));
-            if !sums.second.is_usual() {
-                visit(sums.second.at(row));
-            }
-        }
+    if let Some(sum) = sums.longer_at(row) {
+        return sum.components().for_each(visit);
+    }
+    visit(sums.first.at(row));
+    if !sums.second.is_usual() {
+        visit(sums.second.at(row));
     }
 }
 
 /// Running totals of floats that are integers of less than 2^51.
 fn whole_totals(sums: &Sums, rows: usize) -> Option<Vec<i64>> {
     let first = sums.first.stored();
-    if !(sums.second.is_usual() && sums.huge.is_usual() && sums.longer.is_empty()) || rows >= 1 << 12 {
+    if !(sums.second.is_usual() && sums.huge.is_usual() && sums.longer.is_empty()) {
         return None;
     }
-    let is_whole = |&value: &f64| (value.abs() < WHOLE_MAX) & ((value + ROUNDER) - ROUNDER == value);
-    if !first.iter().fold(true, |all, value| all & is_whole(value)) {
+    // False for NaN too.
+    let is_whole = |value: f64| (value.abs() < WHOLE_MAX) & ((value + ROUNDER) - ROUNDER == value);
+    if !first.iter().fold(true, |all, &value| all & is_whole(value)) {
+        return None;
+    }
+    let largest =
+        first.iter().fold(0.0, |largest, &value| if value.abs() > largest { value.abs() } else { largest });
+    if largest * rows as f64 >= TOTAL_MAX {
         return None;
     }
     let int = |value: f64| (value + ROUNDER).to_bits().wrapping_sub(ROUNDER.to_bits()) as i64;

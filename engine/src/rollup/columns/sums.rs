@@ -34,6 +34,9 @@ impl Sums {
     }
 
     pub(super) fn longer_at(&self, row: usize) -> Option<&ExactSum> {
+        if self.longer.is_empty() {
+            return None;
+        }
         let at = self.longer.binary_search_by_key(&row, |(row, _)| *row).ok()?;
         Some(&self.longer[at].1)
     }
