@@ -1,7 +1,7 @@
 //! A year behind tiers of buckets: dashboards from buckets and from samples, ingest while tiers are built, bytes on disk.
 //!
-//! Run with `cargo bench --bench tiers`. `HOSTS` sets the scale; `PART=queries` or `PART=ingest` runs one part. Times that
-//! are compared are measured alternately, and each is a median.
+//! Run with `cargo bench --bench tiers`. `HOSTS` sets the scale; `PART=queries`, `PART=fleet` or `PART=ingest` runs one part.
+//! Times that are compared are measured alternately, and each is a median.
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
@@ -203,6 +203,29 @@ fn queries(hosts: usize) {
     panels(&database, &open(hourly_dir.path(), ""));
 }
 
+/// Hosts of the fleet part: 1,000 series.
+const FLEET_HOSTS: usize = 250;
+/// Distance of its samples, seconds: six in a bucket of an hour.
+const FLEET_SPACING: i64 = 600;
+const FLEET_ROUNDS: usize = 9;
+
+/// Panels over many series, where what a series and a chunk cost adds up.
+fn fleet() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fill(dir.path(), FLEET_HOSTS, FLEET_SPACING);
+    let database = open(dir.path(), "1h");
+    database.compact().expect("the store takes it");
+    let series = FLEET_HOSTS * 2;
+    println!("panel of a year over {series} series, ms{:19} buckets    ns a bucket", "");
+    for (query, step) in PANELS {
+        let ask = || ask(&database, (query, step), TierChoice::Exact).0;
+        let mut spent: Vec<f64> = (0..FLEET_ROUNDS).map(|_| ask()).collect();
+        let spent = median(&mut spent);
+        let buckets = series as f64 * ((DAYS - 1) * 24) as f64;
+        println!("{query:<51} {spent:>8.1} {:>14.1}", spent * 1e6 / buckets);
+    }
+}
+
 /// Hosts of the ingest part: 400 series for each writer.
 const INGEST_HOSTS: usize = 100;
 const INGEST_DAYS: i64 = 30;
@@ -312,10 +335,14 @@ fn ingest_beside_the_compactor(load: f64, rounds: usize) {
 fn main() {
     let hosts = std::env::var("HOSTS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
     let part = std::env::var("PART").unwrap_or_default();
-    if part != "ingest" {
+    let runs = |name: &str| part.is_empty() || part == name;
+    if runs("queries") {
         queries(hosts);
     }
-    if part != "queries" {
+    if runs("fleet") {
+        fleet();
+    }
+    if runs("ingest") {
         println!("ingest as fast as all cores can:");
         ingest_beside_the_compactor(f64::INFINITY, INGEST_ROUNDS);
         println!("ingest of {:.0} million samples a second:", LOAD / 1e6);

@@ -103,14 +103,10 @@ impl Bucket {
         }
     }
 
-    /// Makes sums, `m2`, gaps and step unknown, and what resets took unless `knows_lost`.
+    /// Makes sums, `m2`, gaps and step unknown.
     #[inline]
-    pub(super) fn make_unknown(&mut self, knows_lost: bool) {
-        self.sum = ExactSum::huge();
-        if !knows_lost {
-            self.lost = ExactSum::huge();
-        }
-        self.m2 = f64::NAN;
+    pub(super) fn make_unknown(&mut self) {
+        (self.sum, self.lost, self.m2) = (ExactSum::huge(), ExactSum::huge(), f64::NAN);
         if self.count > 1 {
             (self.step, self.gaps) = (f64::INFINITY, Gaps::UNKNOWN);
         }

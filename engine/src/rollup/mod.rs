@@ -13,6 +13,7 @@
 
 pub mod bucket;
 pub mod builder;
+pub mod columns;
 pub mod counter;
 mod edge;
 pub mod encode;
@@ -25,10 +26,12 @@ mod test_data;
 
 pub use bucket::{Bucket, Extras, Gaps};
 pub use builder::{Builder, Fold};
+pub use columns::{BucketColumns, Columns, Mostly, Runs, Sums};
 pub use edge::Edge;
-pub use encode::{BucketChunk, Class, Columns, Shape};
+pub use encode::{BucketChunk, Class, Shape};
 pub use exact_sum::ExactSum;
 pub use sketch::Sketch;
+pub use spread::Moments;
 
 #[cfg(test)]
 mod tests;

@@ -94,12 +94,63 @@ pub(super) fn merged(earlier: &Spread<'_>, later: &Spread<'_>) -> (f64, f64) {
     }
     let (a, b) = (earlier.count as f64, later.count as f64);
     let difference = cross_difference(earlier.sum, a, later.sum, b);
+    joined((a, earlier.m2, earlier.rest), (b, later.m2, later.rest), difference)
+}
+
+/// The same from counts, squares and rests, and the difference of the sums, each times the other's count.
+fn joined(earlier: (f64, f64, f64), later: (f64, f64, f64), difference: f64) -> (f64, f64) {
+    let ((a, m2_a, rest_a), (b, m2_b, rest_b)) = (earlier, later);
     // Divided first: the square may overflow where the result does not.
     let between = difference * (difference / (a * b * (a + b)));
-    let (hi, error) = two_sum(earlier.m2, later.m2);
+    let (hi, error) = two_sum(m2_a, m2_b);
     let (hi, carried) = two_sum(hi, between);
-    let (hi, lo) = two_sum(hi, error + carried + (earlier.rest + later.rest));
-    if hi.is_finite() && lo.is_finite() { (hi, lo) } else { (earlier.m2 + later.m2 + between, 0.0) }
+    let (hi, lo) = two_sum(hi, error + carried + (rest_a + rest_b));
+    if hi.is_finite() && lo.is_finite() { (hi, lo) } else { (m2_a + m2_b + between, 0.0) }
+}
+
+/// The spread of consecutive buckets whose sums are whole multiples of one unit, which is cheaper to merge than that of
+/// any buckets.
+#[derive(Debug, Clone, Copy)]
+pub struct Moments {
+    /// Samples.
+    pub count: u64,
+    /// Their sum, in units.
+    pub sum: i128,
+    /// The sum of squared distances from the mean.
+    pub m2: f64,
+    /// What rounding took from it.
+    pub rest: f64,
+}
+
+impl Moments {
+    /// Appends the buckets that follow. `scaled` turns units into floats.
+    pub fn merge(&mut self, later: &Moments, scaled: impl Fn(f64) -> f64) {
+        let product = |sum: i128, count: u64| sum.checked_mul(i128::from(count));
+        let difference = product(self.sum, later.count)
+            .zip(product(later.sum, self.count))
+            .and_then(|(own, other)| own.checked_sub(other));
+        let difference = match difference {
+            Some(difference) => scaled(difference as f64),
+            None => {
+                let (own, other) = (exact(self.sum), exact(later.sum));
+                scaled(cross_difference(&own, later.count as f64, &other, self.count as f64))
+            }
+        };
+        let part = |moments: &Moments| (moments.count as f64, moments.m2, moments.rest);
+        (self.m2, self.rest) = joined(part(self), part(later), difference);
+        self.count = self.count.saturating_add(later.count);
+        self.sum = self.sum.wrapping_add(later.sum);
+    }
+}
+
+/// An integer as floats.
+fn exact(int: i128) -> ExactSum {
+    let (mut left, mut components) = (int, [0.0; 3]);
+    for component in &mut components {
+        *component = left as f64;
+        left = left.wrapping_sub(*component as i128);
+    }
+    ExactSum::from_components(&components)
 }
 
 /// The sum of `x` times `b`, less that of `y` times `a`, correctly rounded.

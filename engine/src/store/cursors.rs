@@ -18,7 +18,7 @@ use crate::{Error, Result};
 
 /// The maximum number of cursors, one for each generation that a reader reads concurrently. Each pins a block or two of
 /// the store.
-const CURSORS_MAX: usize = 32;
+const CURSORS_MAX: usize = 64;
 /// The number of keys that are stepped over before a search is cheaper.
 const STEPS_MAX: usize = 12;
 /// The same if the ids suggest that there are many series in between. There may be no chunks of them.

@@ -22,7 +22,7 @@ use crate::store::records::{damaged, decode_event, decode_labels};
 use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
 
-pub(crate) use buckets::{fold_run, newest_of_each, retain_from};
+pub(crate) use buckets::fold_run;
 
 /// A table is closed at this size, so that dropping a partition drops whole files.
 const TABLE_BYTES_MAX: u64 = 64 << 20;

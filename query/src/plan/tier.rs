@@ -29,6 +29,13 @@ pub(crate) struct Tiers {
     pub samples_from: Timestamp,
 }
 
+impl Looks {
+    /// Whether no window cuts a bucket of this width.
+    pub fn are_aligned(&self, width: i64) -> bool {
+        is_aligned(width, self)
+    }
+}
+
 impl Tiers {
     /// The width of the buckets that answer; `None` if samples do.
     pub fn choose(&self, looks: &Looks) -> Option<i64> {

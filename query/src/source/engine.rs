@@ -7,7 +7,7 @@ use barograph_engine::chunk::Run;
 use barograph_engine::model::{
     Histogram, Labels, Matcher, ResetHint, Resolution, Samples, TimeRange, Timestamp, Value,
 };
-use barograph_engine::rollup::Bucket;
+use barograph_engine::rollup::BucketColumns;
 use barograph_engine::{BucketPlan, Error, View, ViewSeries};
 
 use crate::source::{Cause, Columns, Estimate, SeriesReader, SeriesRef, SeriesSource, SourceError, TierInfo};
@@ -183,7 +183,7 @@ impl SeriesReader for EngineReader<'_, '_> {
         width: i64,
         range: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool, SourceError> {
         let (selection, at) = self.selected(series)?;
         let Some(plan) = selection.plan.as_ref().filter(|plan| plan.resolution().width_ns() == width) else {
@@ -192,7 +192,11 @@ impl SeriesReader for EngineReader<'_, '_> {
         if !self.reader.read_buckets(plan, &selection.series[at], columns, out).map_err(storage)? {
             return Ok(false);
         }
-        out.retain(|bucket| range.overlaps(bucket.end.saturating_sub(width - 1), bucket.end));
+        let is_inside = |end: i64| range.overlaps(end.saturating_sub(width - 1), end);
+        let ends = (out.ends.first(), out.ends.last());
+        if ends.0.is_some_and(|end| !is_inside(*end)) || ends.1.is_some_and(|end| !is_inside(*end)) {
+            out.retain_from(0, |all, row| is_inside(all.ends[row]));
+        }
         Ok(true)
     }
 }
@@ -263,7 +267,7 @@ impl SeriesSource for EngineSource<'_> {
         width: i64,
         range: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool, SourceError> {
         self.reader().read_buckets(series, width, range, columns, out)
     }

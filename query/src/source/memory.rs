@@ -13,7 +13,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use barograph_engine::model::{Histogram, Labels, Matcher, Samples, TimeRange, Timestamp, Value};
-use barograph_engine::rollup::{Bucket, Builder, Extras};
+use barograph_engine::rollup::{BucketColumns, Builder, Extras};
 
 use crate::source::{Columns, Estimate, SeriesRef, SeriesSource, SourceError, TierInfo};
 
@@ -245,7 +245,7 @@ impl SeriesSource for MemorySource {
         width: i64,
         range: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool, SourceError> {
         let at = usize::try_from(series.handle).unwrap_or(usize::MAX);
         let extras = Extras {
@@ -253,11 +253,14 @@ impl SeriesSource for MemorySource {
             distribution: columns.contains(Columns::SKETCH),
         };
         let mut builder = Builder::new(width.max(1), extras);
+        let mut buckets = Vec::new();
+        out.restart(columns);
         for (timestamp, stored) in self.samples(at, whole_spans(range, width)) {
             let Footprint::Float(value) = stored.value else { return Ok(false) };
-            builder.push(*timestamp, value, stored.start, out);
+            builder.push(*timestamp, value, stored.start, &mut buckets);
         }
-        builder.finish(out);
+        builder.finish(&mut buckets);
+        buckets.iter().for_each(|bucket| out.push(bucket));
         Ok(true)
     }
 

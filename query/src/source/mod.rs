@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use barograph_engine::budget::{Denied, Stopped};
 use barograph_engine::model::{Labels, Matcher, Samples, TimeRange, Timestamp};
-use barograph_engine::rollup::Bucket;
-pub use barograph_engine::rollup::Columns;
+pub use barograph_engine::rollup::{BucketColumns, Columns};
 
 pub use memory::MemorySource;
 
@@ -35,7 +34,7 @@ pub trait SeriesReader {
     /// [`SourceError::Storage`].
     fn read(&mut self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
 
-    /// Like [`SeriesSource::read_buckets`], but `out` may have any contents.
+    /// Like [`SeriesSource::read_buckets`].
     ///
     /// # Errors
     /// [`SourceError::Storage`].
@@ -45,7 +44,7 @@ pub trait SeriesReader {
         width: i64,
         range: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool, SourceError> {
         let _ = (series, width, range, columns, out);
         Ok(false)
@@ -79,9 +78,8 @@ impl<S: SeriesSource + ?Sized> SeriesReader for OneByOne<'_, S> {
         width: i64,
         range: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool, SourceError> {
-        out.clear();
         self.0.read_buckets(series, width, range, columns, out)
     }
 }
@@ -179,9 +177,9 @@ pub trait SeriesSource: Sync {
         Vec::new()
     }
 
-    /// Appends to `out` the buckets of `series` of one of the [widths](SeriesSource::tiers) whose spans `(end - width,
-    /// end]` have a time in `range`, in ascending order; a bucket without samples and markers may be missing. They
-    /// describe all samples in their spans: where none are stored, the source folds samples. `out` must be empty.
+    /// Replaces the contents of `out` by the buckets of `series` of one of the [widths](SeriesSource::tiers) whose spans
+    /// `(end - width, end]` have a time in `range`, in ascending order, with these columns; a bucket without samples and
+    /// markers may be missing. They describe all samples in their spans: where none are stored, the source folds samples.
     ///
     /// Returns false if the series cannot be described by buckets there, as it has histograms. `out` then has any
     /// contents, and the caller reads samples.
@@ -194,7 +192,7 @@ pub trait SeriesSource: Sync {
         width: i64,
         range: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool, SourceError> {
         let _ = (series, width, range, columns, out);
         Ok(false)

@@ -1,8 +1,8 @@
 //! The buckets of a window, and the faults that can be planted in them.
 
 use barograph_engine::codec::CompressionLevel;
-use barograph_engine::rollup::encode::{self, BUCKETS_MAX, Class, Columns, Shape};
-use barograph_engine::rollup::{Bucket, Builder, Extras, Fold as Coarsen};
+use barograph_engine::rollup::encode::{self, BUCKETS_MAX, Class, Shape};
+use barograph_engine::rollup::{Bucket, Builder, Columns, Extras, Fold as Coarsen};
 
 use crate::raw;
 use crate::series::Series;

@@ -189,8 +189,8 @@ fn limit(order: &[usize], lengths: &mut [u8; TOKENS], longest: u32) {
     }
 }
 
-/// Canonical codes, low bits first.
-fn codes(lengths: &[u8; TOKENS]) -> [u16; TOKENS] {
+/// Canonical codes of the first tokens, low bits first.
+fn codes(lengths: &[u8]) -> [u16; TOKENS] {
     let mut many = [0u16; LENGTH_MAX as usize + 2];
     for &length in lengths {
         many[usize::from(length)] += 1;
@@ -287,17 +287,19 @@ impl Table {
         if token != last + 1 || (!is_low && pair >> 4 != 0) {
             return Err(Fault::Field);
         }
-        self.fill(&lengths)
+        self.fill(&lengths[..=last])
     }
 
-    fn fill(&mut self, lengths: &[u8; TOKENS]) -> Result<(), Fault> {
+    /// Fills the table from the lengths of the tokens up to the last one that is used: those beyond would cost as much as
+    /// decoding a short column.
+    fn fill(&mut self, lengths: &[u8]) -> Result<(), Fault> {
         let used = || lengths.iter().filter(|&&length| length > 0);
         let sum: u32 = used().map(|&length| 1 << (LENGTH_MAX - u32::from(length))).sum();
         if sum != 1 << LENGTH_MAX {
             return Err(Fault::Field);
         }
         self.bits = u32::from(used().copied().max().unwrap_or(0));
-        self.is_direct = lengths[DIRECT as usize..].iter().all(|&length| length == 0);
+        self.is_direct = lengths.len() <= DIRECT as usize;
         let codes = codes(lengths);
         let entries = &mut self.entries[..1 << self.bits];
         for (token, (&code, &length)) in codes.iter().zip(lengths).enumerate().filter(|(_, (_, l))| **l > 0) {

@@ -12,8 +12,7 @@ use super::model::{Bits, Harness, Op, any_op};
 use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::Engine;
 use crate::model::{Labels, MatchOp, Matcher, Resolution, TierId, TimeRange, Value};
-use crate::rollup::encode::Columns;
-use crate::rollup::{Bucket, Builder, Extras};
+use crate::rollup::{Bucket, BucketColumns, Builder, Columns, Extras};
 use crate::view::View;
 
 const TIERS: &str = "1m, 5m";
@@ -65,7 +64,7 @@ pub(super) fn check(harness: &Harness, range: TimeRange, after: &Op) {
     for resolution in ["1m", "5m", "10m"].map(|name| Resolution::parse(name).unwrap()) {
         let (found, plan) = view.select_buckets(&any, resolution, range, usize::MAX).unwrap();
         let mut left: Vec<Labels> = harness.samples.keys().cloned().collect();
-        let mut buckets = Vec::new();
+        let mut buckets = BucketColumns::default();
         for series in &found {
             let is_whole = view.reader().read_buckets(&plan, series, columns(), &mut buckets).unwrap();
             let is_described = !has_histograms(harness, &series.labels, plan.range());
@@ -74,7 +73,7 @@ pub(super) fn check(harness: &Harness, range: TimeRange, after: &Op) {
                 left.retain(|labels| *labels != series.labels);
                 continue;
             }
-            let buckets: Vec<String> = buckets.iter().map(shown).collect();
+            let buckets: Vec<String> = buckets.buckets().map(|bucket| shown(&bucket)).collect();
             let expected = expected(harness, &series.labels, resolution, plan.range());
             assert_eq!(buckets, expected, "{} at {resolution} after {after:?}", series.labels);
             left.retain(|labels| *labels != series.labels);
@@ -99,7 +98,7 @@ pub(super) fn assert_buckets_of_samples(view: &View<'_>, resolution: &str) {
         let (mut builder, mut expected) = (Builder::new(resolution.width_ns(), Extras::ALL), Vec::new());
         crate::store::generation::fold_run(&mut builder, &run, &mut expected);
         builder.finish(&mut expected);
-        let mut buckets = Vec::new();
+        let mut buckets = BucketColumns::default();
         match found.iter().find(|found| found.labels == series.labels) {
             Some(found) => {
                 assert!(view.reader().read_buckets(&plan, found, columns(), &mut buckets).unwrap())
@@ -107,7 +106,7 @@ pub(super) fn assert_buckets_of_samples(view: &View<'_>, resolution: &str) {
             None => assert!(run.is_empty(), "{} has no buckets", series.labels),
         }
         let shown = |buckets: &[Bucket]| buckets.iter().map(shown).collect::<Vec<_>>();
-        assert_eq!(shown(&buckets), shown(&expected), "{}", series.labels);
+        assert_eq!(shown(&buckets.buckets().collect::<Vec<_>>()), shown(&expected), "{}", series.labels);
     }
 }
 

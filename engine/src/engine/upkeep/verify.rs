@@ -9,7 +9,7 @@ use crate::chunk::{Run, Scratch};
 use crate::engine::Engine;
 use crate::index::{PostingsSource, PostingsUnion, encoding};
 use crate::model::{SeriesId, TimeRange};
-use crate::rollup::encode::Columns;
+use crate::rollup::{BucketColumns, Columns};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::cursors::decode_chunk;
 use crate::store::generation::GenerationReader;
@@ -233,12 +233,12 @@ fn samples_of(key: &[u8], value: &[u8], scratch: &mut Scratch) -> Result<Decoded
 
 /// The same for a chunk of buckets, each of which is asked for as a whole.
 fn buckets_of(key: &[u8], value: &[u8]) -> Result<Decoded> {
-    let mut buckets = Vec::new();
+    let mut buckets = BucketColumns::new(Columns::ALL);
     decode_chunk(key, value, Columns::ALL, &mut buckets)?;
-    let ends = buckets.first().into_iter().chain(buckets.last());
+    let ends = buckets.ends.first().into_iter().chain(buckets.ends.last());
     let width = Prefix::decode(key).and_then(|prefix| prefix.partition.tier.resolution());
     let width = width.map_or(1, |resolution| resolution.width_ns());
-    let spans = ends.map(|bucket| TimeRange::new(bucket.end.saturating_sub(width), bucket.end));
+    let spans = ends.map(|end| TimeRange::new(end.saturating_sub(width), *end));
     Ok((buckets.len() as u64, spans.collect()))
 }
 

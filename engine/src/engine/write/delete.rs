@@ -12,7 +12,7 @@ use crate::engine::write::Writer;
 use crate::engine::write::pending::{Logged, Pending};
 use crate::head::record::KIND_DELETE;
 use crate::model::{Matcher, Resolution, TimeRange, Timestamp};
-use crate::rollup::{Bucket, Columns};
+use crate::rollup::{Bucket, BucketColumns, Columns};
 use crate::store::catalogue::Tombstone;
 use crate::view::TierSpan;
 use crate::wal::{NewRecord, Ticket};
@@ -55,7 +55,7 @@ impl Engine {
             return Ok(());
         }
         let view = self.view();
-        let mut buckets = Vec::new();
+        let mut buckets = BucketColumns::default();
         for TierSpan { resolution, range: stored, .. } in view.tiers() {
             let bounds = [range.start, range.end].into_iter().filter(|bound| stored.contains(*bound));
             for bound in bounds.filter(|bound| view.is_dropped(*bound, resolution)) {
@@ -68,8 +68,8 @@ impl Engine {
                 let mut reader = view.reader();
                 for series in &found {
                     reader.read_buckets(&plan, series, Columns::TIMES, &mut buckets)?;
-                    let is_cut = |bucket: &Bucket| bucket.is_inside(range, resolution.width_ns()).is_none();
-                    if buckets.iter().any(is_cut) {
+                    let is_cut = |bucket: Bucket| bucket.is_inside(range, resolution.width_ns()).is_none();
+                    if buckets.buckets().any(is_cut) {
                         return Err(cuts(resolution, span));
                     }
                 }

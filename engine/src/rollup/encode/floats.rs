@@ -10,10 +10,12 @@
 //! Which predictions a column has is in the table of [`encode`](super).
 
 use super::columns::Column;
+use super::predict::Predict;
 use super::section::{Section, Sections};
 use crate::codec::decimal::{EXPONENT_MAX, POWERS, exponent_of, nearest, scaled};
 use crate::codec::exceptions::{self, Exceptions};
 use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, common_divisor, varint};
+use crate::rollup::columns::Scratch;
 
 const PLAIN: u8 = 0;
 const SCALED: u8 = 1;
@@ -149,43 +151,52 @@ fn as_ordered(values: &[f64], prediction: &[f64], number: usize, level: Compress
     Encoded { form: ORDERED, codec, bytes }
 }
 
-/// Decodes the column of a section, or of an absent one. `predict` has the predictions by number, one float for each
-/// of `count`.
+/// Replaces `scratch.floats` by the `count` floats of a section, or of an absent one.
 pub(super) fn read(
     section: Option<&Section<'_>>,
     count: usize,
-    predict: impl Fn(usize) -> Option<Vec<f64>>,
-) -> Result<Vec<f64>, Fault> {
-    let predicted = |number: usize| predict(number).ok_or(Fault::Field);
+    predict: &Predict<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), Fault> {
+    let Scratch { ints, floats } = scratch;
+    let predicted = |number: usize, floats: &mut Vec<f64>| match predict(number, floats) {
+        true => Ok(()),
+        false => Err(Fault::Field),
+    };
     let Some(section) = section else {
-        return predicted(0);
+        return predicted(0, floats);
     };
     match section.form {
         PLAIN if count == 0 => Err(Fault::Field),
         PLAIN => {
-            let mut out = Vec::with_capacity(count);
-            let codec = CodecId::from_byte(section.codec)?;
-            adaptive::decode_floats(codec, section.bytes, count, &mut Vec::new(), &mut out)?;
-            Ok(out)
+            floats.clear();
+            floats.reserve(count);
+            adaptive::decode_floats(CodecId::from_byte(section.codec)?, section.bytes, count, ints, floats)
         }
         SCALED => {
             let head = *section.bytes.first().ok_or(Fault::Truncated)?;
             let number = usize::from((head & PREDICTION_MASK) >> PREDICTION_SHIFT);
-            read_scaled(section, head, predicted(number)?)
+            predicted(number, floats)?;
+            read_scaled(section, head, ints, floats)
         }
         ORDERED => {
             let number = *section.bytes.first().ok_or(Fault::Truncated)?;
-            let mut floats = predicted(usize::from(number))?;
-            let ints = section.ints(1, count)?;
-            floats.iter_mut().zip(ints).for_each(|(float, int)| *float = moved(*float, int));
-            Ok(floats)
+            predicted(usize::from(number), floats)?;
+            section.ints(1, count, ints)?;
+            floats.iter_mut().zip(ints).for_each(|(float, int)| *float = moved(*float, *int));
+            Ok(())
         }
         _ => Err(Fault::Field),
     }
 }
 
 /// Turns predictions into the floats of a section.
-fn read_scaled(section: &Section<'_>, head: u8, mut floats: Vec<f64>) -> Result<Vec<f64>, Fault> {
+fn read_scaled(
+    section: &Section<'_>,
+    head: u8,
+    ints: &mut Vec<i64>,
+    floats: &mut [f64],
+) -> Result<(), Fault> {
     let exponent = usize::from(head & EXPONENT_MASK);
     if exponent > EXPONENT_MAX {
         return Err(Fault::Field);
@@ -194,12 +205,17 @@ fn read_scaled(section: &Section<'_>, head: u8, mut floats: Vec<f64>) -> Result<
     let divisor = if head & HAS_DIVISOR == 0 { 1 } else { varint::read(section.bytes, &mut at)? };
     let divisor = i64::try_from(divisor).ok().filter(|divisor| *divisor > 0).ok_or(Fault::Field)?;
     let others = Exceptions::read(section.bytes, &mut at, floats.len())?;
-    let ints = section.ints(at, floats.len())?;
-    for (float, int) in floats.iter_mut().zip(ints) {
-        let predicted = nearest(*float, exponent);
-        let predicted = if divisor == 1 { predicted } else { multiple(predicted, divisor) };
-        *float = int.wrapping_add(predicted) as f64 / POWERS[exponent];
+    section.ints(at, floats.len(), ints)?;
+    let rows = floats.iter_mut().zip(ints);
+    match (divisor, exponent) {
+        (1, 0) => rows.for_each(|(float, int)| *float = int.wrapping_add(nearest(*float, 0)) as f64),
+        (1, _) => rows.for_each(|(float, int)| {
+            *float = int.wrapping_add(nearest(*float, exponent)) as f64 / POWERS[exponent];
+        }),
+        _ => rows.for_each(|(float, int)| {
+            let predicted = multiple(nearest(*float, exponent), divisor);
+            *float = int.wrapping_add(predicted) as f64 / POWERS[exponent];
+        }),
     }
-    others.apply(section.bytes, &mut floats)?;
-    Ok(floats)
+    others.apply(section.bytes, floats)
 }

@@ -6,21 +6,21 @@
 //! A gap that is rounded to 32 steps an octave is stored as the number of the step, times 2; any other gap as itself,
 //! times 2, plus 1.
 
-use super::predict::{full, several};
+use super::predict::Rows;
 use super::section::{Form, Section};
 use crate::codec::Fault;
 use crate::codec::varint::{self, unzigzag, zigzag};
-use crate::rollup::{Bucket, Gaps};
+use crate::rollup::{BucketColumns, Gaps};
 
 /// The interval of samples: that of the first bucket that shows one.
-fn interval(buckets: &[Bucket], width: i64) -> i64 {
-    several(buckets).next().map_or(width, |(_, bucket)| mean_gap(bucket))
+fn interval(rows: Rows<'_>, width: i64) -> i64 {
+    rows.several().next().map_or(width, |i| mean_gap(rows, i))
 }
 
 /// The mean distance of samples, rounded.
-fn mean_gap(bucket: &Bucket) -> i64 {
-    let (span, gaps) =
-        (bucket.last.time.wrapping_sub(bucket.first.time), bucket.count.wrapping_sub(1) as i64);
+fn mean_gap(rows: Rows<'_>, i: usize) -> i64 {
+    let span = rows.last_times()[i].wrapping_sub(rows.first_times()[i]);
+    let gaps = rows.counts()[i].wrapping_sub(1) as i64;
     let half = if span < 0 { 0 } else { gaps / 2 };
     span.saturating_add(half).checked_div(gaps).unwrap_or(0)
 }
@@ -38,169 +38,206 @@ fn interval_of(section: &Section<'_>) -> Result<(i64, usize), Fault> {
 }
 
 /// What `interval` says about the time of a bucket's last sample, from the previous bucket's.
-fn last_after(before: i64, bucket: &Bucket, interval: i64) -> i64 {
-    before.wrapping_add((bucket.count as i64).wrapping_mul(interval))
+fn last_after(before: i64, count: u64, interval: i64) -> i64 {
+    before.wrapping_add((count as i64).wrapping_mul(interval))
 }
 
-pub(super) fn last_times(buckets: &[Bucket], width: i64) -> [Form; 2] {
-    let interval = interval(buckets, width);
+pub(super) fn last_times(rows: Rows<'_>, width: i64) -> [Form; 2] {
+    let interval = interval(rows, width);
     let mut before = None;
-    let from_previous = full(buckets).map(|bucket| {
-        let time = bucket.last.time;
-        match before.replace(time) {
-            Some(before) => time.wrapping_sub(last_after(before, bucket, interval)),
-            None => bucket.end.wrapping_sub(time),
-        }
+    let times = || rows.ends().iter().zip(rows.last_times());
+    let from_previous = times().zip(rows.counts()).map(|((end, &time), &count)| match before.replace(time) {
+        Some(before) => time.wrapping_sub(last_after(before, count, interval)),
+        None => end.wrapping_sub(time),
     });
-    let from_end = full(buckets).map(|bucket| bucket.end.wrapping_sub(bucket.last.time));
-    [Form::from(from_end.collect::<Vec<_>>()), with_interval(interval, from_previous.collect())]
+    let from_previous: Vec<i64> = from_previous.collect();
+    let from_end: Vec<i64> = times().map(|(end, time)| end.wrapping_sub(*time)).collect();
+    [Form::from(from_end), with_interval(interval, from_previous)]
 }
 
-pub(super) fn read_last_times(section: Option<&Section<'_>>, buckets: &mut [Bucket]) -> Result<(), Fault> {
-    let count = full(buckets).count();
-    let (interval, ints) = match section {
-        None => (None, vec![0; count]),
-        Some(section) if section.form == 0 => (None, section.ints(0, count)?),
+/// Appends the times of the last samples of the rows from `start` on.
+pub(super) fn read_last_times(
+    section: Option<&Section<'_>>,
+    start: usize,
+    ints: &mut Vec<i64>,
+    out: &mut BucketColumns,
+) -> Result<(), Fault> {
+    let (ends, counts) = (&out.ends[start..], &out.counts[start..]);
+    match section {
+        None => out.last_times.extend_from_slice(ends),
+        Some(section) if section.form == 0 => {
+            section.ints(0, ends.len(), ints)?;
+            out.last_times.extend(ends.iter().zip(ints).map(|(end, int)| end.wrapping_sub(*int)));
+        }
         Some(section) if section.form == 1 => {
             let (interval, at) = interval_of(section)?;
-            (Some(interval), section.ints(at, count)?)
+            section.ints(at, ends.len(), ints)?;
+            let mut before = None;
+            out.last_times.extend(ends.iter().zip(counts).zip(ints).map(|((end, &count), &mut int)| {
+                let time = match before {
+                    Some(before) => last_after(before, count, interval).wrapping_add(int),
+                    None => end.wrapping_sub(int),
+                };
+                before = Some(time);
+                time
+            }));
         }
         Some(_) => return Err(Fault::Field),
-    };
-    let mut before: Option<i64> = None;
-    for (bucket, int) in buckets.iter_mut().filter(|bucket| bucket.count > 0).zip(ints) {
-        bucket.last.time = match (interval, before) {
-            (Some(interval), Some(before)) => last_after(before, bucket, interval).wrapping_add(int),
-            _ => bucket.end.wrapping_sub(int),
-        };
-        before = Some(bucket.last.time);
     }
     Ok(())
 }
 
-/// The time from which a first time is counted in forms 0 and 1.
-fn first_origin(before: Option<i64>, bucket: &Bucket, width: i64, interval: Option<i64>) -> i64 {
-    match (before, interval) {
-        (Some(before), Some(interval)) => before.wrapping_add(interval),
-        _ => bucket.end.wrapping_sub(width),
-    }
-}
-
 /// How long the samples of a bucket last at an interval.
-fn lasting(bucket: &Bucket, interval: i64) -> i64 {
-    (bucket.count as i64).wrapping_sub(1).wrapping_mul(interval)
+fn lasting(count: u64, interval: i64) -> i64 {
+    (count as i64).wrapping_sub(1).wrapping_mul(interval)
 }
 
-pub(super) fn first_times(buckets: &[Bucket], width: i64) -> [Form; 3] {
-    let interval = interval(buckets, width);
-    let from = |interval: Option<i64>| -> Vec<i64> {
-        let from_one = |(before, bucket): (Option<&Bucket>, &Bucket)| {
-            let before = before.map(|bucket| bucket.last.time);
-            bucket.first.time.wrapping_sub(first_origin(before, bucket, width, interval))
+pub(super) fn first_times(rows: Rows<'_>, width: i64) -> [Form; 3] {
+    let interval = interval(rows, width);
+    let (ends, first, last) = (rows.ends(), rows.first_times(), rows.last_times());
+    let from_start = rows.several().map(|i| first[i].wrapping_sub(ends[i].wrapping_sub(width)));
+    let from_previous = rows.several().map(|i| {
+        let origin = match i.checked_sub(1) {
+            Some(before) => last[before].wrapping_add(interval),
+            None => ends[i].wrapping_sub(width),
         };
-        several(buckets).map(from_one).collect()
-    };
-    let spans = several(buckets).map(|(_, bucket)| {
-        bucket.last.time.wrapping_sub(bucket.first.time).wrapping_sub(lasting(bucket, interval))
+        first[i].wrapping_sub(origin)
     });
+    let spans = rows
+        .several()
+        .map(|i| last[i].wrapping_sub(first[i]).wrapping_sub(lasting(rows.counts()[i], interval)));
     [
-        Form::from(from(None)),
-        with_interval(interval, from(Some(interval))),
+        Form::from(from_start.collect::<Vec<_>>()),
+        with_interval(interval, from_previous.collect()),
         with_interval(interval, spans.collect()),
     ]
 }
 
+/// Appends the times of the first samples of the rows from `start` on, whose last ones are there.
 pub(super) fn read_first_times(
     section: Option<&Section<'_>>,
-    buckets: &mut [Bucket],
     width: i64,
+    start: usize,
+    ints: &mut Vec<i64>,
+    out: &mut BucketColumns,
 ) -> Result<(), Fault> {
-    let count = several(buckets).count();
-    let (interval, ints) = match section {
-        None => (None, vec![0; count]),
-        Some(section) if section.form == 0 => (None, section.ints(0, count)?),
-        Some(section) => {
-            let (interval, at) = interval_of(section)?;
-            (Some(interval), section.ints(at, count)?)
+    let (ends, counts, last) = (&out.ends[start..], &out.counts[start..], &out.last_times[start..]);
+    let several = counts.iter().filter(|&&count| count > 1).count();
+    let (mut form, mut interval) = (0, 0);
+    match section {
+        None => {
+            ints.clear();
+            ints.resize(several, 0);
         }
+        Some(section) => {
+            form = section.form;
+            let mut at = 0;
+            if form > 0 {
+                (interval, at) = interval_of(section)?;
+            }
+            section.ints(at, several, ints)?;
+        }
+    }
+    let mut ints = ints.iter().copied();
+    let mut next = |count: u64, last: i64, origin: &dyn Fn(i64) -> i64| match count {
+        1 => last,
+        _ => origin(ints.next().unwrap_or(0)),
     };
-    let form = section.map_or(0, |section| section.form);
-    let mut ints = ints.into_iter();
-    let mut before = None;
-    for bucket in buckets.iter_mut().filter(|bucket| bucket.count > 0) {
-        let last = bucket.last.time;
-        bucket.first.time = match (bucket.count, form) {
-            (1, _) => last,
-            (_, 0 | 1) => {
-                let int = ints.next().unwrap_or(0);
-                first_origin(before, bucket, width, interval).wrapping_add(int)
-            }
-            (_, 2) => {
-                let int = ints.next().unwrap_or(0);
-                last.wrapping_sub(lasting(bucket, interval.unwrap_or(0))).wrapping_sub(int)
-            }
-            _ => return Err(Fault::Field),
-        };
-        before = Some(last);
-    }
-    Ok(())
-}
-
-pub(super) fn last_starts(buckets: &[Bucket]) -> [Form; 2] {
-    let own = full(buckets).map(|bucket| bucket.last.start.wrapping_sub(bucket.last.time));
-    [
-        Form::from(full(buckets).map(|bucket| bucket.last.start).collect::<Vec<_>>()),
-        Form::from(own.collect::<Vec<_>>()),
-    ]
-}
-
-pub(super) fn read_last_starts(section: Option<&Section<'_>>, buckets: &mut [Bucket]) -> Result<(), Fault> {
-    let Some(section) = section else { return Ok(()) };
-    let ints = section.ints(0, full(buckets).count())?;
-    for (bucket, int) in buckets.iter_mut().filter(|bucket| bucket.count > 0).zip(ints) {
-        bucket.last.start = match section.form {
-            0 => int,
-            1 => bucket.last.time.wrapping_add(int),
-            _ => return Err(Fault::Field),
-        };
-    }
-    Ok(())
-}
-
-/// The time from which the first start of a bucket is counted.
-fn start_origin(before: Option<(i64, i64)>, bucket: &Bucket, form: u8) -> i64 {
-    let (last_time, last_start) = before.unwrap_or((bucket.first.time, bucket.last.start));
+    let rows = ends.iter().zip(counts).zip(last);
     match form {
-        0 => bucket.last.start,
+        0 => out.first_times.extend(rows.map(|((end, &count), &last)| {
+            next(count, last, &|int| end.wrapping_sub(width).wrapping_add(int))
+        })),
+        1 => {
+            let mut before = None;
+            out.first_times.extend(rows.map(|((end, &count), &last)| {
+                let origin = before
+                    .replace(last)
+                    .map_or(end.wrapping_sub(width), |before| interval.wrapping_add(before));
+                next(count, last, &|int| origin.wrapping_add(int))
+            }));
+        }
+        2 => out.first_times.extend(rows.map(|((_, &count), &last)| {
+            next(count, last, &|int| last.wrapping_sub(lasting(count, interval)).wrapping_sub(int))
+        })),
+        _ => return Err(Fault::Field),
+    }
+    Ok(())
+}
+
+pub(super) fn last_starts(rows: Rows<'_>) -> [Form; 2] {
+    let starts: Vec<i64> = (0..rows.len()).map(|i| rows.last_start(i)).collect();
+    let own = starts.iter().zip(rows.last_times()).map(|(start, time)| start.wrapping_sub(*time));
+    let own = Form::from(own.collect::<Vec<_>>());
+    [Form::from(starts), own]
+}
+
+/// Appends the start timestamps of the last samples of the rows from `start` on.
+pub(super) fn read_last_starts(
+    section: Option<&Section<'_>>,
+    start: usize,
+    ints: &mut Vec<i64>,
+    out: &mut BucketColumns,
+) -> Result<(), Fault> {
+    let Some(section) = section else { return Ok(()) };
+    let last = &out.last_times[start..];
+    section.ints(0, last.len(), ints)?;
+    match section.form {
+        0 => out.last_starts.extend(start, ints.iter().copied()),
+        1 => out.last_starts.extend(start, ints.iter().zip(last).map(|(int, last)| last.wrapping_add(*int))),
+        _ => return Err(Fault::Field),
+    }
+    Ok(())
+}
+
+/// The time from which the first start of row `i` is counted.
+fn start_origin(rows: Rows<'_>, i: usize, form: u8) -> i64 {
+    let before = i.checked_sub(1).map(|before| (rows.last_times()[before], rows.last_start(before)));
+    let (last_time, last_start) = before.unwrap_or((rows.first_times()[i], rows.last_start(i)));
+    match form {
+        0 => rows.last_start(i),
         1 => last_start,
-        2 => bucket.first.time,
+        2 => rows.first_times()[i],
         _ => last_time,
     }
 }
 
-pub(super) fn first_starts(buckets: &[Bucket]) -> [Form; 4] {
+pub(super) fn first_starts(rows: Rows<'_>) -> [Form; 4] {
     [0, 1, 2, 3].map(|form| {
-        let from = |(before, bucket): (Option<&Bucket>, &Bucket)| {
-            let before = before.map(|bucket| (bucket.last.time, bucket.last.start));
-            bucket.first.start.wrapping_sub(start_origin(before, bucket, form))
-        };
-        Form::from(several(buckets).map(from).collect::<Vec<_>>())
+        let from = |i: usize| rows.first_start(i).wrapping_sub(start_origin(rows, i, form));
+        Form::from(rows.several().map(from).collect::<Vec<_>>())
     })
 }
 
-pub(super) fn read_first_starts(section: Option<&Section<'_>>, buckets: &mut [Bucket]) -> Result<(), Fault> {
-    let count = several(buckets).count();
-    let ints = section.map_or(Ok(vec![0; count]), |section| section.ints(0, count))?;
-    let form = section.map_or(0, |section| section.form);
-    let mut ints = ints.into_iter();
-    let mut before = None;
-    for bucket in buckets.iter_mut().filter(|bucket| bucket.count > 0) {
-        bucket.first.start = match bucket.count {
-            1 => bucket.last.start,
-            _ => start_origin(before, bucket, form).wrapping_add(ints.next().unwrap_or(0)),
-        };
-        before = Some((bucket.last.time, bucket.last.start));
+/// Appends the start timestamps of the first samples of the rows from `start` on; those of the last ones are there.
+pub(super) fn read_first_starts(
+    section: Option<&Section<'_>>,
+    start: usize,
+    ints: &mut Vec<i64>,
+    out: &mut BucketColumns,
+) -> Result<(), Fault> {
+    if section.is_none() && out.last_starts.stored().len() <= start {
+        return Ok(());
     }
+    let rows = Rows::new(out, start);
+    let several = rows.several().count();
+    let mut form = 0;
+    ints.clear();
+    match section {
+        None => ints.resize(several, 0),
+        Some(section) => {
+            form = section.form;
+            section.ints(0, several, ints)?;
+        }
+    }
+    let mut ints = ints.iter();
+    let starts: Vec<i64> = (0..rows.len())
+        .map(|i| match rows.counts()[i] {
+            1 => rows.last_start(i),
+            _ => start_origin(rows, i, form).wrapping_add(ints.next().copied().unwrap_or(0)),
+        })
+        .collect();
+    out.first_starts.extend(start, starts.into_iter());
     Ok(())
 }
 
@@ -232,33 +269,32 @@ fn gap_of(code: i64) -> i64 {
 }
 
 /// The columns of gaps: whether irregular, the least, the greatest.
-pub(super) fn gaps(buckets: &[Bucket]) -> [Vec<i64>; 3] {
-    let irregular = |bucket: &Bucket| i64::from(!bucket.gaps.regular);
-    let least = |bucket: &Bucket| match bucket.gaps.regular {
-        true => bucket.gaps.min.wrapping_sub(mean_gap(bucket)),
-        false => number(bucket.gaps.min),
+pub(super) fn gaps(rows: Rows<'_>) -> [Vec<i64>; 3] {
+    let irregular = |i: usize| i64::from(!rows.gaps(i).regular);
+    let least = |i: usize| match rows.gaps(i) {
+        Gaps { min, regular: true, .. } => min.wrapping_sub(mean_gap(rows, i)),
+        Gaps { min, .. } => number(min),
     };
-    let greatest = |bucket: &Bucket| match bucket.gaps {
+    let greatest = |i: usize| match rows.gaps(i) {
         Gaps { min, max, regular: true } => max.wrapping_sub(min),
         Gaps { min, max, .. } => number(max).wrapping_sub(number(min)),
     };
-    [
-        full(buckets).map(irregular).collect(),
-        full(buckets).map(least).collect(),
-        full(buckets).map(greatest).collect(),
-    ]
+    let all = 0..rows.len();
+    [all.clone().map(irregular).collect(), all.clone().map(least).collect(), all.map(greatest).collect()]
 }
 
-/// Sets the gaps of buckets with samples from what [`gaps`] returned.
-pub(super) fn set_gaps(buckets: &mut [Bucket], [irregular, least, greatest]: [Vec<i64>; 3]) {
-    let rows = irregular.into_iter().zip(least).zip(greatest);
-    for (bucket, ((irregular, least), greatest)) in buckets.iter_mut().filter(|b| b.count > 0).zip(rows) {
-        bucket.gaps = if irregular == 0 {
-            let min = mean_gap(bucket).wrapping_add(least);
+/// Appends the gaps of the rows from `start` on from what [`gaps`] returned.
+pub(super) fn set_gaps([irregular, least, greatest]: [&[i64]; 3], start: usize, out: &mut BucketColumns) {
+    let rows = Rows::new(out, start);
+    let of = |(i, ((&irregular, &least), &greatest)): (usize, ((&i64, &i64), &i64))| {
+        if irregular == 0 {
+            let min = mean_gap(rows, i).wrapping_add(least);
             Gaps { min, max: min.wrapping_add(greatest), regular: true }
         } else {
             let max = gap_of(least.wrapping_add(greatest));
             Gaps { min: gap_of(least), max, regular: false }
-        };
-    }
+        }
+    };
+    let gaps: Vec<Gaps> = irregular.iter().zip(least).zip(greatest).enumerate().map(of).collect();
+    out.gaps.extend(start, gaps.into_iter());
 }

@@ -67,6 +67,7 @@
 //! Numbers of resets and changes read as 0, and start timestamps as unknown.
 
 use super::bucket::Bucket;
+use super::columns::Columns;
 use crate::codec::CompressionLevel;
 #[cfg(doc)]
 use crate::codec::{CodecId, varint};
@@ -83,7 +84,6 @@ mod squares;
 mod sums;
 mod writer;
 
-pub use columns::Columns;
 pub use reader::BucketChunk;
 pub use section::{BucketChunkError, BucketChunkFault};
 

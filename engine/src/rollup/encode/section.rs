@@ -138,15 +138,15 @@ impl<'a> Section<'a> {
         BucketChunkError { offset: self.offset, what: what.into() }
     }
 
-    /// Decodes `count` integers from `at` to the section's end.
-    pub(super) fn ints(&self, at: usize, count: usize) -> Result<Vec<i64>, Fault> {
-        let mut out = Vec::with_capacity(count);
+    /// Replaces `out` by the `count` integers from `at` to the section's end.
+    pub(super) fn ints(&self, at: usize, count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
+        out.clear();
         let rest = self.bytes.get(at..).ok_or(Fault::Truncated)?;
         if count == 0 {
-            return if rest.is_empty() { Ok(out) } else { Err(Fault::Trailing) };
+            return if rest.is_empty() { Ok(()) } else { Err(Fault::Trailing) };
         }
-        adaptive::decode_ints(CodecId::from_byte(self.codec)?, rest, count, &mut out)?;
-        Ok(out)
+        out.reserve(count);
+        adaptive::decode_ints(CodecId::from_byte(self.codec)?, rest, count, out)
     }
 }
 

@@ -15,11 +15,11 @@
 
 use super::columns::Column;
 use super::floats::{Encoded, common_exponent, distance, divisor_of, moved, smallest};
-use super::predict::{full, squares};
+use super::predict::{Rows, squares};
 use super::section::{Section, Sections};
 use crate::codec::decimal::{POWERS, nearest, scaled};
 use crate::codec::{CodecId, Fault, adaptive, varint};
-use crate::rollup::Bucket;
+use crate::rollup::columns::Scratch;
 
 const WHOLE: u8 = 3;
 const PREDICTED: u8 = 32;
@@ -28,9 +28,9 @@ const EXPONENT_MAX: usize = 9;
 /// Whole numbers stay below this.
 const WHOLE_MAX: f64 = (1u64 << 52) as f64;
 
-/// The buckets whose squared distances are stored.
-pub(super) fn rows(buckets: &[Bucket]) -> impl Iterator<Item = &Bucket> + Clone {
-    full(buckets).filter(|bucket| bucket.sum.is_exact())
+/// The indexes of rows whose squared distances are stored.
+pub(super) fn stored(rows: Rows<'_>) -> impl Iterator<Item = usize> + Clone + '_ {
+    (0..rows.len()).filter(move |&i| rows.has_exact_sum(i))
 }
 
 /// The unit of samples: `divisor / 10^exponent`.
@@ -42,53 +42,61 @@ struct Unit {
 
 impl Unit {
     /// The unit of which the extremes of most buckets are multiples.
-    fn of(buckets: &[Bucket]) -> Option<Unit> {
-        let extremes: Vec<f64> = rows(buckets).flat_map(|bucket| [bucket.min, bucket.max]).collect();
+    fn of(rows: Rows<'_>) -> Option<Unit> {
+        let extremes: Vec<f64> = stored(rows).flat_map(|i| [rows.minima()[i], rows.maxima()[i]]).collect();
         let exponent = common_exponent(&extremes).filter(|exponent| *exponent <= EXPONENT_MAX)?;
         let ints: Vec<Option<i64>> = extremes.iter().map(|&value| scaled(value, exponent)).collect();
         Some(Unit { exponent, divisor: divisor_of(&ints) })
     }
 
-    /// `-k^2 mod n` of a bucket.
-    fn remainder(self, bucket: &Bucket) -> u64 {
-        let count = u128::from(bucket.count);
-        let sum = nearest(bucket.sum.value(), self.exponent).checked_div(self.divisor).unwrap_or(0);
-        let sum = u128::from(sum.unsigned_abs()) % count;
-        ((count - sum * sum % count) % count) as u64
+    /// `-k^2 mod n` of a row, whose count `n` is below 2^53.
+    fn remainder(self, rows: &Rows<'_>, i: usize) -> u64 {
+        let count = rows.counts()[i];
+        let sum = nearest(rows.total(i), self.exponent).checked_div(self.divisor).unwrap_or(0);
+        let rest = sum.unsigned_abs() % count;
+        let square = match rest.checked_mul(rest) {
+            Some(square) => square % count,
+            None => (u128::from(rest) * u128::from(rest) % u128::from(count)) as u64,
+        };
+        if square == 0 { 0 } else { count - square }
     }
 
     /// What a whole number and the sum say.
-    fn squares(self, whole: i64, bucket: &Bucket) -> f64 {
-        let count = bucket.count;
-        let numerator =
-            u128::from(whole.unsigned_abs()) * u128::from(count) + u128::from(self.remainder(bucket));
+    fn squares(self, whole: i64, rows: &Rows<'_>, i: usize) -> f64 {
+        let count = rows.counts()[i];
+        let rest = self.remainder(rows, i);
+        let product = whole.unsigned_abs().checked_mul(count).and_then(|product| product.checked_add(rest));
+        let numerator = match product {
+            Some(numerator) => numerator as f64,
+            None => (u128::from(whole.unsigned_abs()) * u128::from(count) + u128::from(rest)) as f64,
+        };
         let divisor = self.divisor as f64;
-        numerator as f64 / count as f64 / POWERS[2 * self.exponent] * divisor * divisor
+        numerator / count as f64 / POWERS[2 * self.exponent] * divisor * divisor
     }
 
-    fn whole(self, bucket: &Bucket) -> Option<i64> {
-        let fraction = self.remainder(bucket) as f64 / bucket.count as f64;
+    fn whole(self, rows: &Rows<'_>, i: usize) -> Option<i64> {
+        let fraction = self.remainder(rows, i) as f64 / rows.counts()[i] as f64;
         let divisor = self.divisor as f64;
-        let whole = (bucket.m2 * POWERS[2 * self.exponent] / divisor / divisor - fraction).round();
+        let whole = (rows.m2(i) * POWERS[2 * self.exponent] / divisor / divisor - fraction).round();
         (0.0..WHOLE_MAX).contains(&whole).then_some(whole as i64)
     }
 
     /// The whole number that is predicted.
-    fn expected(self, bucket: &Bucket, flag: u8) -> i64 {
+    fn expected(self, rows: &Rows<'_>, i: usize, flag: u8) -> i64 {
         let divisor = self.divisor as f64;
-        if flag == 0 { 0 } else { nearest(squares(bucket) / divisor / divisor, 2 * self.exponent) }
+        if flag == 0 { 0 } else { nearest(squares(rows, i) / divisor / divisor, 2 * self.exponent) }
     }
 }
 
 /// Adds the column.
-pub(super) fn write(sections: &mut Sections, buckets: &[Bucket]) {
-    let values: Vec<f64> = rows(buckets).map(|bucket| bucket.m2).collect();
+pub(super) fn write(sections: &mut Sections, rows: Rows<'_>) {
+    let values: Vec<f64> = stored(rows).map(|i| rows.m2(i)).collect();
     if values.iter().all(|value| value.to_bits() == 0) {
         return;
     }
-    let predictions = [vec![0.0; values.len()], rows(buckets).map(squares).collect()];
+    let predictions = [vec![0.0; values.len()], stored(rows).map(|i| squares(&rows, i)).collect()];
     let mut best = smallest(&values, &predictions, sections.level);
-    for other in as_wholes(sections, buckets).into_iter().flatten() {
+    for other in as_wholes(sections, rows).into_iter().flatten() {
         if other.bytes.len() < best.bytes.len() {
             best = other;
         }
@@ -96,12 +104,12 @@ pub(super) fn write(sections: &mut Sections, buckets: &[Bucket]) {
     sections.bytes(Column::M2, best.form, Some(best.codec), &best.bytes);
 }
 
-fn as_wholes(sections: &Sections, buckets: &[Bucket]) -> Option<[Encoded; 2]> {
-    let unit = Unit::of(buckets)?;
-    let wholes = rows(buckets).map(|bucket| unit.whole(bucket)).collect::<Option<Vec<i64>>>()?;
-    let distances: Vec<i64> = rows(buckets)
+fn as_wholes(sections: &Sections, rows: Rows<'_>) -> Option<[Encoded; 2]> {
+    let unit = Unit::of(rows)?;
+    let wholes = stored(rows).map(|i| unit.whole(&rows, i)).collect::<Option<Vec<i64>>>()?;
+    let distances: Vec<i64> = stored(rows)
         .zip(&wholes)
-        .map(|(bucket, &whole)| distance(bucket.m2, unit.squares(whole, bucket)))
+        .map(|(i, &whole)| distance(rows.m2(i), unit.squares(whole, &rows, i)))
         .collect();
     let mut column = Vec::new();
     varint::write(&mut column, unit.divisor as u64);
@@ -114,9 +122,8 @@ fn as_wholes(sections: &Sections, buckets: &[Bucket]) -> Option<[Encoded; 2]> {
         column.extend_from_slice(&bytes);
     }
     Some([0, PREDICTED].map(|flag| {
-        let from_expected =
-            |(bucket, whole): (&Bucket, &i64)| whole.wrapping_sub(unit.expected(bucket, flag));
-        let ints: Vec<i64> = rows(buckets).zip(&wholes).map(from_expected).collect();
+        let from_expected = |(i, whole): (usize, &i64)| whole.wrapping_sub(unit.expected(&rows, i, flag));
+        let ints: Vec<i64> = stored(rows).zip(&wholes).map(from_expected).collect();
         let mut bytes = vec![unit.exponent as u8 | flag];
         bytes.extend_from_slice(&column);
         let codec = adaptive::encode_ints(&ints, sections.level, &mut bytes);
@@ -124,20 +131,34 @@ fn as_wholes(sections: &Sections, buckets: &[Bucket]) -> Option<[Encoded; 2]> {
     }))
 }
 
-/// Decodes the column; `buckets` have their sums and extremes.
-pub(super) fn read(section: Option<&Section<'_>>, buckets: &[Bucket]) -> Result<Vec<f64>, Fault> {
-    let count = rows(buckets).count();
+/// Replaces `scratch.floats` by the column of rows that have their sums and extremes.
+pub(super) fn read(
+    section: Option<&Section<'_>>,
+    rows: Rows<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), Fault> {
+    let count = stored(rows).count();
+    let predict = |number: usize, out: &mut Vec<f64>| {
+        out.clear();
+        match number {
+            0 => out.resize(count, 0.0),
+            1 => out.extend(stored(rows).map(|i| squares(&rows, i))),
+            _ => return false,
+        }
+        true
+    };
     match section {
-        Some(section) if section.form == WHOLE => read_wholes(section, buckets, count),
-        _ => super::floats::read(section, count, |number| match number {
-            0 => Some(vec![0.0; count]),
-            1 => Some(rows(buckets).map(squares).collect()),
-            _ => None,
-        }),
+        Some(section) if section.form == WHOLE => read_wholes(section, rows, count, scratch),
+        _ => super::floats::read(section, count, &predict, scratch),
     }
 }
 
-fn read_wholes(section: &Section<'_>, buckets: &[Bucket], count: usize) -> Result<Vec<f64>, Fault> {
+fn read_wholes(
+    section: &Section<'_>,
+    rows: Rows<'_>,
+    count: usize,
+    scratch: &mut Scratch,
+) -> Result<(), Fault> {
     let head = *section.bytes.first().ok_or(Fault::Truncated)?;
     let exponent = usize::from(head & (PREDICTED - 1));
     if head > PREDICTED | EXPONENT_MAX as u8 || exponent > EXPONENT_MAX {
@@ -147,20 +168,22 @@ fn read_wholes(section: &Section<'_>, buckets: &[Bucket], count: usize) -> Resul
     let divisor = i64::try_from(varint::read(section.bytes, &mut at)?).ok().filter(|divisor| *divisor > 0);
     let unit = Unit { exponent, divisor: divisor.ok_or(Fault::Field)? };
     let distances = read_distances(section.bytes, &mut at, count)?;
-    let wholes = section.ints(at, count)?;
-    let of = |((bucket, int), distance): ((&Bucket, i64), i64)| {
-        let whole = int.wrapping_add(unit.expected(bucket, head & PREDICTED));
-        moved(unit.squares(whole, bucket), distance)
-    };
-    Ok(rows(buckets).zip(wholes).zip(distances).map(of).collect())
+    section.ints(at, count, &mut scratch.ints)?;
+    let floats = stored(rows)
+        .zip(&scratch.ints)
+        .map(|(i, int)| unit.squares(int.wrapping_add(unit.expected(&rows, i, head & PREDICTED)), &rows, i));
+    scratch.floats.clear();
+    scratch.floats.extend(floats);
+    scratch.floats.iter_mut().zip(distances).for_each(|(float, distance)| *float = moved(*float, distance));
+    Ok(())
 }
 
-/// The column of distances at `*at`.
+/// The column of distances at `*at`; empty if all are zero.
 fn read_distances(bytes: &[u8], at: &mut usize, count: usize) -> Result<Vec<i64>, Fault> {
     let codec = *bytes.get(*at).ok_or(Fault::Truncated)?;
     *at += 1;
     if codec == 0 {
-        return Ok(vec![0; count]);
+        return Ok(Vec::new());
     }
     let len = usize::try_from(varint::read(bytes, at)?).map_err(|_| Fault::Truncated)?;
     let (column, _) = bytes.get(*at..).unwrap_or_default().split_at_checked(len).ok_or(Fault::Truncated)?;

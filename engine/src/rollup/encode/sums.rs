@@ -15,11 +15,12 @@
 //! integer in *rest* is 0 and does not count.
 
 use super::columns::Column;
-use super::predict::is_constant;
+use super::predict::Rows;
 use super::section::{Form, Section, Sections};
 use crate::codec::Fault;
 use crate::codec::varint;
-use crate::rollup::{Bucket, ExactSum};
+use crate::rollup::exact_sum::two_sum;
+use crate::rollup::{ExactSum, Sums};
 
 /// The exponent of the smallest float.
 const LEAST_EXPONENT: i32 = -1074;
@@ -42,8 +43,8 @@ fn parts(value: f64) -> (i64, i32) {
 }
 
 /// The exponent of the unit in which the rest of a bucket's sum is counted.
-fn unit(bucket: &Bucket, deeper: i32) -> i32 {
-    [bucket.first.value, bucket.last.value, bucket.min, bucket.max]
+fn unit(rows: &Rows<'_>, i: usize, deeper: i32) -> i32 {
+    [rows.first_values()[i], rows.last_values()[i], rows.minima()[i], rows.maxima()[i]]
         .into_iter()
         .filter(|value| value.is_finite() && *value != 0.0)
         .map(|value| ((value.to_bits() >> 52 & 0x7ff) as i32).max(1) - 1 + LEAST_EXPONENT)
@@ -75,12 +76,12 @@ fn from_units(int: i64, unit: i32) -> f64 {
 }
 
 /// What is predicted of the rest of a sum.
-fn expected(bucket: &Bucket, unit: i32) -> i64 {
-    if !is_constant(bucket) {
+fn expected(rows: &Rows<'_>, i: usize, unit: impl Fn() -> i32) -> i64 {
+    if !rows.is_constant(i) {
         return 0;
     }
-    let product = ExactSum::product(bucket.first.value, bucket.count);
-    in_units(product.pair().1, unit).unwrap_or(0)
+    let second = ExactSum::product(rows.first_values()[i], rows.counts()[i]).pair().1;
+    if second == 0.0 { 0 } else { in_units(second, unit()).unwrap_or(0) }
 }
 
 /// The first component of a normalized sum, 0 if there is none.
@@ -89,31 +90,31 @@ pub(super) fn first(sum: &ExactSum) -> f64 {
 }
 
 /// The depth that suits most sums.
-fn depth<'a>(rows: impl Iterator<Item = &'a Bucket>) -> i32 {
-    let depth_of = |bucket: &Bucket| {
-        let second = bucket.sum.components().nth(1)?;
-        Some(unit(bucket, 0).saturating_sub(parts(second).1).clamp(0, DEEPER_MAX))
+fn depth(rows: &Rows<'_>) -> i32 {
+    let depth_of = |i: usize| {
+        let second = rows.sum(i).components().nth(1)?;
+        Some(unit(rows, i, 0).saturating_sub(parts(second).1).clamp(0, DEEPER_MAX))
     };
-    let mut depths: Vec<i32> = rows.filter_map(depth_of).collect();
+    let mut depths: Vec<i32> = (0..rows.len()).filter_map(depth_of).collect();
     depths.sort_unstable();
     depths.get(depths.len().saturating_mul(9) / 10).copied().unwrap_or(0)
 }
 
-/// Adds what the first components leave of the sums of `rows`.
-pub(super) fn write_rest<'a>(sections: &mut Sections, rows: impl Iterator<Item = &'a Bucket> + Clone) {
-    let deeper = depth(rows.clone());
+/// Adds what the first components leave of the sums.
+pub(super) fn write_rest(sections: &mut Sections, rows: Rows<'_>) {
+    let deeper = depth(&rows);
     let mut more = More::default();
-    let rest = rows.map(|bucket| {
-        let unit = unit(bucket, deeper);
-        let components: Vec<f64> = bucket.sum.components().collect();
+    let rest = (0..rows.len()).map(|i| {
+        let (unit, sum) = (unit(&rows, i, deeper), rows.sum(i));
+        let components: Vec<f64> = sum.components().collect();
         let int = match components[..] {
-            _ if bucket.sum.is_huge() => None,
+            _ if sum.is_huge() => None,
             [] | [_] => Some(0),
             [_, second] => in_units(second, unit),
             _ => None,
         };
         more.add(int.is_none(), &components);
-        int.map_or(0, |int| int.wrapping_sub(expected(bucket, unit)))
+        int.map_or(0, |int| int.wrapping_sub(expected(&rows, i, || unit)))
     });
     let form = Form { ints: rest.collect(), prefix: vec![deeper as u8] };
     sections.ints(Column::SumsRest, [form]);
@@ -121,11 +122,11 @@ pub(super) fn write_rest<'a>(sections: &mut Sections, rows: impl Iterator<Item =
 }
 
 /// Adds what the first components leave of what resets took.
-pub(super) fn write_lost<'a>(sections: &mut Sections, rows: impl Iterator<Item = &'a Bucket>) {
+pub(super) fn write_lost(sections: &mut Sections, lost: impl Iterator<Item = ExactSum>) {
     let mut more = More::default();
-    for bucket in rows {
-        let components: Vec<f64> = bucket.lost.components().collect();
-        more.add(components.len() > 1 || bucket.lost.is_huge(), &components);
+    for lost in lost {
+        let components: Vec<f64> = lost.components().collect();
+        more.add(components.len() > 1 || lost.is_huge(), &components);
     }
     more.write(sections, Column::LostMore);
 }
@@ -159,39 +160,79 @@ impl More {
     }
 }
 
-/// The sums of `rows` from their first components.
-pub(super) fn read_sums(
-    firsts: &[f64],
+/// The sum of these two components: the first two of its own ones.
+#[inline]
+fn normal(first: f64, second: f64) -> (f64, f64) {
+    if first.is_finite() { two_sum(first + 0.0, second) } else { (special(first), 0.0) }
+}
+
+/// One bit pattern of NaN, as in every exact sum.
+#[inline]
+fn special(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value }
+}
+
+/// The second components of the sums of rows, from the first ones; none if all are zero.
+pub(super) fn read_rest(
+    rows: Rows<'_>,
     rest: Option<&Section<'_>>,
-    more: Option<&Section<'_>>,
-    rows: &[&Bucket],
-) -> Result<Vec<ExactSum>, Fault> {
-    let (deeper, ints) = match rest {
-        None => (0, vec![0; rows.len()]),
+    ints: &mut Vec<i64>,
+) -> Result<Option<Vec<f64>>, Fault> {
+    let mut deeper = 0;
+    match rest {
+        None => {
+            let implies = |i: usize| expected(&rows, i, || unit(&rows, i, 0)) != 0;
+            if !(0..rows.len()).any(implies) {
+                return Ok(None);
+            }
+            ints.clear();
+            ints.resize(rows.len(), 0);
+        }
         Some(rest) if rest.form == 0 => {
-            let deeper = *rest.bytes.first().ok_or(Fault::Truncated)?;
-            (i32::from(deeper), rest.ints(1, rows.len())?)
+            deeper = i32::from(*rest.bytes.first().ok_or(Fault::Truncated)?);
+            rest.ints(1, rows.len(), ints)?;
         }
         Some(_) => return Err(Fault::Field),
+    }
+    let second = |(i, int): (usize, &mut i64)| {
+        let unit = unit(&rows, i, deeper);
+        from_units(int.wrapping_add(expected(&rows, i, || unit)), unit)
     };
-    let sum_of = |((&first, int), bucket): ((&f64, i64), &&Bucket)| {
-        let unit = unit(bucket, deeper);
-        let second = from_units(int.wrapping_add(expected(bucket, unit)), unit);
-        ExactSum::from_components(&[first, if first.is_finite() { second } else { 0.0 }])
-    };
-    let mut sums: Vec<ExactSum> = firsts.iter().zip(ints).zip(rows).map(sum_of).collect();
-    read_more(firsts, more, &mut sums)?;
-    Ok(sums)
+    Ok(Some(ints.iter_mut().enumerate().map(second).collect()))
+}
+
+/// Appends sums from row `start` on.
+pub(super) fn append(
+    firsts: &[f64],
+    seconds: Option<&[f64]>,
+    more: Option<&Section<'_>>,
+    start: usize,
+    out: &mut Sums,
+) -> Result<(), Fault> {
+    match seconds {
+        None => out.first.extend(start, firsts.iter().map(|&first| normal(first, 0.0).0)),
+        Some(seconds) => {
+            let pairs = || firsts.iter().zip(seconds).map(|(&first, &second)| normal(first, second));
+            out.first.extend(start, pairs().map(|pair| pair.0));
+            out.second.extend(start, pairs().map(|pair| pair.1));
+        }
+    }
+    read_more(firsts, more, |i, sum| out.lengthen(start.wrapping_add(i), sum))
 }
 
 /// What resets took, from the first components.
 pub(super) fn read_lost(firsts: &[f64], more: Option<&Section<'_>>) -> Result<Vec<ExactSum>, Fault> {
-    let mut sums = firsts.iter().map(|&first| ExactSum::from_components(&[first])).collect::<Vec<_>>();
-    read_more(firsts, more, &mut sums)?;
+    let mut sums: Vec<ExactSum> = firsts.iter().map(|&first| ExactSum::from_components(&[first])).collect();
+    read_more(firsts, more, |i, sum| sums[i] = sum.clone())?;
     Ok(sums)
 }
 
-fn read_more(firsts: &[f64], more: Option<&Section<'_>>, sums: &mut [ExactSum]) -> Result<(), Fault> {
+/// Calls `set` with the index of each sum with more components, ascending.
+fn read_more(
+    firsts: &[f64],
+    more: Option<&Section<'_>>,
+    mut set: impl FnMut(usize, &ExactSum),
+) -> Result<(), Fault> {
     let Some(Section { bytes, form: 0, codec: 0, .. }) = more else {
         return if more.is_some() { Err(Fault::Field) } else { Ok(()) };
     };
@@ -201,12 +242,10 @@ fn read_more(firsts: &[f64], more: Option<&Section<'_>>, sums: &mut [ExactSum]) 
         let many = varint::read(bytes, &mut at)?;
         let index = usize::try_from(between).ok().and_then(|between| next.checked_add(between));
         let (Some(index), true) = (index, many <= COMPONENTS_MAX) else { return Err(Fault::Field) };
-        let (Some(sum), Some(&first)) = (sums.get_mut(index), firsts.get(index)) else {
-            return Err(Fault::Field);
-        };
+        let Some(&first) = firsts.get(index) else { return Err(Fault::Field) };
         next = index + 1;
         if many == 0 {
-            *sum = ExactSum::huge();
+            set(index, &ExactSum::huge());
             continue;
         }
         let end = at + many as usize * size_of::<f64>();
@@ -214,7 +253,7 @@ fn read_more(firsts: &[f64], more: Option<&Section<'_>>, sums: &mut [ExactSum]) 
         at = end;
         let mut components = vec![first];
         components.extend(words.iter().map(|word| f64::from_bits(u64::from_le_bytes(*word))));
-        *sum = ExactSum::from_components(&components);
+        set(index, &ExactSum::from_components(&components));
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! Writes a chunk: its header, then its columns in the order of their numbers.
 
 use super::columns::Column;
-use super::predict::{self, full, keeps_lost, several};
+use super::predict::{self, Rows};
 use super::section::{Form, Sections, checksum};
 use super::{Class, HAS_BOUNDS, MULTIPLES, Shape, VERSION, floats, intervals, squares, sums};
 use crate::codec::CompressionLevel;
 use crate::codec::varint::{self, zigzag};
-use crate::rollup::Bucket;
 use crate::rollup::sketch::{Extremes, coding};
+use crate::rollup::{Bucket, BucketColumns, Columns};
 
 /// Nanoseconds in a unit of widths, by unit number.
 pub(super) const UNITS: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
@@ -56,76 +56,96 @@ fn write_columns(sections: &mut Sections, shape: &Shape, buckets: &[Bucket], uni
         i64::from(bucket.ended) | i64::from(overlap) << 1 | i64::from(bucket.has_histograms) << 2
     });
     sections.ints(Column::States, [Form::from(states.collect::<Vec<_>>())]);
-    sections.ints(Column::Nans, [rows(buckets, |bucket| bucket.nans as i64)]);
-    write_ends(sections, shape, buckets);
-    write_counters(sections, shape.class, buckets);
-    let extremes = |of: fn(&Bucket) -> f64| full(buckets).map(of).collect::<Vec<_>>();
-    let minima = [predict::minima(buckets)];
-    floats::write(sections, Column::Minima, &extremes(|bucket| bucket.min), &minima);
-    let maxima = [predict::maxima(buckets, shape.class)];
-    floats::write(sections, Column::Maxima, &extremes(|bucket| bucket.max), &maxima);
+    let mut full = BucketColumns::new(Columns::ALL);
+    buckets.iter().filter(|bucket| bucket.count > 0).for_each(|bucket| full.push(bucket));
+    write_rows(sections, shape, Rows::new(&full, 0));
+}
+
+/// Adds the columns with a row for each bucket with samples.
+fn write_rows(sections: &mut Sections, shape: &Shape, rows: Rows<'_>) {
+    sections.ints(Column::Nans, [column(rows, |i| rows.nans(i) as i64)]);
+    write_ends(sections, shape, rows);
+    write_counters(sections, shape.class, rows);
+    let mut predicted = Vec::new();
+    predict::minima(rows, 0, &mut predicted);
+    floats::write(sections, Column::Minima, rows.minima(), std::slice::from_ref(&predicted));
+    predict::maxima(rows, shape.class, 0, &mut predicted);
+    floats::write(sections, Column::Maxima, rows.maxima(), std::slice::from_ref(&predicted));
     if shape.class.measures() {
-        let firsts: Vec<f64> = full(buckets).map(|bucket| sums::first(&bucket.sum)).collect();
-        let predictions = [0, 1, 2].map(|number| predict::sums(buckets, number).unwrap_or_default());
+        let firsts: Vec<f64> = (0..rows.len()).map(|i| sums::first(&rows.sum(i))).collect();
+        let predictions = predictions([0, 1, 2], |number, out| predict::sums(rows, number, out));
         floats::write(sections, Column::Sums, &firsts, &predictions);
-        sums::write_rest(sections, full(buckets));
-        squares::write(sections, buckets);
+        sums::write_rest(sections, rows);
+        squares::write(sections, rows);
     }
     if shape.bounds {
-        let [irregular, least, greatest] = intervals::gaps(buckets).map(Form::from);
+        let [irregular, least, greatest] = intervals::gaps(rows).map(Form::from);
         sections.ints(Column::Irregular, [irregular]);
         sections.ints(Column::LeastGaps, [least]);
         sections.ints(Column::GreatestGaps, [greatest]);
-        sections.ints(Column::Steps, [rows(buckets, |b| b.step.to_bits().rotate_left(15) as i64)]);
+        let steps = |i: usize| rows.step(i).to_bits().rotate_left(15) as i64;
+        sections.ints(Column::Steps, [column(rows, steps)]);
     }
     if shape.class.measures() {
-        write_sketches(sections, buckets);
+        write_sketches(sections, rows);
     }
 }
 
 /// A column of integers with a row for each bucket with samples.
-fn rows(buckets: &[Bucket], of: fn(&Bucket) -> i64) -> Form {
-    Form::from(full(buckets).map(of).collect::<Vec<_>>())
+fn column(rows: Rows<'_>, of: impl Fn(usize) -> i64) -> Form {
+    Form::from((0..rows.len()).map(of).collect::<Vec<_>>())
 }
 
-fn write_ends(sections: &mut Sections, shape: &Shape, buckets: &[Bucket]) {
-    sections.ints(Column::LastTimes, intervals::last_times(buckets, shape.width));
-    sections.ints(Column::FirstTimes, intervals::first_times(buckets, shape.width));
+/// The predictions with these numbers.
+fn predictions<const N: usize>(
+    numbers: [usize; N],
+    predict: impl Fn(usize, &mut Vec<f64>) -> bool,
+) -> [Vec<f64>; N] {
+    numbers.map(|number| {
+        let mut predicted = Vec::new();
+        predict(number, &mut predicted);
+        predicted
+    })
+}
+
+fn write_ends(sections: &mut Sections, shape: &Shape, rows: Rows<'_>) {
+    sections.ints(Column::LastTimes, intervals::last_times(rows, shape.width));
+    sections.ints(Column::FirstTimes, intervals::first_times(rows, shape.width));
     if shape.class.counts() {
-        sections.ints(Column::LastStarts, intervals::last_starts(buckets));
-        sections.ints(Column::FirstStarts, intervals::first_starts(buckets));
+        sections.ints(Column::LastStarts, intervals::last_starts(rows));
+        sections.ints(Column::FirstStarts, intervals::first_starts(rows));
     }
-    let last: Vec<f64> = full(buckets).map(|bucket| bucket.last.value).collect();
-    floats::write(sections, Column::LastValues, &last, &[vec![0.0; last.len()]]);
-    let first: Vec<f64> = several(buckets).map(|(_, bucket)| bucket.first.value).collect();
-    let predictions = [0, 1].map(|number| predict::first_values(buckets, number).unwrap_or_default());
+    floats::write(sections, Column::LastValues, rows.last_values(), &[vec![0.0; rows.len()]]);
+    let first: Vec<f64> = rows.several().map(|i| rows.first_values()[i]).collect();
+    let predictions = predictions([0, 1], |number, out| predict::first_values(rows, number, out));
     floats::write(sections, Column::FirstValues, &first, &predictions);
 }
 
-fn write_counters(sections: &mut Sections, class: Class, buckets: &[Bucket]) {
+fn write_counters(sections: &mut Sections, class: Class, rows: Rows<'_>) {
     if class.counts() {
-        sections.ints(Column::Resets, [rows(buckets, |bucket| bucket.resets as i64)]);
+        sections.ints(Column::Resets, [column(rows, |i| rows.resets(i) as i64)]);
     }
-    let changes = rows(buckets, |bucket| bucket.changes as i64);
-    let unchanged = rows(buckets, |b| (b.count as i64).wrapping_sub(1).wrapping_sub(b.changes as i64));
+    let changes = column(rows, |i| rows.changes(i) as i64);
+    let less_one = |i: usize| (rows.counts()[i] as i64).wrapping_sub(1);
+    let unchanged = column(rows, |i| less_one(i).wrapping_sub(rows.changes(i) as i64));
     sections.ints(Column::Changes, [changes, unchanged]);
-    let lost = full(buckets).filter(|bucket| keeps_lost(bucket, class));
-    let firsts: Vec<f64> = lost.clone().map(|bucket| sums::first(&bucket.lost)).collect();
+    let lost: Vec<_> = rows.losing(class).map(|i| rows.lost(i)).collect();
+    let firsts: Vec<f64> = lost.iter().map(sums::first).collect();
     floats::write(sections, Column::Lost, &firsts, &[vec![0.0; firsts.len()]]);
-    sums::write_lost(sections, lost);
+    sums::write_lost(sections, lost.into_iter());
 }
 
-/// The number of values of a bucket with samples, and their extremes.
-pub(super) fn extent(bucket: &Bucket) -> coding::Extent {
-    let extremes = Extremes { min: bucket.min, max: bucket.max };
-    coding::Extent { count: bucket.count.saturating_sub(bucket.nans), extremes }
+/// The number of values of a row, and their extremes.
+pub(super) fn extent(rows: Rows<'_>, i: usize) -> coding::Extent {
+    let extremes = Extremes { min: rows.minima()[i], max: rows.maxima()[i] };
+    coding::Extent { count: rows.counts()[i].saturating_sub(rows.nans(i)), extremes }
 }
 
-fn write_sketches(sections: &mut Sections, buckets: &[Bucket]) {
-    if full(buckets).all(|bucket| bucket.sketch.is_none()) {
+fn write_sketches(sections: &mut Sections, rows: Rows<'_>) {
+    if (0..rows.len()).all(|i| rows.sketch(i).is_none()) {
         return;
     }
-    let column = full(buckets).map(|bucket| (extent(bucket), bucket.sketch.as_ref()));
+    let column = (0..rows.len()).map(|i| (extent(rows, i), rows.sketch(i)));
     let mut bytes = Vec::new();
     // A sketch that disagrees with its bucket says nothing: without it, the distribution is unknown.
     if coding::encode(column, &mut bytes).is_ok() {

@@ -75,3 +75,30 @@ proptest! {
         prop_assert!(error(spread(&floats), &values) <= 128.5, "{} of 2^-60", error(spread(&floats), &values));
     }
 }
+
+proptest! {
+    #[test]
+    fn moments_are_those_of_merged_buckets(
+        values in prop::collection::vec((-1i64 << 40..1 << 40, 0u32..40), 1..200), exponent in 0i32..4,
+    ) {
+        let scaled = |(int, shift): &(i64, u32)| (int >> shift) as f64 / 10f64.powi(exponent);
+        let series: Vec<_> = (1..).zip(&values).map(|(time, value)| (time, scaled(value), 0)).collect();
+        let buckets = built(&series, 5);
+        let mut columns = crate::rollup::BucketColumns::new(crate::rollup::Columns::SPREAD);
+        buckets.iter().for_each(|bucket| columns.push(bucket));
+        let runs = crate::rollup::Runs::of(std::borrow::Cow::Borrowed(&columns.sums), columns.len());
+        let moments = |row: usize| Moments {
+            count: columns.counts[row],
+            sum: runs.whole(row..row + 1).unwrap(),
+            m2: columns.squares[row],
+            rest: 0.0,
+        };
+        let (mut whole, mut found) = (buckets[0].clone(), moments(0));
+        for (row, bucket) in buckets.iter().enumerate().skip(1) {
+            whole.merge(bucket);
+            found.merge(&moments(row), |int| runs.scaled(int));
+        }
+        let bits = |m2: f64, rest: f64| (m2.to_bits(), rest.to_bits());
+        prop_assert_eq!(bits(found.m2, found.rest), bits(whole.m2, whole.m2_rest));
+    }
+}

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use super::ChunkCursors;
 use crate::model::{SeriesId, TimeRange};
-use crate::rollup::{Bucket, BucketChunk, Columns};
+use crate::rollup::{Bucket, BucketChunk, BucketColumns, Columns};
 use crate::store::catalogue::Generation;
-use crate::store::generation::newest_of_each;
 use crate::{Error, Result};
 
 impl ChunkCursors<'_> {
     /// Appends the buckets of series `id` in `generation` whose ends are in `range`, ascending, to `out`, including the
-    /// empty ones, which replace others. Returns whether the chunks keep all columns that are asked for.
+    /// empty ones, which replace others. Returns whether the chunks keep all of `columns`, which `out` holds.
     ///
     /// # Errors
     /// A chunk is damaged, or the store could not be read.
@@ -21,16 +20,15 @@ impl ChunkCursors<'_> {
         id: SeriesId,
         range: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool> {
         let mut has_all = true;
         self.each_chunk(generation, id, range.end, &mut |key, value, _| {
             let before = out.len();
             has_all &= decode_chunk(key, value, columns, out)?;
-            let outside = out[before..].partition_point(|bucket| bucket.end <= range.start);
-            out.drain(before..before + outside);
-            let inside = out[before..].partition_point(|bucket| bucket.end <= range.end);
-            out.truncate(before + inside);
+            let inside = before + out.ends[before..].partition_point(|&end| end <= range.end);
+            out.truncate(inside);
+            out.retain_from(before, |all, row| all.ends[row] > range.start);
             Ok(())
         })?;
         Ok(has_all)
@@ -50,18 +48,19 @@ impl ChunkCursors<'_> {
         columns: Columns,
         out: &mut Vec<Bucket>,
     ) -> Result<bool> {
-        let (first, mut has_all) = (out.len(), true);
+        let (mut found, mut has_all) = (BucketColumns::new(columns), true);
         for generation in generations {
             for &id in ids {
-                has_all &= self.read_buckets(generation, SeriesId(id), range, columns, out)?;
+                has_all &= self.read_buckets(generation, SeriesId(id), range, columns, &mut found)?;
             }
         }
-        newest_of_each(out, first);
+        found.newest_of_each(0);
+        out.extend(found.buckets());
         Ok(has_all)
     }
 }
 
-/// Appends the buckets of a chunk to `out`. Returns whether it keeps all columns that are asked for.
+/// Appends the buckets of a chunk to `out`. Returns whether it keeps all of `columns`, which `out` holds.
 ///
 /// # Errors
 /// [`Error::Corrupt`] naming the chunk's key.
@@ -69,10 +68,10 @@ pub(crate) fn decode_chunk(
     key: &[u8],
     value: &[u8],
     columns: Columns,
-    out: &mut Vec<Bucket>,
+    out: &mut BucketColumns,
 ) -> Result<bool> {
     let decoded = BucketChunk::open(key, value).and_then(|chunk| {
-        chunk.decode(columns, out)?;
+        chunk.decode_columns(out)?;
         Ok(keeps(&chunk, columns))
     });
     decoded.map_err(|e| Error::Corrupt {

@@ -53,34 +53,3 @@ pub(crate) fn fold_run(builder: &mut Builder, run: &Run, out: &mut Vec<Bucket>) 
         from = at + 1;
     }
 }
-
-/// Of several buckets in `out[first..]` with the same end keeps the last one, in ascending order, and removes empty ones.
-pub(crate) fn newest_of_each(out: &mut Vec<Bucket>, first: usize) {
-    let added = &mut out[first..];
-    if !added.is_sorted_by(|a, b| a.end < b.end) {
-        // The sort is stable: later ones stay behind earlier ones.
-        added.sort_by_key(|bucket| bucket.end);
-        let mut newer = None;
-        // From the last one on, so that the newest comes first.
-        for bucket in added.iter_mut().rev() {
-            if newer.replace(bucket.end) == Some(bucket.end) {
-                *bucket = Bucket::empty(bucket.end);
-            }
-        }
-    }
-    retain_from(out, first, |bucket| !bucket.is_empty());
-}
-
-/// Removes the buckets in `out[first..]` that are not to be kept, without a pass over those before.
-pub(crate) fn retain_from(out: &mut Vec<Bucket>, first: usize, keep: impl Fn(&Bucket) -> bool) {
-    let mut kept = first;
-    for at in first..out.len() {
-        if keep(&out[at]) {
-            if at != kept {
-                out.swap(kept, at);
-            }
-            kept += 1;
-        }
-    }
-    out.truncate(kept);
-}

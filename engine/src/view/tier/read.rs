@@ -5,8 +5,8 @@ use smallvec::SmallVec;
 use crate::Result;
 use crate::chunk::Run;
 use crate::model::{TierId, TimeRange, Timestamp};
-use crate::rollup::{Bucket, Builder, Columns, Extras};
-use crate::store::generation::{fold_run, newest_of_each, retain_from};
+use crate::rollup::{BucketColumns, Builder, Columns, Extras};
+use crate::store::generation::fold_run;
 use crate::view::reader::SeriesReader;
 use crate::view::tier::BucketPlan;
 use crate::view::{HeadPart, ViewSeries};
@@ -23,9 +23,10 @@ impl SeriesReader<'_, '_> {
         plan: &BucketPlan,
         series: &ViewSeries,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool> {
-        out.clear();
+        // Whether a delete removes a bucket depends on the times of its samples.
+        out.restart(if plan.deletes.is_empty() { columns } else { columns | Columns::TIMES });
         self.enter()?;
         let computed = self.computed_spans(plan, series)?;
         let mut from = plan.range.start;
@@ -115,7 +116,7 @@ impl SeriesReader<'_, '_> {
         series: &ViewSeries,
         span: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool> {
         if span.is_empty() {
             return Ok(true);
@@ -138,30 +139,32 @@ impl SeriesReader<'_, '_> {
                     }
                 }
             }
-            newest_of_each(out, first);
+            out.newest_of_each(first);
             if !plan.deletes.is_empty() {
-                retain_from(out, first, |bucket| !plan.is_removed(bucket, &series.labels));
+                out.retain_from(first, |all, row| !plan.is_removed(&all.bucket(row), &series.labels));
             }
             has_all &= self.leave_out_histograms(out, first);
             if columns.contains(Columns::LOST) {
                 // It is not kept where there are as many resets as in a gauge.
-                has_all &= out[first..].iter().all(|bucket| !bucket.lost.value().is_nan());
+                has_all &= out.lost.are_known(first);
             }
-            self.take_buckets(out)?;
+            self.take_buckets(0, out)?;
         }
         Ok(has_all)
     }
 
     /// Removes buckets in `out[first..]` of spans that had only native histograms, where these are gone. Returns whether no
     /// other bucket leaves out histograms.
-    fn leave_out_histograms(&self, out: &mut Vec<Bucket>, first: usize) -> bool {
-        if out[first..].iter().all(|bucket| !bucket.has_histograms) {
+    fn leave_out_histograms(&self, out: &mut BucketColumns, first: usize) -> bool {
+        if out.is_plain() {
             return true;
         }
         let raw_from = self.view.raw_from();
-        let is_gone = |bucket: &Bucket| bucket.end <= raw_from && bucket.count == 0 && bucket.markers == 0;
-        retain_from(out, first, |bucket| !(bucket.has_histograms && is_gone(bucket)));
-        out[first..].iter().all(|bucket| !bucket.has_histograms)
+        let is_gone = |all: &BucketColumns, row: usize| {
+            all.ends[row] <= raw_from && all.counts[row] == 0 && all.markers.at(row) == 0
+        };
+        out.retain_from(first, |all, row| !(all.has_histograms(row) && is_gone(all, row)));
+        (first..out.len()).all(|row| !out.has_histograms(row))
     }
 
     fn add_computed_buckets(
@@ -170,7 +173,7 @@ impl SeriesReader<'_, '_> {
         series: &ViewSeries,
         span: TimeRange,
         columns: Columns,
-        out: &mut Vec<Bucket>,
+        out: &mut BucketColumns,
     ) -> Result<bool> {
         let mut run = Run::default();
         self.read_samples(plan, series, span, &mut run)?;
@@ -180,16 +183,18 @@ impl SeriesReader<'_, '_> {
         let bounds = columns.contains(Columns::GAPS) || columns.contains(Columns::STEP);
         let extras = Extras { bounds, distribution: columns.contains(Columns::SKETCH) };
         let mut builder = Builder::new(plan.resolution.width_ns(), extras);
-        fold_run(&mut builder, &run, out);
-        builder.finish(out);
-        self.take_buckets(out)?;
+        let mut computed = Vec::new();
+        fold_run(&mut builder, &run, &mut computed);
+        builder.finish(&mut computed);
+        computed.iter().for_each(|bucket| out.push(bucket));
+        self.take_buckets(size_of_val(&computed[..]), out)?;
         Ok(true)
     }
 
-    /// Takes memory for buckets.
-    fn take_buckets(&self, out: &[Bucket]) -> Result<()> {
+    /// Takes memory for buckets, and as many bytes besides.
+    fn take_buckets(&self, besides: usize, out: &BucketColumns) -> Result<()> {
         self.view.work().check()?;
-        Ok(self.taken.at_least(size_of_val(out))?)
+        Ok(self.taken.at_least(out.memory_bytes() + besides)?)
     }
 }
 

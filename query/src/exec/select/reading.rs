@@ -12,7 +12,7 @@ use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::series::histogram_held;
-use crate::source::{Columns, SeriesReader, SeriesRef};
+use crate::source::{BucketColumns, Columns, SeriesReader, SeriesRef};
 use crate::usage::Footprint;
 
 /// Maximum number of series that one reader reads before its core asks for more work.
@@ -153,7 +153,7 @@ pub(crate) struct Access<'w> {
     reader: Box<dyn SeriesReader + 'w>,
     samples: Samples,
     held: Footprint,
-    buckets: Vec<Bucket>,
+    buckets: BucketColumns,
     held_buckets: Footprint,
 }
 
@@ -164,7 +164,7 @@ impl<'w> Access<'w> {
             reader: ctx.source.reader(),
             samples: Samples::default(),
             held: Footprint::default(),
-            buckets: Vec::new(),
+            buckets: BucketColumns::default(),
             held_buckets: Footprint::default(),
         }
     }
@@ -193,25 +193,21 @@ impl<'w> Access<'w> {
         width: i64,
         range: TimeRange,
         columns: Columns,
-    ) -> Result<Option<&mut Vec<Bucket>>, QueryError> {
+    ) -> Result<Option<&mut BucketColumns>, QueryError> {
         let budget = &self.ctx.budget;
         budget.check()?;
         if !self.reader.read_buckets(series, width, range, columns, &mut self.buckets)? {
             return Ok(None);
         }
         budget.usage().count_buckets(self.buckets.len() as u64);
-        // Windows keep about as many folds as there are buckets.
-        let heap: usize =
-            self.buckets.iter().map(|bucket| bucket.sum.memory_bytes() + sketch_bytes(bucket)).sum();
-        let own = self.buckets.capacity() * size_of::<Bucket>();
-        let now = Footprint { samples: self.buckets.len() as u64, bytes: 2 * (own + heap) as u64 };
+        // Windows keep totals beside the columns, and estimates as many folds as there are buckets.
+        let rows = self.buckets.len();
+        let structs = if columns.contains(Columns::BOUNDS) { 2 * size_of::<Bucket>() } else { 0 };
+        let bytes = 2 * self.buckets.memory_bytes() + rows * structs;
+        let now = Footprint { samples: rows as u64, bytes: bytes as u64 };
         grow(self.ctx, now, &mut self.held_buckets)?;
         Ok(Some(&mut self.buckets))
     }
-}
-
-fn sketch_bytes(bucket: &Bucket) -> usize {
-    bucket.sketch.as_ref().map_or(0, |sketch| size_of_val(sketch.entries()))
 }
 
 /// Reads one part of the series.

@@ -5,7 +5,7 @@
 //! a bucket, the newest entry is known only if no sample or marker of the bucket is on the other side.
 
 use barograph_engine::model::TimeRange;
-use barograph_engine::rollup::{Bucket, Edge};
+use barograph_engine::rollup::{BucketColumns, Edge};
 
 use super::reading::Access;
 use super::{covering_range, infer_hints, newest};
@@ -62,7 +62,8 @@ pub(crate) fn points(
     let Some(buckets) = access.buckets(series, width, range, columns)? else {
         return from_samples(access, steps);
     };
-    buckets.retain(|bucket| !bucket.is_empty());
+    buckets.retain_from(0, |buckets, row| !buckets.is_vacant(row));
+    let buckets = &*buckets;
     let mut made = Points::absent(steps.count);
     let (mut unknown, mut found) = (Vec::new(), 0u64);
     let lookback = ms_to_ns(ctx.lookback_ms);
@@ -71,17 +72,17 @@ pub(crate) fn points(
     for step in 0..steps.count {
         pace.work(1)?;
         let time = steps.reference_ns(step, selection.shift);
-        next += buckets[next..].iter().take_while(|bucket| bucket.end.saturating_sub(width) < time).count();
-        match newest_edge(&buckets[..next], time) {
+        next += buckets.ends[next..].iter().take_while(|end| end.saturating_sub(width) < time).count();
+        match newest_edge(buckets, next, time) {
             Newest::None => {}
             Newest::Known(edge) if edge.time <= time.saturating_sub(lookback) => {}
             Newest::Known(edge) => {
-                made.floats[step] = shown(edge, field);
+                made.floats[step] = shown(&edge, field);
                 found += 1;
                 ctx.budget.count_step(steps.at(step), 1);
             }
             Newest::Unknown if ctx.tiers.must_estimate(time.saturating_sub(lookback)) => {
-                if let Some(found) = estimated(&buckets[..next], time, lookback, field) {
+                if let Some(found) = estimated(buckets, next, time, lookback, field) {
                     notes.add(found.value, found.error(), found.may_be_absent);
                     made.floats[step] = found.value;
                 }
@@ -102,17 +103,23 @@ pub(crate) fn points(
     Ok(Some(made).filter(Points::any))
 }
 
-/// The newest sample up to `time`, which is inside the last of these buckets; `None` if there is surely none.
-fn estimated(buckets: &[Bucket], time: i64, lookback: i64, field: SampleField) -> Option<Bounded> {
-    let (current, earlier) = buckets.split_last()?;
+/// The newest sample up to `time`, which is inside the last of the first `rows` buckets; `None` if there is surely none.
+fn estimated(
+    buckets: &BucketColumns,
+    rows: usize,
+    time: i64,
+    lookback: i64,
+    field: SampleField,
+) -> Option<Bounded> {
+    let current = rows.checked_sub(1)?;
     let oldest = time.saturating_sub(lookback);
-    let previous =
-        earlier.last().filter(|bucket| bucket.count > 0 && !bucket.ended && bucket.last.time > oldest);
-    let previous = previous.map(|bucket| &bucket.last);
+    let previous = current.checked_sub(1).and_then(|row| newest_of(buckets, row));
+    let previous = previous.filter(|last| last.time > oldest);
+    let current = &buckets.bucket(current);
     if current.count == 0 || current.first.time > time {
         // A marker before the first sample may have ended the series.
         return previous.map(|edge| {
-            let value = shown(edge, field);
+            let value = shown(&edge, field);
             Bounded::new(value, (value, value)).or_absent(true)
         });
     }
@@ -156,26 +163,31 @@ fn shown(edge: &Edge, field: SampleField) -> f64 {
 }
 
 /// The newest entry up to a time.
-enum Newest<'b> {
+enum Newest {
     /// There is none, or it is a stale marker.
     None,
-    Known(&'b Edge),
+    Known(Edge),
     Unknown,
 }
 
-/// The newest entry up to `time` of buckets that begin before it.
-fn newest_edge(buckets: &[Bucket], time: i64) -> Newest<'_> {
-    fn newest_of(bucket: Option<&Bucket>) -> Newest<'_> {
-        bucket
-            .filter(|bucket| bucket.count > 0 && !bucket.ended)
-            .map_or(Newest::None, |b| Newest::Known(&b.last))
-    }
-    match buckets {
-        [] => Newest::None,
-        [.., last] if last.end <= time => newest_of(Some(last)),
-        [.., last] if last.markers > 0 => Newest::Unknown,
-        [.., last] if last.last.time <= time => Newest::Known(&last.last),
-        [earlier @ .., last] if last.first.time > time => newest_of(earlier.last()),
-        _ => Newest::Unknown,
+/// The newest sample of a bucket, if it is its newest entry.
+fn newest_of(buckets: &BucketColumns, row: usize) -> Option<Edge> {
+    (buckets.counts[row] > 0 && !buckets.has_ended(row)).then(|| buckets.last(row))
+}
+
+/// The newest entry up to `time` of the first `rows` buckets, which begin before it.
+fn newest_edge(buckets: &BucketColumns, rows: usize, time: i64) -> Newest {
+    let known = |edge: Option<Edge>| edge.map_or(Newest::None, Newest::Known);
+    let Some(row) = rows.checked_sub(1) else { return Newest::None };
+    if buckets.ends[row] <= time {
+        known(newest_of(buckets, row))
+    } else if buckets.markers.at(row) > 0 {
+        Newest::Unknown
+    } else if buckets.last_times[row] <= time {
+        Newest::Known(buckets.last(row))
+    } else if buckets.first_times[row] > time {
+        known(row.checked_sub(1).and_then(|earlier| newest_of(buckets, earlier)))
+    } else {
+        Newest::Unknown
     }
 }

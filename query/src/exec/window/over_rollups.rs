@@ -11,15 +11,17 @@ use crate::error::QueryError;
 use crate::exec::Context;
 use crate::exec::select::reading::Access;
 use crate::exec::select::rollup;
-use crate::functions::buckets::{Answer, Row, Seen, slide};
+use crate::functions::buckets::merged::Merged;
+use crate::functions::buckets::slide::Slide;
+use crate::functions::buckets::{self, Answer, Kernel, Row};
 use crate::functions::window::slide::Windows;
 use crate::functions::window::{Columns, RangeCall, WindowedSeries};
 use crate::functions::{Edges, Function};
 use crate::plan::tier::Looks;
 use crate::plan::{Kind, Selection};
 use crate::series::{Points, is_absent};
-use crate::source::SeriesRef;
-use crate::steps::Steps;
+use crate::source::{self, SeriesRef};
+use crate::steps::{Steps, ms_to_ns};
 
 /// Computes the columns of a series from its windows.
 pub(super) type Compute<'k> = dyn Fn(&mut WindowedSeries<'_>) -> Result<Columned, QueryError> + Sync + 'k;
@@ -29,8 +31,10 @@ pub(super) type Compute<'k> = dyn Fn(&mut WindowedSeries<'_>) -> Result<Columned
 pub(crate) struct Tier {
     /// Their width, nanoseconds.
     pub width: i64,
+    /// Whether no window cuts a bucket.
+    is_aligned: bool,
     row: &'static Row,
-    answer: fn(&Seen<'_>, f64) -> Answer,
+    kernel: Kernel,
 }
 
 /// The tier for a call, if there is one that is worth reading.
@@ -65,11 +69,11 @@ pub(crate) fn tier_of(
     windows: &Windows,
 ) -> Option<Tier> {
     let row = function.buckets?;
-    let answer = row.evaluator(edges)?;
+    let kernel = row.kernel(edges)?;
     let looks =
         Looks { steps: windows.steps, shift: windows.shift, range_ms: windows.range_ms, newest: false };
     let width = ctx.tiers.choose(&looks)?;
-    Some(Tier { width, row, answer })
+    Some(Tier { width, is_aligned: looks.are_aligned(width), row, kernel })
 }
 
 /// The columns of a series, and the steps that only samples can answer.
@@ -156,45 +160,49 @@ impl<'j> Job<'j> {
         flags: &mut Flags,
     ) -> Result<Option<Partial>, QueryError> {
         let range: TimeRange = read_range(self.call, self.function);
-        let mut wanted = tier.row.columns;
-        if self.ctx.tiers.must_estimate(range.start) {
-            wanted = wanted.and(tier.row.bounds);
-        }
-        let Some(buckets) = access.buckets(series, tier.width, range, wanted)? else {
+        let estimates = self.ctx.tiers.must_estimate(range.start);
+        let Some(columns) = access.buckets(series, tier.width, range, self.wanted(tier, estimates))? else {
             return Ok(None);
         };
         // A marker does not end a window's samples.
-        buckets.retain(|bucket| bucket.count > 0);
+        columns.retain_from(0, |columns, row| columns.counts[row] > 0);
         let RangeCall { budget, windows, params, .. } = self.call;
         let mut made = vec![Points::absent(windows.steps.count); self.columns];
         let mut unknown = Vec::new();
         let (mut notes, mut is_refused) = (Notes::of(tier.width), false);
-        let reads_before = self.call.edges != Edges::Plain || self.function.reads_before_window;
-        let before = if reads_before { self.call.lookback_ns() } else { 0 };
-        slide::slide(budget, windows, self.call.lookback_ns(), buckets, |step, seen| {
+        let (range_ns, overlaps) = (ms_to_ns(windows.range_ms), windows.steps.step_ms < windows.range_ms);
+        let mut evaluate = (tier.kernel)(buckets::Series { columns, range_ns, overlaps });
+        let mut merged: Option<Merged> = None;
+        let (lookback, is_aligned) = (self.call.lookback_ns(), tier.is_aligned);
+        let slide = Slide { budget, windows, lookback, width: tier.width, is_aligned };
+        slide.each(columns, |step, span| {
             for (place, points) in made.iter_mut().enumerate() {
                 let argument = params.get(place).map_or(f64::NAN, |values| values[step]);
-                match (tier.answer)(seen, argument) {
-                    Answer::Absent => {}
-                    Answer::Exact(value) => {
-                        points.floats[step] = value;
-                        flags.raise(tier.row.noticed(self.call.edges, seen));
-                    }
-                    Answer::Unknown if self.ctx.tiers.must_estimate(seen.start.saturating_sub(before)) => {
+                match evaluate(span, argument) {
+                    Answer::Absent => continue,
+                    Answer::Exact(value) => points.floats[step] = value,
+                    Answer::Unknown if self.must_estimate(span.start) => {
+                        let merged = merged.get_or_insert_with(|| Merged::new(columns, range_ns, overlaps));
+                        let seen = merged.see(span);
+                        let refined = tier.row.refined.map(|refined| refined(&seen, argument));
+                        if let Some(Answer::Exact(value)) = refined {
+                            points.floats[step] = value;
+                            continue;
+                        }
                         let estimate = tier.row.estimate.filter(|_| self.call.edges == Edges::Plain);
-                        let Some(found) = estimate.and_then(|estimate| estimate(seen, argument)) else {
+                        let Some(found) = estimate.and_then(|estimate| estimate(&seen, argument)) else {
                             is_refused = true;
                             return;
                         };
                         notes.add(found.value, found.error(), found.may_be_absent);
                         points.floats[step] = found.value;
-                        flags.raise(tier.row.noticed(self.call.edges, seen));
                     }
                     Answer::Unknown => {
                         unknown.push(step);
                         return;
                     }
                 }
+                flags.raise(tier.row.noticed(self.call.edges, span));
             }
         })?;
         if is_refused {
@@ -202,6 +210,27 @@ impl<'j> Job<'j> {
         }
         self.ctx.accuracy.join(&notes);
         Ok(Some((made, unknown)))
+    }
+}
+
+impl Job<'_> {
+    /// The columns that are read.
+    fn wanted(&self, tier: &Tier, estimates: bool) -> source::Columns {
+        let mut wanted = tier.row.columns;
+        if self.call.edges != Edges::Plain || !tier.is_aligned {
+            wanted = wanted.and(source::Columns::ENDS);
+        }
+        if estimates {
+            wanted = wanted.and(tier.row.bounds).and(source::Columns::ENDS);
+        }
+        wanted
+    }
+
+    /// Whether the samples of a window that begins after `start` may be gone.
+    fn must_estimate(&self, start: i64) -> bool {
+        let reads_before = self.call.edges != Edges::Plain || self.function.reads_before_window;
+        let before = if reads_before { self.call.lookback_ns() } else { 0 };
+        self.ctx.tiers.must_estimate(start.saturating_sub(before))
     }
 }
 

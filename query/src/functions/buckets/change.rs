@@ -1,79 +1,106 @@
 //! Change over a window: counters, differences.
 
-use barograph_engine::rollup::counter::is_reset;
-use barograph_engine::rollup::{Bucket, Edge};
+use barograph_engine::rollup::counter::{is_change, is_reset};
+use barograph_engine::rollup::{BucketColumns, Edge};
 
-use super::{Answer, Seen};
-use crate::functions::window::counter::{ChangeKind, Observed, change_of, lost_of};
+use super::losses::{From, Losses};
+use super::{Answer, Evaluator, Series, Span, uncut};
+use crate::functions::window::conditional_count::SlidingSum;
+use crate::functions::window::counter::{ChangeKind, Observed, change_of};
 use crate::functions::window::seconds;
 
 /// `rate`
-pub(super) fn rate(seen: &Seen<'_>, _: f64) -> Answer {
-    change(seen, ChangeKind::RATE)
+pub(super) fn rate(series: Series<'_>) -> Evaluator<'_> {
+    change(series, ChangeKind::RATE)
 }
 
 /// `increase`
-pub(super) fn increase(seen: &Seen<'_>, _: f64) -> Answer {
-    change(seen, ChangeKind::INCREASE)
+pub(super) fn increase(series: Series<'_>) -> Evaluator<'_> {
+    change(series, ChangeKind::INCREASE)
 }
 
 /// `delta`
-pub(super) fn delta(seen: &Seen<'_>, _: f64) -> Answer {
-    change(seen, ChangeKind::DELTA)
+pub(super) fn delta(series: Series<'_>) -> Evaluator<'_> {
+    change(series, ChangeKind::DELTA)
 }
 
-fn change(seen: &Seen<'_>, kind: ChangeKind) -> Answer {
-    let Some(all) = seen.uncut() else { return Answer::Unknown };
-    if kind.counter && all.lost.is_huge() {
-        return Answer::Unknown;
-    }
-    let lost = if kind.counter { lost_of(all) } else { None };
-    let observed = Observed { first: all.first, last: all.last, count: all.count, lost };
-    Answer::of(change_of(kind, (seen.start, seen.end), &observed))
+fn change(Series { columns, .. }: Series<'_>, kind: ChangeKind) -> Evaluator<'_> {
+    let losses = kind.counter.then(|| Losses::of(columns));
+    let mut counts = SlidingSum::default();
+    Box::new(move |span, _| {
+        if span.is_cut() {
+            return Answer::Unknown;
+        }
+        let lost = losses.as_ref().map_or(Some(None), |losses| losses.lost(From::First, (span.lo, span.hi)));
+        let Some(lost) = lost else { return Answer::Unknown };
+        let count = counts.advance(span.rows(), 0.0, |row| columns.counts[row]);
+        let (first, last) = (columns.first(span.lo), columns.last(span.hi - 1));
+        Answer::of(change_of(kind, (span.start, span.end), &Observed { first, last, count, lost }))
+    })
 }
 
 /// `increase_pure`
-pub(super) fn growth(seen: &Seen<'_>, _: f64) -> Answer {
-    grown(seen, 1.0)
+pub(super) fn growth(series: Series<'_>) -> Evaluator<'_> {
+    grown(series, |_| 1.0)
 }
 
 /// `rate_pure`
-pub(super) fn growth_rate(seen: &Seen<'_>, _: f64) -> Answer {
-    grown(seen, seconds(seen.end.saturating_sub(seen.start)))
+pub(super) fn growth_rate(series: Series<'_>) -> Evaluator<'_> {
+    grown(series, |span| seconds(span.end.saturating_sub(span.start)))
 }
 
-fn grown(seen: &Seen<'_>, divisor: f64) -> Answer {
-    let (Some(all), Some(before)) = (seen.uncut(), seen.previous()) else { return Answer::Unknown };
-    let Some(with) = with_previous(all, before) else { return Answer::Unknown };
-    let start = all.first.start;
-    let began_inside = before.is_none() && (start == 0 || start > seen.start);
-    let from = if began_inside { 0.0 } else { with.first.value };
-    let grown = all.last.value - from;
-    Answer::Exact(lost_of(&with).map_or(grown, |lost| grown + lost) / divisor)
+fn grown<'c>(Series { columns, .. }: Series<'c>, divisor: fn(&Span<'_>) -> f64) -> Evaluator<'c> {
+    let losses = Losses::of(columns);
+    uncut(move |span, _| {
+        let before = span.previous()?;
+        let from = if before.is_some() { From::Previous } else { From::First };
+        let lost = losses.lost(from, (span.lo, span.hi))?;
+        let first = columns.first(span.lo);
+        let began_inside = before.is_none() && (first.start == 0 || first.start > span.start);
+        let base = if began_inside { 0.0 } else { before.unwrap_or(first).value };
+        let grown = columns.last_values[span.hi - 1] - base;
+        Some(lost.map_or(grown, |lost| grown + lost) / divisor(span))
+    })
 }
 
-/// What the buckets of a window and the sample before it add up to; `None` if the sum of what resets take is unknown.
-pub(super) fn with_previous(all: &Bucket, before: Option<&Edge>) -> Option<Bucket> {
-    let with = match before {
-        None => all.clone(),
-        Some(before) => {
-            let mut one = Bucket { count: 1, first: *before, last: *before, ..Bucket::empty(before.time) };
-            // The sums of squares are not asked for: merging without them is cheaper.
-            one.merge(all);
-            one
+/// Counts changes of the value.
+#[derive(Default)]
+pub(super) struct Changes(SlidingSum, SlidingSum);
+
+impl Changes {
+    /// Whether the value changes from the bucket before a row to that row.
+    pub fn is_border(columns: &BucketColumns, row: usize) -> bool {
+        is_change(columns.last_values[row - 1], columns.first_values[row])
+    }
+
+    /// The changes inside of the buckets of a window and between them.
+    pub fn inside(&mut self, span: &Span<'_>) -> u64 {
+        let Changes(inside, borders) = self;
+        let columns = span.columns;
+        let borders =
+            borders.advance(span.lo + 1..span.hi, 0.0, |row| Changes::is_border(columns, row).into());
+        if columns.changes.is_usual() {
+            return borders;
         }
-    };
-    (!with.lost.is_huge()).then_some(with)
+        borders + inside.advance(span.rows(), 0.0, |row| columns.changes.at(row))
+    }
 }
 
 /// `changes`
-pub(super) fn changes(seen: &Seen<'_>, _: f64) -> Answer {
-    Answer::known(seen.uncut().map(|all| all.changes as f64))
+pub(super) fn changes(_: Series<'_>) -> Evaluator<'_> {
+    let mut changes = Changes::default();
+    uncut(move |span, _| Some(changes.inside(span) as f64))
 }
 
 /// `resets`
-pub(super) fn resets(seen: &Seen<'_>, _: f64) -> Answer {
-    Answer::known(seen.uncut().map(|all| all.resets as f64))
+pub(super) fn resets(Series { columns, .. }: Series<'_>) -> Evaluator<'_> {
+    let losses = Losses::of(columns);
+    uncut(move |span, _| counted(&losses, From::First, span))
+}
+
+/// The number of resets.
+pub(super) fn counted(losses: &Losses, from: From, span: &Span<'_>) -> Option<f64> {
+    Some(losses.number(from, (span.lo, span.hi)) as f64)
 }
 
 /// The last two samples of a window.
@@ -87,22 +114,23 @@ enum Pair {
     Unknown,
 }
 
-fn last_pair(seen: &Seen<'_>) -> Pair {
-    let (Some(all), Some(newest)) = (seen.uncut(), seen.parts.last()) else { return Pair::Unknown };
-    if all.count < 2 {
-        return Pair::None;
+fn last_pair(span: &Span<'_>) -> Pair {
+    let Span { columns, lo, hi, .. } = *span;
+    if span.is_cut() {
+        return Pair::Unknown;
     }
-    if newest.count == 1 {
-        let before = seen.parts.len().checked_sub(2).map(|at| &seen.parts[at].last);
-        return before.map_or(Pair::Unknown, |before| Pair::Known(*before, newest.last));
-    }
-    if newest.count == 2 {
-        return Pair::Known(newest.first, newest.last);
+    let newest = hi - 1;
+    let last = columns.last(newest);
+    match columns.counts[newest] {
+        1 if newest == lo => return Pair::None,
+        1 => return Pair::Known(columns.last(newest - 1), last),
+        2 => return Pair::Known(columns.first(newest), last),
+        _ => {}
     }
     // Zeros of both signs are no change, but their difference has a sign.
-    let is_negative_zero = newest.last.value == 0.0 && newest.last.value.is_sign_negative();
-    if newest.changes == 0 && newest.resets == 0 && !is_negative_zero {
-        return Pair::Equal(newest.last.value);
+    let is_negative_zero = last.value == 0.0 && last.value.is_sign_negative();
+    if columns.changes.at(newest) == 0 && columns.resets.at(newest) == 0 && !is_negative_zero {
+        return Pair::Equal(last.value);
     }
     Pair::Unknown
 }
@@ -113,18 +141,18 @@ fn difference_of_equal(value: f64) -> f64 {
 }
 
 /// `idelta`
-pub(super) fn instant_delta(seen: &Seen<'_>, _: f64) -> Answer {
-    match last_pair(seen) {
+pub(super) fn instant_delta(_: Series<'_>) -> Evaluator<'_> {
+    Box::new(|span, _| match last_pair(span) {
         Pair::None => Answer::Absent,
         Pair::Known(before, last) => Answer::Exact(last.value - before.value),
         Pair::Equal(value) => Answer::Exact(difference_of_equal(value)),
         Pair::Unknown => Answer::Unknown,
-    }
+    })
 }
 
 /// `irate`
-pub(super) fn instant_rate(seen: &Seen<'_>, _: f64) -> Answer {
-    match last_pair(seen) {
+pub(super) fn instant_rate(_: Series<'_>) -> Evaluator<'_> {
+    Box::new(|span, _| match last_pair(span) {
         Pair::None => Answer::Absent,
         Pair::Known(before, last) => {
             let raw = if is_reset(&before, &last) { last.value } else { last.value - before.value };
@@ -133,5 +161,5 @@ pub(super) fn instant_rate(seen: &Seen<'_>, _: f64) -> Answer {
         // Whatever the distance is.
         Pair::Equal(value) => Answer::Exact(difference_of_equal(value)),
         Pair::Unknown => Answer::Unknown,
-    }
+    })
 }

@@ -1,77 +1,122 @@
 //! Functions of the distribution of a window's values: quantiles, counts of values that meet a condition.
 
 use barograph_engine::rollup::sketch::Extremes;
-use barograph_engine::rollup::{Bucket, Sketch, sketch};
+use barograph_engine::rollup::{BucketColumns, Sketch, sketch};
 
-use super::over_time::is_constant;
-use super::{Answer, Seen};
-use crate::functions::window::conditional_count::Condition;
+use super::over_time::Constant;
+use super::{Answer, Evaluator, Seen, Series, Span, uncut};
+use crate::functions::window::conditional_count::{Condition, SlidingSum};
 
 /// `quantile_over_time`, and each column of `quantiles_over_time`.
-pub(super) fn quantile(seen: &Seen<'_>, phi: f64) -> Answer {
-    let Some(all) = seen.uncut() else { return Answer::Unknown };
-    let extremes = Extremes { min: all.min, max: all.max };
-    // Without a sketch, all values but the extremes are anywhere between them.
-    let between = [(sketch::key(extremes.min), all.count - 1), (sketch::key(extremes.max), 1)];
-    let is_finite = extremes.min.is_finite() && extremes.max.is_finite();
-    let found = match &all.sketch {
-        Some(sketch) => sketch.quantile(phi, extremes, all.nans),
-        _ if all.nans > 0 || !is_finite => return Answer::Unknown,
-        _ if phi.is_nan() || !(0.0 < phi && phi < 1.0) || is_constant(all) => {
-            Sketch::from_counts(between.to_vec()).quantile(phi, extremes, 0)
+pub(super) fn quantile(Series { columns, .. }: Series<'_>) -> Evaluator<'_> {
+    let mut constant = Constant::of(columns);
+    let mut counts = SlidingSum::default();
+    Box::new(move |span, phi| {
+        // A sketch says more.
+        if span.is_cut() || !columns.sketches.is_usual() {
+            return Answer::Unknown;
         }
-        _ => return Answer::Unknown,
-    };
+        let count = counts.advance(span.rows(), 0.0, |row| columns.counts[row]);
+        let (min, max) = constant.extremes(span);
+        if constant.nans(span) > 0 || !(min.is_finite() && max.is_finite()) {
+            return Answer::Unknown;
+        }
+        let is_inside = 0.0 < phi && phi < 1.0;
+        if is_inside && min != max {
+            return Answer::Unknown;
+        }
+        // Without a sketch, all values but the extremes are anywhere between them.
+        let between = vec![(sketch::key(min), count - 1), (sketch::key(max), 1)];
+        exact(&Sketch::from_counts(between), phi, Extremes { min, max }, 0)
+    })
+}
+
+/// The same of merged buckets that have a sketch.
+pub(super) fn quantile_of_sketch(seen: &Seen<'_>, phi: f64) -> Answer {
+    let Some(all) = seen.uncut() else { return Answer::Unknown };
+    match &all.sketch {
+        Some(sketch) => exact(sketch, phi, Extremes { min: all.min, max: all.max }, all.nans),
+        None => Answer::Unknown,
+    }
+}
+
+/// A quantile, if all values with its key are equal.
+fn exact(sketch: &Sketch, phi: f64, extremes: Extremes, nans: u64) -> Answer {
+    let found = sketch.quantile(phi, extremes, nans);
     let is_exact = found.lo == found.hi || (found.lo.is_nan() && found.hi.is_nan());
     if is_exact { Answer::Exact(found.lo) } else { Answer::Unknown }
 }
 
 /// `mad_over_time` of equal values, or with NaN.
-pub(super) fn median_deviation(seen: &Seen<'_>, _: f64) -> Answer {
-    match seen.uncut() {
-        Some(all) if all.nans > 0 => Answer::Exact(f64::NAN),
-        Some(all) if is_constant(all) => Answer::Exact(0.0),
-        _ => Answer::Unknown,
-    }
+pub(super) fn median_deviation(Series { columns, .. }: Series<'_>) -> Evaluator<'_> {
+    let mut constant = Constant::of(columns);
+    uncut(move |span, _| match constant.nans(span) {
+        0 => constant.is_constant(span).then_some(0.0),
+        _ => Some(f64::NAN),
+    })
 }
 
 /// `count_*_over_time`
-pub(super) fn count(seen: &Seen<'_>, condition: Condition, x: f64) -> Answer {
-    Answer::known(met(seen, condition, x).map(|met| met as f64))
+pub(super) fn count(Series { columns, .. }: Series<'_>, condition: Condition) -> Evaluator<'_> {
+    let mut met = Met::of(columns, condition);
+    uncut(move |span, x| met.number(span, x).map(|met| met as f64))
 }
 
 /// `share_*_over_time`
-pub(super) fn share(seen: &Seen<'_>, condition: Condition, x: f64) -> Answer {
-    let all = seen.uncut().map(|all| all.count as f64);
-    Answer::known(met(seen, condition, x).zip(all).map(|(met, all)| met as f64 / all))
+pub(super) fn share(Series { columns, .. }: Series<'_>, condition: Condition) -> Evaluator<'_> {
+    let mut met = Met::of(columns, condition);
+    let mut counts = SlidingSum::default();
+    uncut(move |span, x| {
+        let all = counts.advance(span.rows(), 0.0, |row| columns.counts[row]);
+        met.number(span, x).map(|met| met as f64 / all as f64)
+    })
 }
 
-/// How many values of the window meet the condition. If all buckets together do not tell, each may.
-fn met(seen: &Seen<'_>, condition: Condition, x: f64) -> Option<u64> {
-    let all = seen.uncut()?;
-    met_in(all, condition, x).or_else(|| seen.parts.iter().map(|part| met_in(part, condition, x)).sum())
+/// Counts the values of moving windows that meet a condition.
+struct Met<'c> {
+    columns: &'c BucketColumns,
+    condition: Condition,
+    met: SlidingSum,
+    unknown: SlidingSum,
 }
 
-fn met_in(bucket: &Bucket, condition: Condition, x: f64) -> Option<u64> {
-    let numbers = bucket.count - bucket.nans;
-    let equal = || match bucket {
-        _ if !(bucket.min <= x && x <= bucket.max) => Some(0),
-        _ if bucket.min == bucket.max => Some(numbers),
-        _ => bucket.sketch.as_ref().filter(|sketch| sketch.rank(x).1 == 0).map(|_| 0),
+impl<'c> Met<'c> {
+    fn of(columns: &'c BucketColumns, condition: Condition) -> Self {
+        Met { columns, condition, met: SlidingSum::default(), unknown: SlidingSum::default() }
+    }
+
+    /// How many values of a window meet it, if each of its buckets tells.
+    fn number(&mut self, span: &Span<'_>, x: f64) -> Option<u64> {
+        let Met { columns, condition, met, unknown } = self;
+        let of = |row: usize| met_in(columns, row, *condition, x);
+        if unknown.advance(span.rows(), x, |row| of(row).is_none().into()) > 0 {
+            return None;
+        }
+        Some(met.advance(span.rows(), x, |row| of(row).unwrap_or(0)))
+    }
+}
+
+fn met_in(columns: &BucketColumns, row: usize, condition: Condition, x: f64) -> Option<u64> {
+    let (count, min, max) = (columns.counts[row], columns.minima[row], columns.maxima[row]);
+    let numbers = count - columns.nans.at(row);
+    // The values below x, if none has its key.
+    let below = || {
+        let rank = columns.sketches.get(row).as_ref().map(|sketch| sketch.rank(x));
+        rank.filter(|rank| rank.1 == 0).map(|(below, _)| below)
     };
-    let greater = || match bucket {
-        _ if x < bucket.min => Some(numbers),
-        _ if x.is_nan() || bucket.max.is_nan() || x >= bucket.max => Some(0),
-        _ => bucket
-            .sketch
-            .as_ref()
-            .map(|sketch| sketch.rank(x))
-            .filter(|rank| rank.1 == 0)
-            .map(|(below, _)| numbers - below),
+    let equal = || match () {
+        () if !(min <= x && x <= max) => Some(0),
+        () if min == max => Some(numbers),
+        () => below().map(|_| 0),
+    };
+    let greater = || match () {
+        () if x < min => Some(numbers),
+        () if x.is_nan() || max.is_nan() || x >= max => Some(0),
+        () => below().map(|below| numbers - below),
     };
     match condition {
         Condition::Equal => equal(),
-        Condition::NotEqual => equal().map(|equal| bucket.count - equal),
+        Condition::NotEqual => equal().map(|equal| count - equal),
         Condition::Greater => greater(),
         Condition::AtMost if x.is_nan() => Some(0),
         Condition::AtMost => greater().map(|greater| numbers - greater),

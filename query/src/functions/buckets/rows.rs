@@ -1,8 +1,8 @@
 //! The rows: for each function, its columns, when its answer is exact, and its evaluator.
 
 use super::{
-    Answer, Counter, Row, Seen, anchored, change, distribution, estimated_change, estimated_distribution,
-    estimates, over_time,
+    Answer, Counter, Kernel, Row, Seen, anchored, change, distribution, estimated_change,
+    estimated_distribution, estimates, over_time,
 };
 use crate::functions::window::conditional_count::Condition;
 use crate::source::Columns;
@@ -15,10 +15,20 @@ const LAST: &str = "the right end cuts no bucket";
 /// Computes an interval.
 type Estimate = fn(&Seen<'_>, f64) -> Option<Bounded>;
 
-/// A row without anything special. Every function reads the ends of buckets.
-const fn row(columns: Columns, exact: &'static str, answer: fn(&Seen<'_>, f64) -> Answer) -> Row {
-    let (columns, bounds, otherwise) = (columns.and(Columns::ENDS), Columns::NONE, "refused");
-    Row { columns, exact, bounds, otherwise, counter: Counter::No, answer, estimate: None, anchored: None }
+/// A row without anything special.
+const fn row(columns: Columns, exact: &'static str, kernel: Kernel) -> Row {
+    let (bounds, otherwise) = (Columns::NONE, "refused");
+    Row {
+        columns,
+        exact,
+        bounds,
+        otherwise,
+        counter: Counter::No,
+        kernel,
+        refined: None,
+        estimate: None,
+        anchored: None,
+    }
 }
 
 impl Row {
@@ -26,13 +36,17 @@ impl Row {
         Row { counter, ..self }
     }
 
-    /// Has an interval where it is not exact.
+    /// Has an interval where it is not exact. Which buckets are cut, and how, depends on their ends.
     const fn or(self, bounds: Columns, otherwise: &'static str, estimate: Estimate) -> Row {
-        Row { bounds, otherwise, estimate: Some(estimate), ..self }
+        Row { bounds: bounds.and(Columns::ENDS), otherwise, estimate: Some(estimate), ..self }
     }
 
-    const fn anchored(self, answer: fn(&Seen<'_>, f64) -> Answer) -> Row {
-        Row { anchored: Some(answer), ..self }
+    const fn anchored(self, kernel: Kernel) -> Row {
+        Row { anchored: Some(kernel), ..self }
+    }
+
+    const fn refined(self, refined: fn(&Seen<'_>, f64) -> Answer) -> Row {
+        Row { refined: Some(refined), ..self }
     }
 }
 
@@ -70,91 +84,93 @@ pub(crate) static DEVIATION: Row =
         "the spread of the whole buckets, and that of all touched ones",
         estimates::deviation,
     );
-pub(crate) static LEAST: Row = row(Columns::EXTREMES, WHOLE, over_time::least).or(
-    Columns::BOUNDS,
+pub(crate) static LEAST: Row = row(Columns::MIN, WHOLE, over_time::least).or(
+    Columns::BOUNDS.and(Columns::EXTREMES),
     "from the least of all touched buckets to the least known inside",
     estimates::least,
 );
-pub(crate) static GREATEST: Row = row(Columns::EXTREMES, WHOLE, over_time::greatest).or(
-    Columns::BOUNDS,
+pub(crate) static GREATEST: Row = row(Columns::MAX, WHOLE, over_time::greatest).or(
+    Columns::BOUNDS.and(Columns::EXTREMES),
     "from the greatest known inside to the greatest of all touched buckets",
     estimates::greatest,
 );
-pub(crate) static FIRST_VALUE: Row = row(Columns::NONE, FIRST, over_time::first).or(
+pub(crate) static FIRST_VALUE: Row = row(Columns::VALUES, FIRST, over_time::first).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
     "what the bucket's ends, extremes and largest step allow",
     estimates::first,
 );
-pub(crate) static LAST_VALUE: Row = row(Columns::NONE, LAST, over_time::last).or(
+pub(crate) static LAST_VALUE: Row = row(Columns::VALUES, LAST, over_time::last).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
     "what the bucket's ends, extremes and largest step allow",
     estimates::last,
 );
-pub(crate) static FIRST_TIME: Row = row(Columns::NONE, FIRST, over_time::first_time).or(
+pub(crate) static FIRST_TIME: Row = row(Columns::TIMES, FIRST, over_time::first_time).or(
     Columns::BOUNDS,
     "up to the longest distance after the left end",
     estimates::first_time,
 );
-pub(crate) static LAST_TIME: Row = row(Columns::NONE, LAST, over_time::last_time).or(
+pub(crate) static LAST_TIME: Row = row(Columns::TIMES, LAST, over_time::last_time).or(
     Columns::BOUNDS,
     "up to the longest distance before the right end",
     estimates::last_time,
 );
 
 const AT_LAST: &str = "no bucket is cut, and the newest bucket with the extreme ends with it";
-pub(crate) static TIME_OF_LEAST: Row = row(Columns::EXTREMES, AT_LAST, over_time::time_of_least);
-pub(crate) static TIME_OF_GREATEST: Row = row(Columns::EXTREMES, AT_LAST, over_time::time_of_greatest);
+pub(crate) static TIME_OF_LEAST: Row =
+    row(Columns::MIN.and(Columns::ENDS), AT_LAST, over_time::time_of_least);
+pub(crate) static TIME_OF_GREATEST: Row =
+    row(Columns::MAX.and(Columns::ENDS), AT_LAST, over_time::time_of_greatest);
 
 pub(crate) static DURATION: Row = row(
-    Columns::BOUNDS,
+    Columns::GAPS.and(Columns::TIMES),
     "no bucket is cut; in each, all distances are up to max_gap, or all are longer",
     over_time::duration,
 );
 
 const CONSTANT: &str = "no bucket is cut, and all values are equal";
-pub(crate) static SLOPE: Row = row(Columns::EXTREMES, CONSTANT, over_time::slope);
-pub(crate) static PREDICT: Row = row(Columns::EXTREMES, CONSTANT, over_time::predict);
+pub(crate) static SLOPE: Row = row(Columns::EXTREMES.and(Columns::VALUES), CONSTANT, over_time::slope);
+pub(crate) static PREDICT: Row = row(Columns::EXTREMES.and(Columns::VALUES), CONSTANT, over_time::predict);
 pub(crate) static MEDIAN_DEVIATION: Row = row(Columns::EXTREMES, CONSTANT, distribution::median_deviation);
 
+/// What a counter needs.
+const GROWING: Columns = Columns::COUNTER.and(Columns::ENDS);
+
 pub(crate) static RATE: Row =
-    row(Columns::COUNTER, WHOLE, change::rate).counter(Counter::Window).anchored(anchored::rate)
+    row(GROWING, WHOLE, change::rate).counter(Counter::Window).anchored(anchored::rate)
     .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::rate);
 pub(crate) static INCREASE: Row =
-    row(Columns::COUNTER, WHOLE, change::increase).counter(Counter::Window).anchored(anchored::increase)
+    row(GROWING, WHOLE, change::increase).counter(Counter::Window).anchored(anchored::increase)
     .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::increase);
-pub(crate) static DELTA: Row = row(Columns::NONE, WHOLE, change::delta).anchored(anchored::delta).or(
+pub(crate) static DELTA: Row = row(Columns::ENDS, WHOLE, change::delta).anchored(anchored::delta).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
     "the range of the last value less that of the first",
     estimated_change::delta,
 );
-pub(crate) static GROWTH: Row = row(Columns::COUNTER, WHOLE, change::growth).counter(Counter::Previous);
-pub(crate) static GROWTH_RATE: Row =
-    row(Columns::COUNTER, WHOLE, change::growth_rate).counter(Counter::Previous);
+pub(crate) static GROWTH: Row = row(GROWING, WHOLE, change::growth).counter(Counter::Previous);
+pub(crate) static GROWTH_RATE: Row = row(GROWING, WHOLE, change::growth_rate).counter(Counter::Previous);
 pub(crate) static CHANGES: Row =
-    row(Columns::CHANGES, WHOLE, change::changes).anchored(anchored::changes).or(
+    row(Columns::CHANGES.and(Columns::VALUES), WHOLE, change::changes).anchored(anchored::changes).or(
         Columns::BOUNDS,
         "those of the cut buckets that fit between the samples inside",
         estimated_change::changes,
     );
-pub(crate) static RESETS: Row = row(Columns::COUNTER, WHOLE, change::resets).anchored(anchored::resets).or(
+pub(crate) static RESETS: Row = row(GROWING, WHOLE, change::resets).anchored(anchored::resets).or(
     Columns::BOUNDS,
     "those of the cut buckets that fit between the samples inside",
     estimated_change::resets,
 );
 
 const PAIR: &str = "no bucket is cut, and the last one has one or two samples, or no change";
-pub(crate) static INSTANT_DELTA: Row =
-    row(Columns::COUNTER.and(Columns::CHANGES), PAIR, change::instant_delta).or(
-        Columns::BOUNDS.and(Columns::EXTREMES),
-        "the last bucket whole: its largest step and its extremes; cut: refused",
-        estimated_change::instant_delta,
-    );
-pub(crate) static INSTANT_RATE: Row = row(Columns::COUNTER.and(Columns::CHANGES), PAIR, change::instant_rate)
-    .or(
-        Columns::BOUNDS.and(Columns::EXTREMES),
-        "the last bucket whole: its largest step over its shortest distance; cut, or start times: refused",
-        estimated_change::instant_rate,
-    );
+pub(crate) static INSTANT_DELTA: Row = row(GROWING.and(Columns::CHANGES), PAIR, change::instant_delta).or(
+    Columns::BOUNDS.and(Columns::EXTREMES),
+    "the last bucket whole: its largest step and its extremes; cut: refused",
+    estimated_change::instant_delta,
+);
+pub(crate) static INSTANT_RATE: Row = row(GROWING.and(Columns::CHANGES), PAIR, change::instant_rate).or(
+    Columns::BOUNDS.and(Columns::EXTREMES),
+    "the last bucket whole: its largest step over its shortest distance; cut, or start times: refused",
+    estimated_change::instant_rate,
+);
 
 /// Sketches cost as much as samples, so they are read only where samples are gone.
 const DISTRIBUTION: Columns = Columns::SKETCH.and(Columns::BOUNDS);
@@ -164,20 +180,21 @@ pub(crate) static QUANTILE: Row = row(
     "no bucket is cut; the least or the greatest value, or all are equal",
     distribution::quantile,
 )
+.refined(distribution::quantile_of_sketch)
 .or(DISTRIBUTION, KEYS, estimated_distribution::quantile);
 
 const APART: &str = "no bucket is cut; in each, x is outside the extremes";
 const AROUND: &str = "the values beyond the key of x, and those with it; without a sketch, by the extremes";
 
 /// The row of a number or a share of values that meet a condition.
-const fn conditional(answer: fn(&Seen<'_>, f64) -> Answer, estimate: Estimate) -> Row {
-    row(Columns::EXTREMES, APART, answer).or(DISTRIBUTION, AROUND, estimate)
+const fn conditional(kernel: Kernel, estimate: Estimate) -> Row {
+    row(Columns::EXTREMES, APART, kernel).or(DISTRIBUTION, AROUND, estimate)
 }
 
 macro_rules! conditional {
     ($($name:ident = $what:ident $condition:ident;)*) => {$(
         pub(crate) static $name: Row = conditional(
-            |seen, x| distribution::$what(seen, Condition::$condition, x),
+            |series| distribution::$what(series, Condition::$condition),
             |seen, x| estimated_distribution::$what(seen, Condition::$condition, x),
         );
     )*};

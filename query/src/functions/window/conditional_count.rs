@@ -13,7 +13,7 @@ use crate::functions::window::{Columns, Window};
 
 /// A sum over a range of indices that moves forward.
 #[derive(Default)]
-struct SlidingSum {
+pub(crate) struct SlidingSum {
     /// The bits of the parameter with which `total` was counted.
     parameter: u64,
     range: Range<usize>,
@@ -22,7 +22,7 @@ struct SlidingSum {
 
 impl SlidingSum {
     /// Advances to `range` and returns the sum of `weight` over it.
-    fn advance(&mut self, range: Range<usize>, parameter: f64, weight: impl Fn(usize) -> u64) -> u64 {
+    pub fn advance(&mut self, range: Range<usize>, parameter: f64, weight: impl Fn(usize) -> u64) -> u64 {
         let stays = self.range.end > range.start && self.parameter == parameter.to_bits();
         if stays {
             let left: u64 = (self.range.start..range.start).map(&weight).sum();
@@ -91,7 +91,7 @@ pub(crate) fn duration(columns: &Columns, gap_max: &[f64]) -> impl FnMut(&Window
     }
 }
 
-fn seconds_of(ns: u64) -> f64 {
+pub(crate) fn seconds_of(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 

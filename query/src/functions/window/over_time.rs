@@ -5,6 +5,7 @@
 //! window sorted. Only `double_exponential_smoothing` restarts for each window.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::functions::window::folds::{self, Blocks};
 use crate::functions::window::{Window, seconds, shown_seconds};
@@ -81,10 +82,9 @@ impl Candidates {
         }
     }
 
-    /// Advances to window `w`. Returns the index of its extreme, or `None` if all values are NaN.
-    fn advance(&mut self, w: &Window<'_>) -> Option<usize> {
-        let values = &w.columns.values;
-        for i in self.seen.max(w.lo)..w.hi {
+    /// Advances to the rows of a window. Returns the index of its extreme, or `None` if all values are NaN.
+    fn advance(&mut self, values: &[f64], rows: Range<usize>) -> Option<usize> {
+        for i in self.seen.max(rows.start)..rows.end {
             if values[i].is_nan() {
                 continue;
             }
@@ -93,8 +93,8 @@ impl Candidates {
             }
             self.indices.push_back(i);
         }
-        self.seen = self.seen.max(w.hi);
-        while self.indices.front().is_some_and(|&f| f < w.lo) {
+        self.seen = self.seen.max(rows.end);
+        while self.indices.front().is_some_and(|&f| f < rows.start) {
             self.indices.pop_front();
         }
         self.indices.front().copied()
@@ -104,19 +104,49 @@ impl Candidates {
 /// Windows with at most this many samples are scanned.
 const DIRECT_MAX: usize = 16;
 
+/// The extremes of windows that move forward.
+pub(crate) struct Extremes {
+    candidates: Candidates,
+    end: usize,
+}
+
+impl Extremes {
+    pub fn new(which: Extreme) -> Self {
+        Extremes { candidates: Candidates::new(which, Tie::First), end: 0 }
+    }
+
+    /// The first of the most extreme values of a window that are not NaN; NaN if all are.
+    pub fn of(&mut self, values: &[f64], rows: Range<usize>) -> f64 {
+        // A deque is worthwhile only if a window shares many samples with the previous one.
+        let is_direct = rows.start >= self.end || rows.len() <= DIRECT_MAX;
+        self.end = rows.end;
+        if is_direct {
+            return extreme_of(self.candidates.which, &values[rows]);
+        }
+        self.candidates.advance(values, rows).map_or(f64::NAN, |i| values[i])
+    }
+}
+
+/// The newest extremes of windows that move forward.
+pub(crate) struct NewestExtreme(Candidates);
+
+impl NewestExtreme {
+    pub fn new(which: Extreme) -> Self {
+        NewestExtreme(Candidates::new(which, Tie::Last))
+    }
+
+    /// The index of the last of the most extreme values of a window; `None` if all are NaN.
+    pub fn of(&mut self, values: &[f64], rows: Range<usize>) -> Option<usize> {
+        self.0.advance(values, rows)
+    }
+}
+
 /// `min_over_time`, `max_over_time`: NaN only if all are.
 pub(crate) fn extreme(which: Extreme) -> impl FnMut(&Window<'_>) -> Option<f64> {
-    let mut candidates = Candidates::new(which, Tie::First);
-    let mut end = 0;
+    let mut extremes = Extremes::new(which);
     move |w| {
-        // A deque is worthwhile only if a window shares many samples with the previous one.
-        let is_direct = w.lo >= end || w.len() <= DIRECT_MAX;
-        end = w.hi;
-        if is_direct {
-            return (w.len() > 0).then(|| extreme_of(which, w.values()));
-        }
-        let found = candidates.advance(w);
-        (w.len() > 0).then(|| found.map_or(f64::NAN, |i| w.columns.values[i]))
+        let found = extremes.of(&w.columns.values, w.lo..w.hi);
+        (w.len() > 0).then_some(found)
     }
 }
 
@@ -149,9 +179,9 @@ fn scan(values: &[f64], least: f64, beats: impl Fn(f64, f64) -> bool + Copy) -> 
 
 /// `ts_of_min_over_time`, `ts_of_max_over_time`: the time of the last extreme value.
 pub(crate) fn time_of_extreme(which: Extreme) -> impl FnMut(&Window<'_>) -> Option<f64> {
-    let mut candidates = Candidates::new(which, Tie::Last);
+    let mut newest = NewestExtreme::new(which);
     move |w| {
-        let found = candidates.advance(w);
+        let found = newest.of(&w.columns.values, w.lo..w.hi);
         (w.len() > 0).then(|| shown_seconds(w.columns.times[found.unwrap_or(w.hi - 1)]))
     }
 }

@@ -8,7 +8,7 @@ use super::{columns, shown};
 use crate::clock::ManualClock;
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
 use crate::model::{MatchOp, Matcher, Resolution, TierId, TimeRange, Value};
-use crate::rollup::{Builder, Extras};
+use crate::rollup::{BucketColumns, Builder, Extras};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Options};
 
@@ -129,9 +129,9 @@ impl Aged {
             let expected: Vec<_> =
                 expected.iter().filter(|b| plan.range().contains(b.end)).map(shown).collect();
             let of_series = found.iter().find(|found| found.labels == labels(series as u8)).unwrap();
-            let mut buckets = Vec::new();
+            let mut buckets = BucketColumns::default();
             assert!(view.reader().read_buckets(&plan, of_series, columns(), &mut buckets).unwrap());
-            let buckets: Vec<_> = buckets.iter().map(shown).collect();
+            let buckets: Vec<_> = buckets.buckets().map(|bucket| shown(&bucket)).collect();
             assert_eq!(buckets, expected, "{name}, series {series}");
         }
     }

@@ -1,0 +1,384 @@
+//! The buckets of one series, column by column: what queries read, and what chunks are decoded to.
+//!
+//! A bucket as a struct takes 300 bytes, of which a function of the query language reads a few. Here each column is a
+//! slice, and columns that were not asked for are empty. The memory is reused from series to series.
+
+mod mostly;
+mod runs;
+mod set;
+mod sums;
+
+pub use mostly::Mostly;
+pub use runs::Runs;
+pub use set::Columns;
+pub use sums::Sums;
+
+use super::bucket::{Bucket, Gaps};
+use super::edge::Edge;
+use super::sketch::Sketch;
+use crate::model::Timestamp;
+
+/// Bits of [`BucketColumns::states`].
+pub(crate) const ENDED: u8 = 1;
+pub(crate) const OVERLAP: u8 = 1 << 1;
+pub(crate) const HISTOGRAMS: u8 = 1 << 2;
+
+/// The buckets of one series, column by column. A field of [`Bucket`] says what a column means.
+///
+/// Columns that are [held](BucketColumns::held) have a value for each row, the others are empty. In a row without samples,
+/// values are zero, and extremes are NaN.
+#[derive(Debug, Clone)]
+pub struct BucketColumns {
+    held: Columns,
+    /// The ends of the buckets.
+    pub ends: Vec<Timestamp>,
+    /// Numbers of samples.
+    pub counts: Vec<u64>,
+    /// Numbers of NaN.
+    pub nans: Mostly<u64>,
+    /// Numbers of stale markers.
+    pub markers: Mostly<u64>,
+    /// What else is known of a row; see [`BucketColumns::has_ended`] and others.
+    pub(crate) states: Mostly<u8>,
+    /// With [`Columns::TIMES`]: the times of the first samples.
+    pub first_times: Vec<Timestamp>,
+    /// With [`Columns::TIMES`]: the times of the last samples.
+    pub last_times: Vec<Timestamp>,
+    /// With [`Columns::VALUES`]: the first values.
+    pub first_values: Vec<f64>,
+    /// With [`Columns::VALUES`]: the last values.
+    pub last_values: Vec<f64>,
+    /// With [`Columns::STARTS`]: the start timestamps of the first samples.
+    pub first_starts: Mostly<Timestamp>,
+    /// With [`Columns::STARTS`]: the start timestamps of the last samples.
+    pub last_starts: Mostly<Timestamp>,
+    /// With [`Columns::LOST`]: numbers of resets.
+    pub resets: Mostly<u64>,
+    /// With [`Columns::LOST`]: the sums of what resets took.
+    pub lost: Sums,
+    /// With [`Columns::CHANGES`]: numbers of changes.
+    pub changes: Mostly<u64>,
+    /// With [`Columns::MIN`]: the least values.
+    pub minima: Vec<f64>,
+    /// With [`Columns::MAX`]: the greatest values.
+    pub maxima: Vec<f64>,
+    /// With [`Columns::SUM`]: the sums.
+    pub sums: Sums,
+    /// With [`Columns::M2`]: the sums of squared distances from the mean.
+    pub squares: Vec<f64>,
+    /// With [`Columns::GAPS`]: the distances of samples.
+    pub gaps: Mostly<Gaps>,
+    /// With [`Columns::STEP`]: the largest differences of neighbours.
+    pub steps: Mostly<f64>,
+    /// With [`Columns::SKETCH`]: distributions.
+    pub sketches: Mostly<Option<Sketch>>,
+    /// Memory for decoding, which is reused.
+    pub(crate) scratch: Scratch,
+}
+
+/// Memory for decoding one column.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scratch {
+    pub ints: Vec<i64>,
+    pub floats: Vec<f64>,
+}
+
+impl Default for BucketColumns {
+    fn default() -> Self {
+        BucketColumns::new(Columns::NONE)
+    }
+}
+
+impl BucketColumns {
+    /// No rows yet, with these columns and those from which they follow.
+    pub fn new(columns: Columns) -> Self {
+        BucketColumns {
+            held: columns.with_sources(),
+            ends: Vec::new(),
+            counts: Vec::new(),
+            nans: Mostly::of(0),
+            markers: Mostly::of(0),
+            states: Mostly::of(0),
+            first_times: Vec::new(),
+            last_times: Vec::new(),
+            first_values: Vec::new(),
+            last_values: Vec::new(),
+            first_starts: Mostly::of(0),
+            last_starts: Mostly::of(0),
+            resets: Mostly::of(0),
+            lost: Sums::new(),
+            changes: Mostly::of(0),
+            minima: Vec::new(),
+            maxima: Vec::new(),
+            sums: Sums::new(),
+            squares: Vec::new(),
+            gaps: Mostly::of(Gaps::NONE),
+            steps: Mostly::of(0.0),
+            sketches: Mostly::of(None),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Removes all rows, and holds these columns from now on, and those from which they follow.
+    pub fn restart(&mut self, columns: Columns) {
+        self.truncate(0);
+        self.held = columns.with_sources();
+    }
+
+    /// The columns that it has.
+    #[inline]
+    pub fn held(&self) -> Columns {
+        self.held
+    }
+
+    /// The number of buckets.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are no buckets.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Whether the newest entry of a row is a stale marker.
+    #[inline]
+    pub fn has_ended(&self, row: usize) -> bool {
+        self.states.at(row) & ENDED != 0
+    }
+
+    /// Whether the start timestamp of a sample of a row contradicts the sample before it.
+    #[inline]
+    pub fn has_overlap(&self, row: usize) -> bool {
+        self.states.at(row) & OVERLAP != 0
+    }
+
+    /// Whether the span of a row also has native histograms.
+    #[inline]
+    pub fn has_histograms(&self, row: usize) -> bool {
+        self.states.at(row) & HISTOGRAMS != 0
+    }
+
+    /// Whether no row says any of this.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.states.is_usual()
+    }
+
+    /// Whether a row has neither samples nor markers nor histograms.
+    #[inline]
+    pub fn is_vacant(&self, row: usize) -> bool {
+        self.counts[row] == 0 && self.markers.at(row) == 0 && !self.has_histograms(row)
+    }
+
+    /// The first sample of a row, whose times and values are held.
+    #[inline]
+    pub fn first(&self, row: usize) -> Edge {
+        let (time, value) = (self.first_times[row], self.first_values[row]);
+        Edge { time, value, start: self.first_starts.at(row) }
+    }
+
+    /// The last sample of a row, whose times and values are held.
+    #[inline]
+    pub fn last(&self, row: usize) -> Edge {
+        let (time, value) = (self.last_times[row], self.last_values[row]);
+        Edge { time, value, start: self.last_starts.at(row) }
+    }
+
+    /// Appends a bucket. Of columns that are not held, nothing is kept.
+    pub fn push(&mut self, bucket: &Bucket) {
+        let (row, holds) = (self.len(), |column: Columns| self.held.contains(column));
+        let (times, values, starts) = (holds(Columns::TIMES), holds(Columns::VALUES), holds(Columns::STARTS));
+        let [lost, changes, sum, gaps, step, sketch] =
+            [Columns::LOST, Columns::CHANGES, Columns::SUM, Columns::GAPS, Columns::STEP, Columns::SKETCH]
+                .map(holds);
+        let [min, max, m2] = [Columns::MIN, Columns::MAX, Columns::M2].map(holds);
+        self.ends.push(bucket.end);
+        self.counts.push(bucket.count);
+        self.nans.push(row, bucket.nans, bucket.nans == 0);
+        self.markers.push(row, bucket.markers, bucket.markers == 0);
+        let state = |is: bool, bit: u8| if is { bit } else { 0 };
+        let state = state(bucket.ended, ENDED)
+            | state(bucket.overlap, OVERLAP)
+            | state(bucket.has_histograms, HISTOGRAMS);
+        self.states.push(row, state, state == 0);
+        let Bucket { first, last, .. } = bucket;
+        self.first_times.extend(times.then_some(first.time));
+        self.last_times.extend(times.then_some(last.time));
+        self.first_values.extend(values.then_some(first.value));
+        self.last_values.extend(values.then_some(last.value));
+        self.first_starts.push(row, first.start, !starts || first.start == 0);
+        self.last_starts.push(row, last.start, !starts || last.start == 0);
+        if lost {
+            self.resets.push(row, bucket.resets, bucket.resets == 0);
+            self.lost.push(row, &bucket.lost);
+        }
+        self.changes.push(row, bucket.changes, !changes || bucket.changes == 0);
+        self.minima.extend(min.then_some(bucket.min));
+        self.maxima.extend(max.then_some(bucket.max));
+        if sum {
+            self.sums.push(row, &bucket.sum);
+        }
+        self.squares.extend(m2.then_some(bucket.m2));
+        self.gaps.push(row, bucket.gaps, !gaps || bucket.gaps == Gaps::NONE);
+        self.steps.push(row, bucket.step, !step || bucket.step.to_bits() == 0);
+        self.sketches.push(row, bucket.sketch.clone(), !sketch || bucket.sketch.is_none());
+    }
+
+    /// The bucket of a row. What is not held is unknown.
+    pub fn bucket(&self, row: usize) -> Bucket {
+        let holds = |column: Columns| self.held.contains(column);
+        let mut bucket = Bucket::empty(self.ends[row]);
+        (bucket.count, bucket.nans, bucket.markers) =
+            (self.counts[row], self.nans.at(row), self.markers.at(row));
+        (bucket.ended, bucket.overlap) = (self.has_ended(row), self.has_overlap(row));
+        bucket.has_histograms = self.has_histograms(row);
+        if bucket.count == 0 {
+            return bucket;
+        }
+        bucket.make_unknown();
+        if holds(Columns::TIMES) {
+            (bucket.first.time, bucket.last.time) = (self.first_times[row], self.last_times[row]);
+        }
+        if holds(Columns::VALUES) {
+            (bucket.first.value, bucket.last.value) = (self.first_values[row], self.last_values[row]);
+        }
+        (bucket.first.start, bucket.last.start) = (self.first_starts.at(row), self.last_starts.at(row));
+        (bucket.resets, bucket.changes) = (self.resets.at(row), self.changes.at(row));
+        if holds(Columns::LOST) {
+            bucket.lost = self.lost.get(row);
+        }
+        if holds(Columns::SUM) {
+            bucket.sum = self.sums.get(row);
+        }
+        if holds(Columns::M2) {
+            bucket.m2 = self.squares[row];
+        }
+        if holds(Columns::MIN) {
+            bucket.min = self.minima[row];
+        }
+        if holds(Columns::MAX) {
+            bucket.max = self.maxima[row];
+        }
+        if holds(Columns::GAPS) {
+            bucket.gaps = self.gaps.at(row);
+        }
+        if holds(Columns::STEP) {
+            bucket.step = self.steps.at(row);
+        }
+        bucket.sketch.clone_from(self.sketches.get(row));
+        bucket
+    }
+
+    /// The buckets of all rows. What is not held is unknown.
+    pub fn buckets(&self) -> impl Iterator<Item = Bucket> + '_ {
+        (0..self.len()).map(|row| self.bucket(row))
+    }
+
+    /// Keeps the first rows only.
+    pub fn truncate(&mut self, rows: usize) {
+        self.each_plain(|column| column.truncate(rows));
+        self.each_times(|column| column.truncate(rows));
+        self.counts.truncate(rows);
+        self.nans.truncate(rows);
+        self.markers.truncate(rows);
+        self.states.truncate(rows);
+        self.first_starts.truncate(rows);
+        self.last_starts.truncate(rows);
+        self.resets.truncate(rows);
+        self.changes.truncate(rows);
+        self.lost.truncate(rows);
+        self.sums.truncate(rows);
+        self.gaps.truncate(rows);
+        self.steps.truncate(rows);
+        self.sketches.truncate(rows);
+    }
+
+    /// Replaces the rows from `first` on by these, which are among them.
+    fn choose(&mut self, first: usize, rows: &[usize]) {
+        fn chosen<T: Copy>(column: &mut Vec<T>, first: usize, rows: &[usize]) {
+            if column.len() > first {
+                let values: Vec<T> = rows.iter().map(|&row| column[row]).collect();
+                column.truncate(first);
+                column.extend(values);
+            }
+        }
+        self.each_plain(|column| chosen(column, first, rows));
+        self.each_times(|column| chosen(column, first, rows));
+        chosen(&mut self.counts, first, rows);
+        self.nans.choose(first, rows);
+        self.markers.choose(first, rows);
+        self.states.choose(first, rows);
+        self.first_starts.choose(first, rows);
+        self.last_starts.choose(first, rows);
+        self.resets.choose(first, rows);
+        self.changes.choose(first, rows);
+        self.lost.choose(first, rows);
+        self.sums.choose(first, rows);
+        self.gaps.choose(first, rows);
+        self.steps.choose(first, rows);
+        self.sketches.choose(first, rows);
+    }
+
+    /// Of the rows from `first` on, keeps those for which `keep` returns true.
+    pub fn retain_from(&mut self, first: usize, keep: impl Fn(&Self, usize) -> bool) {
+        let rows = self.len();
+        let Some(begin) = (first..rows).find(|&row| !keep(self, row)) else { return };
+        let kept: Vec<usize> = (begin..rows).filter(|&row| keep(self, row)).collect();
+        self.choose(begin, &kept);
+    }
+
+    /// Of several of the rows from `first` on with the same end keeps the last one, in ascending order, and removes those
+    /// without samples, markers and histograms.
+    pub(crate) fn newest_of_each(&mut self, first: usize) {
+        let added = &self.ends[first..];
+        if !added.is_sorted_by(|a, b| a < b) {
+            let mut rows: Vec<usize> = (first..self.len()).collect();
+            // The sort is stable: later ones stay behind earlier ones.
+            rows.sort_by_key(|&row| self.ends[row]);
+            let newest =
+                |at: usize| rows.get(at + 1).is_none_or(|&next| self.ends[next] != self.ends[rows[at]]);
+            let rows: Vec<usize> = (0..rows.len()).filter(|&at| newest(at)).map(|at| rows[at]).collect();
+            self.choose(first, &rows);
+        }
+        self.retain_from(first, |all, row| !all.is_vacant(row));
+    }
+
+    fn each_plain(&mut self, mut visit: impl FnMut(&mut Vec<f64>)) {
+        let columns = [&mut self.first_values, &mut self.last_values, &mut self.minima, &mut self.maxima];
+        columns.into_iter().for_each(&mut visit);
+        visit(&mut self.squares);
+    }
+
+    fn each_times(&mut self, visit: impl FnMut(&mut Vec<i64>)) {
+        [&mut self.ends, &mut self.first_times, &mut self.last_times].into_iter().for_each(visit);
+    }
+
+    /// The memory that it holds, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let words =
+            [&self.ends, &self.first_times, &self.last_times].map(Vec::capacity).iter().sum::<usize>()
+                + self.counts.capacity()
+                + [&self.first_values, &self.last_values, &self.minima, &self.maxima, &self.squares]
+                    .map(Vec::capacity)
+                    .iter()
+                    .sum::<usize>();
+        let counts = [&self.nans, &self.markers, &self.resets, &self.changes].map(Mostly::memory_bytes);
+        let starts = self.first_starts.memory_bytes() + self.last_starts.memory_bytes();
+        let bounds = self.gaps.memory_bytes() + self.steps.memory_bytes() + self.sketches.memory_bytes();
+        let sketches: usize = self.sketches.stored().iter().flatten().map(|s| size_of_val(s.entries())).sum();
+        words * size_of::<u64>()
+            + counts.iter().sum::<usize>()
+            + starts
+            + bounds
+            + sketches
+            + self.states.memory_bytes()
+            + self.lost.memory_bytes()
+            + self.sums.memory_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests;
