@@ -76,6 +76,14 @@ impl Pace<'_> {
         self.work(HISTOGRAM.saturating_mul(count))
     }
 
+    /// Takes a column of this many values before it is allocated.
+    ///
+    /// # Errors
+    /// Same as [`Budget::hold`].
+    pub(crate) fn column(&mut self, count: usize) -> Result<(), QueryError> {
+        self.budget.hold(Footprint::values(count))
+    }
+
     /// Counts work on the labels of one series.
     ///
     /// # Errors

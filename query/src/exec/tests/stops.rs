@@ -151,3 +151,28 @@ fn what_is_done_at_each_step_can_be_stopped() {
         assert_eq!(checks, all / 2, "{query}");
     }
 }
+
+/// One series whose info series is a different one at each step.
+#[test]
+fn the_search_for_info_series_can_be_stopped_and_its_columns_are_counted() {
+    const STEPS: i64 = 1000;
+    let mut source = MemorySource::new();
+    for step in 1..=STEPS {
+        let version = format!("{step:04}");
+        for (name, version) in [("m", ""), ("target_info", version.as_str())] {
+            let pairs = [("__name__", name), ("instance", "a"), ("job", "b"), ("version", version)];
+            source.insert(&Labels::from_pairs(pairs).unwrap(), step * 1_000_000, Value::Float(1.0), 0);
+        }
+    }
+    let lookback = Duration::from_millis(1);
+    let request = || Request { lookback, ..Request::range_ms("info(m)", 1, STEPS, 1) };
+    let (all, answer) = looks(&source, &request(), None);
+    assert_eq!(answer.unwrap(), STEPS as u64);
+    // 2,047 without those of the search: two for each info series, and those that label and finish the result.
+    assert!(all >= 2_085, "{all} checks");
+    // The series, and each info series twice, take 2,001 columns.
+    let mut narrow = request();
+    narrow.limits.samples_max = 2_500 * STEPS as u64;
+    let refused = execute(&source, &narrow).map(drop);
+    assert!(matches!(refused, Err(QueryError::TooManySamples { .. })), "{refused:?}");
+}

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 
 use barograph_engine::model::{Labels, METRIC_NAME, MatchOp, Matcher};
 
+use crate::budget::pace::Pace;
 use crate::error::QueryError;
 use crate::functions::arguments::{Arguments, SampleField};
 use crate::merge::merge_equal;
 use crate::series::label_sets::{in_braces, only};
-use crate::series::{Point, Points, Series, Value, Vector};
+use crate::series::{Point, Points, Series, Value, Vector, labels_held};
 use crate::steps::Steps;
 
 /// The labels that identify the subject of a series.
@@ -26,6 +27,7 @@ pub(crate) fn info(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     let wanted = Wanted::of(args.matchers(1));
     let infos = Infos::read(args, &wanted)?;
     let budget = args.budget();
+    let mut pace = budget.pace();
     let mut enriched = Vec::with_capacity(base.len());
     for series in base {
         budget.check()?;
@@ -33,11 +35,7 @@ pub(crate) fn info(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
         if wanted.names.iter().all(|m| m.matches(name)) {
             enriched.push(series);
         } else {
-            let before = enriched.len();
-            infos.enrich(series, &wanted, &mut enriched)?;
-            for series in &enriched[before..] {
-                budget.hold(series.held())?;
-            }
+            infos.enrich(series, &wanted, &mut pace, &mut enriched)?;
         }
     }
     Ok(Value::Vector(merge_equal(budget, enriched)?))
@@ -110,7 +108,13 @@ impl Infos {
         Ok(Infos { series, times, by_identity, steps: args.steps() })
     }
 
-    fn enrich(&self, series: Series, wanted: &Wanted, out: &mut Vector) -> Result<(), QueryError> {
+    fn enrich(
+        &self,
+        series: Series,
+        wanted: &Wanted,
+        pace: &mut Pace<'_>,
+        out: &mut Vector,
+    ) -> Result<(), QueryError> {
         let identity = identity_of(&series.labels);
         let candidates = match self.by_identity.get(&identity) {
             Some(found) if !identity.is_empty() => found.as_slice(),
@@ -124,18 +128,25 @@ impl Infos {
         }
         let mut parts: Vec<(Vec<usize>, Points)> = Vec::new();
         for i in (0..self.steps.count).filter(|&i| series.points.has(i)) {
+            pace.work(candidates.len() + parts.len())?;
             let chosen = self.newest(candidates, i)?;
             if chosen.is_empty() && wanted.requires_match() {
                 continue;
             }
-            let place = parts.iter().position(|(c, _)| *c == chosen).unwrap_or_else(|| {
-                parts.push((chosen, Points::absent(self.steps.count)));
-                parts.len() - 1
-            });
+            let place = match parts.iter().position(|(c, _)| *c == chosen) {
+                Some(place) => place,
+                None => {
+                    // There may be as many parts as steps.
+                    pace.column(self.steps.count)?;
+                    parts.push((chosen, Points::absent(self.steps.count)));
+                    parts.len() - 1
+                }
+            };
             parts[place].1.set(i, series.points.get(i));
         }
         for (chosen, points) in parts {
             let labels = self.with_labels(&series.labels, &chosen, wanted)?;
+            pace.hold(labels_held(&labels).bytes as usize + size_of::<Series>())?;
             out.push(Series { labels, drop_name: series.drop_name, points });
         }
         Ok(())
