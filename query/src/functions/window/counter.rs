@@ -103,7 +103,7 @@ pub(crate) struct Observed {
 }
 
 /// `rate`, `increase`, `delta` of a window `(start, end]`.
-// Always inlined: writing 80 bytes of arguments to memory takes a fifth of the time.
+// Always inlined: writing 80 bytes of arguments to memory takes a tenth of the time.
 #[inline(always)]
 pub(crate) fn change_of(
     kind: ChangeKind,
