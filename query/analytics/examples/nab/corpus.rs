@@ -7,12 +7,13 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
-use crate::scorer::Window;
+/// The rows of a labelled window, including both ends.
+pub type Window = (usize, usize);
 
 /// One file of the corpus.
 pub struct Series {
-    /// The file's folder.
-    pub folder: String,
+    /// The file's folder and name.
+    pub name: String,
     /// Seconds since 1970.
     pub times: Vec<i64>,
     pub values: Vec<f64>,
@@ -41,8 +42,7 @@ pub fn read(root: &Path) -> Result<Vec<Series>, Box<dyn Error>> {
         };
         let windows: Option<Vec<Window>> = windows.iter().map(rows).collect();
         let windows = windows.ok_or_else(|| format!("{name}: a window holds no row"))?;
-        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        all.push(Series { folder, times, values, windows });
+        all.push(Series { name, times, values, windows });
     }
     Ok(all)
 }

@@ -4,9 +4,12 @@
 //!
 //! One configuration for all files: the defaults, a season of a day, and events that are at least twelve hours apart.
 //! An alert is a score of 1. The second column has the scores with the threshold that is best for the other folders
-//! ("leave one folder out"), so that no figure is fitted to its own files. The last line is that of the default method.
+//! ("leave one folder out"), so that it is not fitted to its own files. One line does the same for the constants of the
+//! default method, for the time between events and for the threshold together. The last line is that of the default
+//! method as shipped.
 
 mod corpus;
+mod left_out;
 mod scorer;
 
 use std::error::Error;
@@ -15,13 +18,11 @@ use std::path::Path;
 use barograph_analytics::anomaly::{self, Method, onsets};
 use barograph_analytics::esd;
 use corpus::Series;
+use left_out::{all_constants, lines_alone};
 use scorer::{PROFILES, Profile, normalized, probation, score};
 
 /// Seconds between events.
 const HOLD: i64 = 12 * 3600;
-
-/// Thresholds that are tried.
-const LINES: std::ops::RangeInclusive<u32> = 10..=80;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = std::env::args().nth(1).ok_or("which folder? nab DIR")?;
@@ -39,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         out += &report(name, &all, &scores);
         if method == Method::default() {
+            out += &all_constants(&all)?;
             shipped = PROFILES.map(|profile| total(&all, &scores, 1.0, profile, |_| true));
         }
     }
@@ -60,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// One line about a detector: as shipped, with the thresholds from the other folders, and by folder.
 fn report(name: &str, all: &[Series], scores: &[Vec<f64>]) -> String {
     let shipped = PROFILES.map(|profile| total(all, scores, 1.0, profile, |_| true));
-    let others = PROFILES.map(|profile| left_out(all, scores, profile));
+    let others = PROFILES.map(|profile| lines_alone(all, scores, profile));
     let row = |figures: [f64; 3]| figures.map(|figure| format!("{figure:6.1}")).join(" ");
     let mut text =
         format!("{name:13} {}   lines of other folders: {}   standard by folder:", row(shipped), row(others));
@@ -71,24 +73,14 @@ fn report(name: &str, all: &[Series], scores: &[Vec<f64>]) -> String {
     text + "\n"
 }
 
-fn folders(all: &[Series]) -> Vec<&str> {
-    let mut folders: Vec<&str> = all.iter().map(|series| series.folder.as_str()).collect();
-    folders.dedup();
-    folders
+fn folder_of(series: &Series) -> &str {
+    series.name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// The sum of the folders' scores, each with the threshold that is best for all other folders.
-fn left_out(all: &[Series], scores: &[Vec<f64>], profile: Profile) -> f64 {
-    let line = |tried: u32| f64::from(tried) / 20.0;
-    let (mut sum, mut windows) = (0.0, 0);
-    for folder in folders(all) {
-        let worth = |tried: &u32| raw(all, scores, line(*tried), profile, |other| other != folder).0;
-        let best = LINES.max_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap_or(20);
-        let (of_folder, its_windows) = raw(all, scores, line(best), profile, |other| other == folder);
-        sum += of_folder;
-        windows += its_windows;
-    }
-    normalized(sum, windows, profile)
+fn folders(all: &[Series]) -> Vec<&str> {
+    let mut folders: Vec<&str> = all.iter().map(folder_of).collect();
+    folders.dedup();
+    folders
 }
 
 fn total(
@@ -98,21 +90,22 @@ fn total(
     profile: Profile,
     keep: impl Fn(&str) -> bool,
 ) -> f64 {
-    let (sum, windows) = raw(all, scores, line, profile, keep);
+    let (sum, windows) = raw(all, scores, (line, HOLD), profile, keep);
     normalized(sum, windows, profile)
 }
 
-/// The sum of the scores of some folders, and the number of their windows.
+/// The sum of the scores of some folders, and the number of their windows. An alert is a score of at least `line`, at
+/// least `hold` seconds after the alert before it.
 fn raw(
     all: &[Series],
     scores: &[Vec<f64>],
-    line: f64,
+    (line, hold): (f64, i64),
     profile: Profile,
     keep: impl Fn(&str) -> bool,
 ) -> (f64, usize) {
     let (mut sum, mut windows) = (0.0, 0);
-    for (series, scores) in all.iter().zip(scores).filter(|(series, _)| keep(&series.folder)) {
-        let hold = usize::try_from(HOLD / step(series)).unwrap_or(1);
+    for (series, scores) in all.iter().zip(scores).filter(|(series, _)| keep(folder_of(series))) {
+        let hold = usize::try_from(hold / step(series)).unwrap_or(1);
         // Alerts in probation are not raised, so that they suppress none after it.
         let first = probation(scores.len());
         let alerts: Vec<usize> = onsets(&scores[first..], line, hold).iter().map(|at| at + first).collect();

@@ -6,6 +6,8 @@
 //! corpus is scaled so that 0 is a detector without alerts, and 100 one that alerts only at the left end of each
 //! window.
 
+use crate::corpus::Window;
+
 /// The weight of each outcome.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile {
@@ -21,9 +23,6 @@ pub const PROFILES: [Profile; 3] = [
     Profile { name: "low-FP", hit: 1.0, false_alert: 0.22, miss: 1.0 },
     Profile { name: "low-FN", hit: 1.0, false_alert: 0.11, miss: 2.0 },
 ];
-
-/// The rows of a labelled window, including both ends.
-pub type Window = (usize, usize);
 
 /// Rows at the beginning of a file that do not count.
 pub fn probation(rows: usize) -> usize {

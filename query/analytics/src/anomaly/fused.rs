@@ -9,14 +9,22 @@ use super::Verdict;
 use super::track::Track;
 use crate::order::median_in_place;
 
-/// Values whose mean is compared.
-const SHORT: usize = 6;
+/// The constants of the detector. The default ones are used in queries; a benchmark varies them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Values whose mean is compared.
+    pub short: usize,
+    /// The number of values from which centre and scale are computed.
+    pub history: usize,
+    /// Seasons whose same time is compared.
+    pub seasons: usize,
+}
 
-/// The number of values from which centre and scale are computed.
-const HISTORY: usize = 4000;
-
-/// Seasons whose same time is compared.
-const SEASONS: usize = 7;
+impl Default for Tuning {
+    fn default() -> Tuning {
+        Tuning { short: 6, history: 4000, seasons: 7 }
+    }
+}
 
 /// The mean distance, in scales, at which there is an alert.
 const LINE: f64 = 2.75;
@@ -27,6 +35,7 @@ const LINE_ALONE: f64 = 4.0;
 /// The state of the detector over one series.
 #[derive(Debug, Clone)]
 pub(super) struct Detector {
+    tuning: Tuning,
     period: Option<usize>,
     /// The newest values; a ring as long as the seasons that are compared.
     past: Vec<f64>,
@@ -38,24 +47,26 @@ pub(super) struct Detector {
 }
 
 impl Detector {
-    pub fn new(period: Option<usize>) -> Detector {
+    pub fn new(tuning: Tuning, period: Option<usize>) -> Detector {
+        let track = || Track::new(tuning.history);
         Detector {
+            tuning,
             period,
-            past: vec![f64::NAN; Detector::past(period)],
+            past: vec![f64::NAN; Detector::past(&tuning, period)],
             seen: 0,
-            plain: Track::new(HISTORY),
-            seasonal_mean: Track::new(HISTORY),
-            seasonal_value: Track::new(HISTORY),
-            same_time: Vec::with_capacity(SEASONS),
+            plain: track(),
+            seasonal_mean: track(),
+            seasonal_value: track(),
+            same_time: Vec::with_capacity(tuning.seasons),
         }
     }
 
-    fn past(period: Option<usize>) -> usize {
-        period.unwrap_or(0).saturating_mul(SEASONS).max(SHORT).saturating_add(1)
+    fn past(tuning: &Tuning, period: Option<usize>) -> usize {
+        period.unwrap_or(0).saturating_mul(tuning.seasons).max(tuning.short).saturating_add(1)
     }
 
-    pub fn bytes(period: Option<usize>) -> usize {
-        3 * Track::bytes(HISTORY) + Detector::past(period).saturating_mul(size_of::<f64>())
+    pub fn bytes(tuning: &Tuning, period: Option<usize>) -> usize {
+        3 * Track::bytes(tuning.history) + Detector::past(tuning, period).saturating_mul(size_of::<f64>())
     }
 
     /// Scores a value by those before it, and adds it to them.
@@ -89,22 +100,23 @@ impl Detector {
     /// The mean of the last few values that exist.
     fn recent_mean(&self) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
-        for back in 0..SHORT.min(self.seen) {
+        let short = self.tuning.short;
+        for back in 0..short.min(self.seen) {
             let value = self.past[(self.seen - 1 - back) % self.past.len()];
             if value.is_finite() {
                 // Values may be so large that their sum is not finite.
-                sum += value / SHORT as f64;
+                sum += value / short as f64;
                 count += 1.0;
             }
         }
-        sum * (SHORT as f64 / count)
+        sum * (short as f64 / count)
     }
 
     /// The median of the same time in the seasons before.
     fn usual(&mut self) -> Option<f64> {
         let period = self.period?;
         self.same_time.clear();
-        for season in 1..=SEASONS {
+        for season in 1..=self.tuning.seasons {
             let back = season * period;
             if back < self.seen {
                 let value = self.past[(self.seen - 1 - back) % self.past.len()];

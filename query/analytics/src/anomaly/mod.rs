@@ -7,6 +7,7 @@ mod fused;
 mod track;
 
 use crate::{Check, Error, Pace, Unfit};
+pub use fused::Tuning;
 use track::{Track, WARM_UP};
 
 /// Minimum number of values that can be scored.
@@ -65,7 +66,7 @@ enum Detector {
 impl Detector {
     fn new(method: Method, period: Option<usize>) -> Detector {
         match method {
-            Method::Auto => Detector::Fused(fused::Detector::new(period)),
+            Method::Auto => Detector::Fused(fused::Detector::new(Tuning::default(), period)),
             Method::Zscore => Detector::Moments(Moments::default()),
             Method::Mad => Detector::Mad(Track::without_tail(HISTORY)),
             Method::Ar => Detector::Ar(ar::Detector::new(period)),
@@ -80,7 +81,12 @@ impl Detector {
                 let (expected, scale) = moments.expected();
                 let distance = (value - expected).abs();
                 moments.push(value);
-                Verdict { score: if distance == 0.0 { 0.0 } else { distance / scale / 3.0 }, expected, scale }
+                let score = match distance {
+                    _ if !value.is_finite() => f64::NAN,
+                    0.0 => 0.0,
+                    _ => distance / scale / 3.0,
+                };
+                Verdict { score, expected, scale }
             }
             Detector::Mad(track) => {
                 let (expected, scale) = track.expected().unwrap_or((f64::NAN, f64::NAN));
@@ -94,7 +100,9 @@ impl Detector {
 /// The memory that [`score`] takes for `len` values.
 pub fn bytes(len: usize, method: Method, period: Option<usize>) -> usize {
     let state = match method {
-        Method::Auto => fused::Detector::bytes(period.filter(|&period| fits(len, period))),
+        Method::Auto => {
+            fused::Detector::bytes(&Tuning::default(), period.filter(|&period| fits(len, period)))
+        }
         Method::Zscore => HISTORY * size_of::<f64>(),
         Method::Mad => Track::bytes(HISTORY),
         Method::Ar => ar::Detector::bytes(len),
@@ -117,12 +125,30 @@ pub fn score(
     period: Option<usize>,
     check: Check<'_>,
 ) -> Result<Scores, Error> {
+    let period = period.filter(|&period| fits(values.len(), period));
+    run(values, Detector::new(method, period), check)
+}
+
+/// Scores every value as [`Method::Auto`] does, with other constants.
+///
+/// # Errors
+/// Same as [`score`].
+pub fn score_tuned(
+    values: &[f64],
+    tuning: Tuning,
+    period: Option<usize>,
+    check: Check<'_>,
+) -> Result<Scores, Error> {
+    let period = period.filter(|&period| fits(values.len(), period));
+    run(values, Detector::Fused(fused::Detector::new(tuning, period)), check)
+}
+
+fn run(values: &[f64], mut detector: Detector, check: Check<'_>) -> Result<Scores, Error> {
     let there = values.iter().filter(|value| value.is_finite()).count();
     if there < LEAST {
         return Err(Unfit::TooShort { has: there, needs: LEAST }.into());
     }
     let mut pace = Pace::new(check);
-    let mut detector = Detector::new(method, period.filter(|&period| fits(values.len(), period)));
     let mut result = Scores::default();
     for part in [&mut result.scores, &mut result.expected, &mut result.scale] {
         part.reserve_exact(values.len());
