@@ -70,8 +70,9 @@ pub fn find(values: &[f64], options: &Options, check: Check<'_>) -> Result<Vec<C
     let mut pace = Pace::new(check);
     let steps: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_finite()).collect();
     let size = options.min_size.max(if options.model == Model::Mean { 1 } else { 2 });
-    if steps.len() < 2 * size {
-        return Err(Unfit::TooShort { has: steps.len(), needs: 2 * size }.into());
+    let needs = size.saturating_mul(2);
+    if steps.len() < needs {
+        return Err(Unfit::TooShort { has: steps.len(), needs }.into());
     }
     let mut distances: Vec<f64> =
         steps.windows(2).map(|pair| (values[pair[1]] - values[pair[0]]).abs()).collect();

@@ -33,7 +33,7 @@ pub fn bytes(len: usize, options: &Options) -> usize {
     decompose::bytes(
         len,
         &decompose::Options { seasons: &seasons, robust: true, precision: decompose::Precision::Auto },
-    ) + 3 * len * size_of::<f64>()
+    ) + 4 * len * size_of::<f64>()
 }
 
 /// The steps of the outliers, ascending.
@@ -101,17 +101,13 @@ fn most_extreme(sorted: &[f64], floor: f64) -> (usize, f64) {
 /// Where removed values are in the series; equal values are taken from the left.
 fn steps_of(values: &[f64], mut removed: Vec<f64>) -> Vec<usize> {
     removed.sort_unstable_by(f64::total_cmp);
-    let mut taken = vec![false; removed.len()];
-    let mut steps = Vec::new();
-    for (step, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
-        let first = removed.partition_point(|other| other.total_cmp(value).is_lt());
-        let same = (first..removed.len()).take_while(|&i| removed[i].to_bits() == value.to_bits());
-        if let Some(place) = same.into_iter().find(|&i| !taken[i]) {
-            taken[place] = true;
-            steps.push(step);
-        }
-    }
-    steps
+    let mut by_value: Vec<usize> = (0..values.len()).filter(|&step| values[step].is_finite()).collect();
+    // A stable sort: equal values stay in the order of their steps.
+    by_value.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut next = removed.iter().peekable();
+    by_value.retain(|&step| next.next_if(|value| value.to_bits() == values[step].to_bits()).is_some());
+    by_value.sort_unstable();
+    by_value
 }
 
 #[cfg(test)]

@@ -38,14 +38,16 @@ pub fn fill(values: &[f64], seasons: &[usize]) -> Result<Filled, Unfit> {
         return Err(gaps);
     }
     let mut filled = values.to_vec();
-    let shortest = seasons.iter().copied().min().unwrap_or(usize::MAX);
+    let mut longest_first = seasons.to_vec();
+    longest_first.sort_unstable_by(|a, b| b.cmp(a));
+    let shortest = longest_first.last().copied().unwrap_or(usize::MAX);
     let mut at = 0;
     while at < missing.len() {
         let first = missing[at];
         let run = (at..missing.len()).take_while(|&k| missing[k] == first + (k - at)).count();
         let line = Line::around(values, first, first + run);
         for (i, filled) in (first..).zip(&mut filled[first..first + run]) {
-            let by_season = (run > shortest / 8).then(|| from_seasons(values, i, seasons)).flatten();
+            let by_season = (run > shortest / 8).then(|| from_seasons(values, i, &longest_first)).flatten();
             *filled = by_season.unwrap_or_else(|| line.at(i));
         }
         at += run;
@@ -77,14 +79,12 @@ impl Line {
 }
 
 /// The mean of the values one and two seasons away, for the longest season that has any.
-fn from_seasons(values: &[f64], i: usize, seasons: &[usize]) -> Option<f64> {
-    let mut longest_first = seasons.to_vec();
-    longest_first.sort_unstable_by(|a, b| b.cmp(a));
+fn from_seasons(values: &[f64], i: usize, longest_first: &[usize]) -> Option<f64> {
     longest_first.iter().find_map(|&season| {
         let (mut sum, mut count) = (0.0, 0.0);
-        for away in [season, 2 * season] {
+        for away in [season, season.saturating_mul(2)] {
             let before = i.checked_sub(away).map(|k| values[k]);
-            let after = values.get(i + away).copied();
+            let after = values.get(i.saturating_add(away)).copied();
             for value in [before, after].into_iter().flatten().filter(|v| v.is_finite()) {
                 // Values may be so large that their sum is not finite.
                 sum += value / 4.0;

@@ -53,7 +53,8 @@ pub struct Decomposition {
 
 /// The memory that [`decompose`] takes for `len` steps.
 pub fn bytes(len: usize, options: &Options<'_>) -> usize {
-    let longest = options.seasons.iter().copied().max().unwrap_or(2);
+    // A longer season than the series is refused.
+    let longest = options.seasons.iter().copied().max().unwrap_or(2).min(len);
     let window = 7 + 4 * options.seasons.len();
     let floats = (6 + 2 * options.seasons.len()) * len * size_of::<f64>();
     gaps::fill_bytes(len) + floats + Parameters::new(longest.max(2), window, options.robust).bytes(len)

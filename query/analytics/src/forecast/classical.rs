@@ -1,5 +1,7 @@
 //! Seasonal indices by the classical decomposition, for short series with a short season.
 
+use crate::{Pace, Stop};
+
 /// The index of each phase, and how it is removed.
 #[derive(Debug, Clone)]
 pub(super) struct Indices {
@@ -22,12 +24,12 @@ impl Indices {
 }
 
 /// The indices of a series, if it is seasonal at a probability of 90 %: as a factor where all values are positive.
-pub(super) fn indices(values: &[f64], period: usize) -> Option<Indices> {
-    if period < 2 || values.len() < 2 * period + 1 || !is_seasonal(values, period) {
-        return None;
+pub(super) fn indices(values: &[f64], period: usize, pace: &mut Pace<'_>) -> Result<Option<Indices>, Stop> {
+    if period < 2 || values.len() < 2 * period + 1 || !is_seasonal(values, period, pace)? {
+        return Ok(None);
     }
     let divide = values.iter().all(|value| *value > 0.0);
-    let trend = centred_average(values, period);
+    let trend = centred_average(values, period, pace)?;
     let half = period / 2;
     let (mut sums, mut counts) = (vec![0.0; period], vec![0.0; period]);
     for (i, trend) in trend.iter().enumerate() {
@@ -39,37 +41,47 @@ pub(super) fn indices(values: &[f64], period: usize) -> Option<Indices> {
     let mean = of_phase.iter().sum::<f64>() / period as f64;
     of_phase.iter_mut().for_each(|index| *index = if divide { *index / mean } else { *index - mean });
     let usable = of_phase.iter().all(|index| index.is_finite() && (!divide || *index > 0.01));
-    usable.then_some(Indices { of_phase, divide })
+    Ok(usable.then_some(Indices { of_phase, divide }))
 }
 
 /// The mean of one period around each step that has half a period on either side.
-fn centred_average(values: &[f64], period: usize) -> Vec<f64> {
-    if period % 2 == 1 {
-        return values.windows(period).map(|window| window.iter().sum::<f64>() / period as f64).collect();
-    }
-    let inner = |window: &[f64]| window[1..period].iter().sum::<f64>();
-    let ends = |window: &[f64]| f64::midpoint(window[0], window[period]);
-    values.windows(period + 1).map(|window| (inner(window) + ends(window)) / period as f64).collect()
+fn centred_average(values: &[f64], period: usize, pace: &mut Pace<'_>) -> Result<Vec<f64>, Stop> {
+    let is_odd = period % 2 == 1;
+    let mean = |window: &[f64]| {
+        pace.work(period)?;
+        // An even period has half of a value at either end.
+        let ends = if is_odd { window[0] } else { f64::midpoint(window[0], window[period]) };
+        Ok((window[1..period].iter().sum::<f64>() + ends) / period as f64)
+    };
+    values.windows(if is_odd { period } else { period + 1 }).map(mean).collect()
 }
 
 /// Whether the autocorrelation one period apart is beyond what chance explains, given those of shorter lags.
-fn is_seasonal(values: &[f64], period: usize) -> bool {
+fn is_seasonal(values: &[f64], period: usize, pace: &mut Pace<'_>) -> Result<bool, Stop> {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let sum =
         |lag: usize| values.iter().zip(&values[lag..]).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>();
     let variance = sum(0);
     if variance <= 0.0 {
-        return false;
+        return Ok(false);
     }
-    let shorter: f64 = (1..period).map(|lag| (sum(lag) / variance).powi(2)).sum();
+    let mut shorter = 0.0;
+    for lag in 1..period {
+        pace.work(values.len())?;
+        shorter += (sum(lag) / variance).powi(2);
+    }
     let limit = 1.645 * ((1.0 + 2.0 * shorter) / n).sqrt();
-    (sum(period) / variance).abs() > limit
+    Ok((sum(period) / variance).abs() > limit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn indices(values: &[f64], period: usize) -> Option<Indices> {
+        super::indices(values, period, &mut Pace::new(&mut || Ok(()))).unwrap()
+    }
 
     #[test]
     fn factors_and_sums_are_found() {

@@ -50,7 +50,7 @@ pub fn until(
         return Err(Unfit::TooShort { has: there, needs: 10 }.into());
     }
     let filled = gaps::fill(values, period.as_slice())?.values;
-    let period = period.filter(|&period| period >= 2 && 2 * period <= filled.len());
+    let period = period.filter(|&period| period >= 2 && period <= filled.len() / 2);
     let level = match period {
         Some(period) => {
             let split = decompose::Options {

@@ -61,7 +61,7 @@ fn distances(horizon: usize) -> Vec<usize> {
 fn quantile(errors: &mut [f64], level: f64) -> f64 {
     errors.sort_unstable_by(f64::total_cmp);
     let Some(&largest) = errors.last() else { return 0.0 };
-    let rank = ((errors.len() + 1) as f64 * level).ceil() as usize;
+    let rank = (((errors.len() + 1) as f64 * level).ceil() as usize).max(1);
     if rank <= errors.len() {
         return errors[rank - 1];
     }

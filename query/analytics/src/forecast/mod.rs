@@ -107,7 +107,11 @@ pub fn forecast(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Resu
     };
     scale.apply(&mut filled);
     let model = Model::fit(&filled, &seasons, options, &mut pace)?;
-    let mut point: Vec<f64> = (1..=options.horizon).map(|h| model.at(&filled, filled.len() - 1, h)).collect();
+    let mut point = Vec::with_capacity(options.horizon);
+    for h in 1..=options.horizon {
+        pace.work(200)?;
+        point.push(model.at(&filled, filled.len() - 1, h));
+    }
     let reach = intervals::reach(&filled, &model, model.first_origin(filled.len()), options, &mut pace)?;
     let mut lower: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point - reach).collect();
     let mut upper: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point + reach).collect();
@@ -166,7 +170,10 @@ impl Model {
             }
             Method::Linear => Ok(Model::Smoothed(vec![smoothing::linear(values)], None)),
             method => {
-                let indices = longest.and_then(|longest| classical::indices(values, longest));
+                let indices = match longest {
+                    Some(longest) => classical::indices(values, longest, pace)?,
+                    None => None,
+                };
                 let rest: Vec<f64> = match &indices {
                     Some(indices) => values.iter().enumerate().map(|(i, v)| indices.remove(i, *v)).collect(),
                     None => values.to_vec(),
