@@ -91,3 +91,46 @@ fn an_interpolated_window_is_close_to_an_exact_one() {
     let worst = quick.residual.iter().zip(&exact.residual).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(worst < 0.02, "{worst}");
 }
+
+/// Numbers from 0 to 1 that are the same in every run.
+fn random(i: usize) -> f64 {
+    let mut bits = (i as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// The error of trend and season where the values are missing (or would be), as the root of the mean square, against
+/// the series before noise is added.
+fn error_at(missing: impl Fn(usize) -> bool, blank: bool, robust: bool) -> f64 {
+    let angle = |i: usize| i as f64 / 48.0 * std::f64::consts::TAU;
+    let truth = |i: usize| 20.0 + i as f64 / 400.0 + 5.0 * angle(i).sin() + 2.0 * (2.0 * angle(i)).cos();
+    let noise = |i: usize| (0..12).map(|k| random(12 * i + k)).sum::<f64>() - 6.0;
+    let whole: Vec<f64> = (0..48 * 28).map(|i| truth(i) + noise(i)).collect();
+    let with_gaps: Vec<f64> =
+        whole.iter().enumerate().map(|(i, v)| if missing(i) { f64::NAN } else { *v }).collect();
+    let got = run(if blank { &with_gaps } else { &whole }, &[48], robust);
+    // Steps without a value are blank in the result, so the steps of one season before and after them are judged.
+    let near = |i: usize| !missing(i) && (missing(i.saturating_sub(48)) || missing(i + 48));
+    let places: Vec<usize> = (48..48 * 27).filter(|&i| near(i)).collect();
+    let square = |&i: &usize| (got.trend[i] + got.seasons[0].1[i] - truth(i)).powi(2);
+    (places.iter().map(square).sum::<f64>() / places.len() as f64).sqrt()
+}
+
+#[test]
+fn a_gap_disturbs_its_neighbours_no_more_than_noise_does() {
+    let block = |len: usize| move |i: usize| (480..480 + len).contains(&i);
+    let scattered = |share: f64| move |i: usize| random(i + 1_000_000) < share;
+    for robust in [false, true] {
+        let check = |name: &str, missing: &dyn Fn(usize) -> bool| {
+            let without = error_at(missing, false, robust);
+            let with = error_at(missing, true, robust);
+            assert!(with < 1.25 * without, "{name}, robust: {robust}: {with}, without the gap {without}");
+        };
+        check("5 % of the steps", &scattered(0.05));
+        check("20 % of the steps", &scattered(0.2));
+        check("a quarter of a season", &block(12));
+        check("a season", &block(48));
+        check("three seasons", &block(144));
+    }
+}
