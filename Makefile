@@ -23,7 +23,7 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TAR
 ALL := --release --workspace
 BAROGRAPH := $(CARGO_TARGET_DIR)/release/barograph
 
-.PHONY: help serve try test lint documentation bench bench-tiers nab forecasts compare footprint instructions rollup-sizes conformance \
+.PHONY: help serve try test lint documentation bench bench-tiers nab forecasts plots compare footprint instructions rollup-sizes conformance \
         recordings contract differential fuzz clean prepare build checks test-slow campaign house
 .DEFAULT_GOAL := help
 
@@ -49,6 +49,7 @@ help:
 	@echo 'make contract CASES=$(CASES) SEED=$(SEED)   answers from buckets against answers from samples (DATA=folder: recorded series)'
 	@echo 'make nab DIR=folder            scores of anomaly_score on a folder of the shape of the Numenta Anomaly Benchmark'
 	@echo 'make forecasts DIR=folder      errors of forecast on the series that scripts/golden/m3.py writes'
+	@echo 'make plots DIR=folder          draw the figures of docs/analytics.md from such a folder'
 	@echo 'make fuzz TARGET=$(TARGET) SECONDS=$(SECONDS)   fuzz one parser'
 	@echo 'make clean        remove what was built here (the ccache stays)'
 
@@ -153,6 +154,12 @@ contract:
 nab:
 	@test -n "$(DIR)" || { echo 'Which folder? make nab DIR=path'; exit 2; }
 	@cargo run --release --quiet --package barograph-analytics --target-dir $(CARGO_TARGET_DIR)/nab --example nab -- $(DIR)
+
+# The figures of docs/analytics.md, of a folder as for `nab`.
+plots:
+	@test -n "$(DIR)" || { echo 'Which folder? make plots DIR=path'; exit 2; }
+	@cargo run --release --quiet --package barograph-analytics --target-dir $(CARGO_TARGET_DIR)/nab --example plots -- \
+	    $(DIR) docs/plots
 
 # scripts/golden/m3.py writes the folder.
 forecasts:
