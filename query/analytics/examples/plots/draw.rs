@@ -137,7 +137,7 @@ impl Panel {
         Ok(())
     }
 
-    /// The times and values that are in the panel, with a little room above and below.
+    /// The times and values that are in the panel, with a little room above and below, and more for a legend.
     fn ranges(&self) -> (std::ops::Range<i64>, std::ops::Range<f64>) {
         let curves = self.curves.iter().flat_map(|curve| &curve.points);
         let bands = self.bands.iter().flat_map(|band| band.lower.iter().chain(&band.upper));
@@ -149,7 +149,8 @@ impl Panel {
         let (low, high) =
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let room = 0.06 * (high - low);
-        (first..last, low - room..high + room)
+        let above = if self.curves.iter().any(|curve| !curve.name.is_empty()) { 5.0 * room } else { room };
+        (first..last, low - room..high + above)
     }
 }
 
