@@ -5,6 +5,7 @@
 //! literal.rs  numbers, durations,       check.rs   the rules of types
 //!             strings                   print.rs   tree -> text
 //! parser/     tokens -> tree            json.rs    tree -> JSON
+//! precedence.rs  how tightly operators bind
 //! selectors.rs  the series that a tree reads
 //! ```
 //!
@@ -27,6 +28,7 @@ mod json;
 mod lexer;
 mod literal;
 mod parser;
+mod precedence;
 mod print;
 mod selectors;
 /// Positions in the text of a query.

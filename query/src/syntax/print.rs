@@ -16,7 +16,7 @@ use crate::syntax::ast::{
     MatchLabels, NamedArg, NamedLiteral, NumberLiteral, Selector, Subquery, TimeModifiers, VectorMatching,
 };
 use crate::syntax::literal::UNITS;
-use crate::syntax::parser::{UNARY_BINDING, binding};
+use crate::syntax::precedence::{UNARY_BINDING, binding};
 
 /// [`pretty`] breaks lines longer than this, bytes.
 const LINE_MAX: usize = 100;

@@ -8,12 +8,7 @@ use crate::syntax::ast::{
 };
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, TokenKind};
-
-/// The precedence of `*`.
-const MULTIPLICATION: u8 = 7;
-
-/// The minimum precedence of the operand of a sign: higher than that of `*`, so only `^`.
-pub(in crate::syntax) const UNARY_BINDING: u8 = MULTIPLICATION + 1;
+use crate::syntax::precedence::binding;
 
 /// An operator and its precedence; larger numbers bind tighter.
 #[derive(Clone, Copy)]
@@ -47,21 +42,6 @@ struct Modifiers {
     cardinality: Option<Cardinality>,
     fill_left: Option<f64>,
     fill_right: Option<f64>,
-}
-
-/// The precedence of an operator.
-pub(in crate::syntax) fn binding(op: BinaryOp) -> u8 {
-    match op {
-        BinaryOp::Default => 1,
-        BinaryOp::If | BinaryOp::IfNot => 2,
-        BinaryOp::Or => 3,
-        BinaryOp::And | BinaryOp::Unless => 4,
-        BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Gt | BinaryOp::Le | BinaryOp::Ge => 5,
-        BinaryOp::TrimUpper | BinaryOp::TrimLower => 5,
-        BinaryOp::Add | BinaryOp::Sub => 6,
-        BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod | BinaryOp::Atan2 => MULTIPLICATION,
-        BinaryOp::Pow => MULTIPLICATION + 1,
-    }
 }
 
 impl Parser<'_> {

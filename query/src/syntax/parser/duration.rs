@@ -1,12 +1,13 @@
 //! Arithmetic on durations, inside `[ ]` and after `offset`.
 
-use super::{Parser, binary};
+use super::Parser;
 use crate::numbers::one_float;
 use crate::span::Span;
 use crate::syntax::ast::{BinaryOp, DurationExpr, UnaryOp};
 use crate::syntax::check;
 use crate::syntax::lexer::{Fault, Parsed, TokenKind};
 use crate::syntax::literal::DURATION_SECONDS_MAX;
+use crate::syntax::precedence::UNARY_BINDING;
 
 impl Parser<'_> {
     /// A duration inside `[ ]`. If its value is already known, it must be above 0.
@@ -61,7 +62,7 @@ impl Parser<'_> {
     fn duration_operand(&mut self) -> Parsed<DurationExpr> {
         let start = self.token.span.start;
         let Some(sign) = self.sign()? else { return self.duration_primary() };
-        let operand = self.nested(|parser| parser.duration(binary::UNARY_BINDING))?;
+        let operand = self.nested(|parser| parser.duration(UNARY_BINDING))?;
         Ok(DurationExpr::Unary(sign, Box::new(operand), self.span_from(start)))
     }
 

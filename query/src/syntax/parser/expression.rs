@@ -1,11 +1,12 @@
 //! Operators by precedence, signs, parentheses, literals.
 
-use super::{Parser, Tree, binary};
+use super::{Parser, Tree};
 use crate::functions::{ValueType, aggregates};
 use crate::syntax::ast::{Expr, ExprKind, NumberLiteral, Unary, UnaryOp};
 use crate::syntax::check;
 use crate::syntax::lexer::{Parsed, Token, TokenKind};
 use crate::syntax::literal;
+use crate::syntax::precedence::UNARY_BINDING;
 
 /// Words that are keywords wherever an expression may begin.
 const RESERVED: [&str; 6] = ["on", "ignoring", "group_left", "group_right", "bool", "atan2"];
@@ -35,7 +36,7 @@ impl Parser<'_> {
         };
         let sign = self.advance()?;
         // A sign has the precedence of `*`: higher than `+`, lower than `^`.
-        let operand = self.nested(|parser| parser.expression(binary::UNARY_BINDING))?;
+        let operand = self.nested(|parser| parser.expression(UNARY_BINDING))?;
         let span = self.span_from(sign.span.start);
         check::unary(operand.value_type, span)?;
         let height = self.height_above(operand.height, span)?;

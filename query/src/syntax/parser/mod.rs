@@ -26,7 +26,6 @@ mod expression;
 mod selector;
 mod template;
 
-pub(super) use binary::{UNARY_BINDING, binding};
 pub use template::EXPANSION_TOKENS_MAX;
 
 use barograph_engine::model::{CompileError, Expressions, Matcher};
