@@ -3,8 +3,9 @@
 use std::hint::black_box;
 
 use barograph_analytics::anomaly::{self, Method};
+use barograph_analytics::compare::correlate;
 use barograph_analytics::decompose::{Options, Precision, decompose};
-use barograph_analytics::{correlate, forecast};
+use barograph_analytics::forecast;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// A day of 288 values, quieter at weekends, and noise.
@@ -62,7 +63,7 @@ fn correlations(c: &mut Criterion) {
     let target = correlate::Target::new(&values).expect("the series varies");
     let mut scratch = correlate::Scratch::default();
     c.bench_function("correlation of 360 values at lags of 10", |b| {
-        b.iter(|| target.compare(black_box(&other), 10, &mut scratch));
+        b.iter(|| target.compare(black_box(&other), 10, &mut scratch, &mut || Ok(())));
     });
 }
 

@@ -35,11 +35,18 @@ pub fn bytes(rows: usize, options: &Options) -> usize {
 /// The score of each row, from 0 to 1: about 0.5 for an ordinary one, near 1 for one that is separated at once.
 ///
 /// `table` holds the rows one after another, each of `width` numbers. Rows with a number that is not finite are not
-/// used and have the score NaN. The random numbers are the same in every run.
+/// used and have the score NaN, and so have the rows before `from`, which the forest is grown from as well. The random
+/// numbers are the same in every run.
 ///
 /// # Errors
 /// Fewer than [`LEAST`] rows, and a stop by the caller.
-pub fn scores(table: &[f64], width: usize, options: &Options, check: Check<'_>) -> Result<Vec<f64>, Error> {
+pub fn scores(
+    table: &[f64],
+    width: usize,
+    from: usize,
+    options: &Options,
+    check: Check<'_>,
+) -> Result<Vec<f64>, Error> {
     let mut pace = Pace::new(check);
     let width = width.max(1);
     let row = |i: usize| &table[i * width..(i + 1) * width];
@@ -48,6 +55,7 @@ pub fn scores(table: &[f64], width: usize, options: &Options, check: Check<'_>) 
     if whole.len() < LEAST {
         return Err(Unfit::TooShort { has: whole.len(), needs: LEAST }.into());
     }
+    let scored = &whole[whole.partition_point(|&i| i < from)..];
     let sample = options.sample.clamp(2, whole.len());
     let depth_max = (sample as f64).log2().ceil() as usize;
     let mut depths = vec![0.0; count];
@@ -55,7 +63,7 @@ pub fn scores(table: &[f64], width: usize, options: &Options, check: Check<'_>) 
     let mut drawn = whole.clone();
     let mut tree = Vec::new();
     for _ in 0..options.trees.max(1) {
-        pace.work(40 * sample * width + 10 * whole.len() * depth_max)?;
+        pace.work(40 * sample * width + 10 * scored.len() * depth_max)?;
         // The beginning of a shuffle is a sample without repetition.
         for i in 0..sample {
             let other = i + random.below(drawn.len() - i);
@@ -63,13 +71,13 @@ pub fn scores(table: &[f64], width: usize, options: &Options, check: Check<'_>) 
         }
         tree.clear();
         grow(&mut tree, &mut drawn[..sample], &row, width, depth_max, &mut random);
-        for &i in &whole {
+        for &i in scored {
             depths[i] += depth(&tree, row(i));
         }
     }
     let usual = usual_depth(sample as f64) * options.trees.max(1) as f64;
     let mut scores = vec![f64::NAN; count];
-    for &i in &whole {
+    for &i in scored {
         scores[i] = (-depths[i] / usual).exp2();
     }
     Ok(scores)
@@ -182,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_row_apart_has_the_highest_score() {
-        let scores = scores(&table(), 2, &Options::default(), &mut || Ok(())).unwrap();
+        let scores = scores(&table(), 2, 0, &Options::default(), &mut || Ok(())).unwrap();
         let highest = scores[..400].iter().copied().fold(0.0, f64::max);
         assert!(scores[400] > 0.75 && scores[400] > highest + 0.1, "{} {highest}", scores[400]);
         assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)));
@@ -190,8 +198,8 @@ mod tests {
 
     #[test]
     fn the_result_is_the_same_in_every_run() {
-        let once = scores(&table(), 2, &Options::default(), &mut || Ok(())).unwrap();
-        let again = scores(&table(), 2, &Options::default(), &mut || Ok(())).unwrap();
+        let once = scores(&table(), 2, 0, &Options::default(), &mut || Ok(())).unwrap();
+        let again = scores(&table(), 2, 0, &Options::default(), &mut || Ok(())).unwrap();
         assert_eq!(once, again);
     }
 
@@ -199,15 +207,17 @@ mod tests {
     fn rows_with_gaps_equal_rows_and_few_rows() {
         let mut table = table();
         table[10] = f64::NAN;
-        let got = scores(&table, 2, &Options::default(), &mut || Ok(())).unwrap();
+        let got = scores(&table, 2, 0, &Options::default(), &mut || Ok(())).unwrap();
         assert!(got[5].is_nan() && got[6].is_finite());
-        let equal = scores(&[4.0; 200], 1, &Options::default(), &mut || Ok(())).unwrap();
+        let equal = scores(&[4.0; 200], 1, 0, &Options::default(), &mut || Ok(())).unwrap();
         assert!(equal.iter().all(|score| (score - 0.5).abs() < 0.2), "{:?}", &equal[..3]);
-        let few = scores(&[1.0; 20], 1, &Options::default(), &mut || Ok(()));
+        let last = scores(&table, 2, 400, &Options::default(), &mut || Ok(())).unwrap();
+        assert!(last[..400].iter().all(|score| score.is_nan()) && last[400] == got[400]);
+        let few = scores(&[1.0; 20], 1, 0, &Options::default(), &mut || Ok(()));
         assert_eq!(few, Err(Unfit::TooShort { has: 20, needs: 64 }.into()));
         let extremes: Vec<f64> = (0..100).map(|i| if i % 2 == 0 { 1e308 } else { -1e308 }).collect();
-        assert!(scores(&extremes, 1, &Options::default(), &mut || Ok(())).is_ok());
-        let stopped = scores(&table, 2, &Options::default(), &mut || Err(crate::Stop));
+        assert!(scores(&extremes, 1, 0, &Options::default(), &mut || Ok(())).is_ok());
+        let stopped = scores(&table, 2, 0, &Options::default(), &mut || Err(crate::Stop));
         assert_eq!(stopped, Err(Error::Stopped));
     }
 }

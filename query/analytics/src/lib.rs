@@ -13,13 +13,14 @@
 //! # Where to look
 //! [`gaps`] fills missing values. [`mod@decompose`] splits a series into trend, seasons and residual ([`season`] finds
 //! the lengths of the seasons). [`anomaly`], [`esd`], [`forest`] and [`outliers`] score what is unusual,
-//! [`changepoint`] finds shifts. [`mod@forecast`] continues a series. [`correlate`] compares series. [`slo`] computes
-//! burn rates, [`cadence`] how often a series reports. [`robust`] and [`order`] are the statistics below them.
+//! [`changepoint`] finds shifts. [`mod@forecast`] continues a series. [`compare`] puts series on the same steps,
+//! compares them, and ranks what may have caused a disturbance. [`slo`] computes burn rates, [`cadence`] how often a
+//! series reports. [`robust`] and [`order`] are the statistics below them.
 
 pub mod anomaly;
 pub mod cadence;
 pub mod changepoint;
-pub mod correlate;
+pub mod compare;
 pub mod decompose;
 pub mod esd;
 pub mod forecast;

@@ -100,20 +100,23 @@ impl Target {
     /// that with the shortest lag.
     ///
     /// # Errors
-    /// A candidate of another length, with missing or with equal values.
+    /// A candidate of another length, with missing or with equal values; and a stop by the caller.
     pub fn compare(
         &self,
         candidate: &[f64],
         max_lag: usize,
         scratch: &mut Scratch,
-    ) -> Result<Correlation, Unfit> {
+        check: Check<'_>,
+    ) -> Result<Correlation, Error> {
+        let mut pace = Pace::new(check);
         if candidate.len() != self.len() {
-            return Err(Unfit::TooShort { has: candidate.len(), needs: self.len() });
+            return Err(Unfit::TooShort { has: candidate.len(), needs: self.len() }.into());
         }
         centre(candidate, &mut scratch.values)?;
         scratch.sums.fill(&scratch.values);
         let mut best = (0, 0.0_f64);
         for distance in 0..=max_lag.min(self.len() - LEAST) as i32 {
+            pace.work(self.len())?;
             let both = [distance, -distance];
             for &lag in &both[usize::from(distance == 0)..] {
                 let r = self.at(scratch, lag);
@@ -226,16 +229,16 @@ fn chance(r: f64, n: usize, q: f64) -> f64 {
     if rest <= 0.0 { 0.0 } else { 2.0 * t_tail(r.abs() * (freedom / rest).sqrt(), freedom) }
 }
 
-/// Which of several findings hold when the share of wrong ones among them may be `share` (Benjamini and Hochberg,
-/// 1995).
-pub fn significant(p: &[f64], share: f64) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..p.len()).filter(|&i| !p[i].is_nan()).collect();
-    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-    let limit = |rank: usize| share * (rank + 1) as f64 / p.len() as f64;
-    let last = (0..order.len()).rev().find(|&rank| p[order[rank]] <= limit(rank));
-    let mut holds = vec![false; p.len()];
-    order.iter().take(last.map_or(0, |last| last + 1)).for_each(|&i| holds[i] = true);
-    holds
+/// Raises each probability to the share of wrong ones among the findings that are at least as likely not to be chance
+/// (Benjamini and Hochberg, 1995): of the findings below 0.05, 5 % are wrong. `ascending` has the places of the
+/// probabilities from the smallest to the largest, without those that are NaN.
+pub fn adjust(p: &mut [f64], ascending: &[u32]) {
+    let mut least = 1.0_f64;
+    for (rank, &i) in ascending.iter().enumerate().rev() {
+        let slot = &mut p[i as usize];
+        least = least.min(*slot * ascending.len() as f64 / (rank + 1) as f64);
+        *slot = least;
+    }
 }
 
 /// The largest distance between the distributions of two samples (Kolmogorov and Smirnov), and the probability of at
@@ -287,11 +290,17 @@ mod tests {
         // The target follows five steps later, upside down.
         let target: Vec<f64> =
             (0..360).map(|i| if i < 5 { 0.0 } else { -3.0 * noise(i - 5) + 0.2 * noise(i + 9999) }).collect();
-        let got = Target::new(&target).unwrap().compare(&cause, 10, &mut Scratch::default()).unwrap();
+        let got = Target::new(&target)
+            .unwrap()
+            .compare(&cause, 10, &mut Scratch::default(), &mut || Ok(()))
+            .unwrap();
         assert_eq!(got.lag, 5);
         assert!(got.r < -0.97 && got.p < 1e-30, "{got:?}");
         let other: Vec<f64> = (0..360).map(|i| noise(i + 50_000)).collect();
-        let got = Target::new(&target).unwrap().compare(&other, 10, &mut Scratch::default()).unwrap();
+        let got = Target::new(&target)
+            .unwrap()
+            .compare(&other, 10, &mut Scratch::default(), &mut || Ok(()))
+            .unwrap();
         assert!(got.r.abs() < 0.2, "{got:?}");
     }
 
@@ -323,12 +332,6 @@ mod tests {
     }
 
     #[test]
-    fn many_findings_are_corrected() {
-        assert_eq!(significant(&[0.01, 0.5, 0.02, f64::NAN, 0.04], 0.05), [true, false, true, false, false]);
-        assert_eq!(significant(&[], 0.05), Vec::<bool>::new());
-    }
-
-    #[test]
     fn distributions_are_compared() {
         let a: Vec<f64> = (0..200).map(noise).collect();
         let b: Vec<f64> = (0..80).map(|i| noise(i + 777)).collect();
@@ -341,6 +344,17 @@ mod tests {
     }
 
     #[test]
+    fn adjusted_probabilities() {
+        // R: p.adjust(c(0.01, 0.04, 0.03, 0.005, 0.5), "BH")
+        let mut p = [0.01, 0.04, f64::NAN, 0.03, 0.005, 0.5];
+        adjust(&mut p, &[4, 0, 3, 1, 5]);
+        let expected = [0.025, 0.05, f64::NAN, 0.05, 0.025, 0.5];
+        for (got, expected) in p.iter().zip(expected) {
+            assert!((got - expected).abs() < 1e-12 || (got.is_nan() && expected.is_nan()), "{p:?}");
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
         assert_eq!(Target::new(&[1.0; 20]).unwrap_err(), Unfit::Constant);
         assert_eq!(Target::new(&[1.0; 5]).unwrap_err(), Unfit::TooShort { has: 5, needs: 10 });
@@ -348,7 +362,7 @@ mod tests {
         let target = Target::new(&values).unwrap();
         values[3] = f64::NAN;
         assert_eq!(Target::new(&values).unwrap_err(), Unfit::Gaps { missing: 1, of: 50 });
-        assert!(target.compare(&[2.0; 50], 5, &mut Scratch::default()).is_err());
-        assert!(target.compare(&values[..49], 5, &mut Scratch::default()).is_err());
+        assert!(target.compare(&[2.0; 50], 5, &mut Scratch::default(), &mut || Ok(())).is_err());
+        assert!(target.compare(&values[..49], 5, &mut Scratch::default(), &mut || Ok(())).is_err());
     }
 }
