@@ -106,7 +106,7 @@ fn run_all(
     let _ = season::find(values, seasons, size, &mut check);
     let _ = gaps::fill(values, seasons);
     let options = forest::Options { trees: size.min(20), sample: size };
-    if let Ok(scores) = forest::scores(values, first.unwrap_or(1), &options, &mut check) {
+    if let Ok(scores) = forest::scores(values, first.unwrap_or(1), size, &options, &mut check) {
         prop_assert!(scores.iter().all(|score| score.is_nan() || (0.0..=1.0).contains(score)));
     }
     let _ = robust::theil_sen(values, &mut check);
@@ -153,7 +153,7 @@ fn a_stop_ends_long_work_within_a_few_calls() {
     assert_eq!(season::find(&values, &seasons, 3, &mut { stop }), Err(Error::Stopped));
     assert_eq!(esd::outliers(&values, 0.02, 0.05, &mut { stop }), Err(Error::Stopped));
     assert_eq!(esd::seasonal(&values, &esd::Options::new(5000), &mut { stop }), Err(Error::Stopped));
-    assert_eq!(forest::scores(&values, 1, &forest::Options::default(), &mut { stop }), Err(Error::Stopped));
+    assert_eq!(forest::scores(&values, 1, 0, &forest::Options::default(), &mut { stop }), Err(Error::Stopped));
     assert_eq!(robust::theil_sen(&values, &mut { stop }), Err(Error::Stopped));
     assert_eq!(forecast::until(&values, 50.0, Some(5000), &mut { stop }), Err(Error::Stopped));
 }

@@ -2,22 +2,24 @@
 
 use barograph_engine::model::Matcher;
 
-use super::window::range_call;
+use super::window::{each_series, range_call};
 use super::{Evaluator, select, text};
 use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::functions::analytics::NamedOptions;
-use crate::functions::arguments::{Arguments, SampleField};
+use crate::functions::arguments::{Arguments, SampleField, Sampled, Score, Scored, Scorer};
 use crate::functions::eval::Kernel;
 use crate::functions::vectors::{elements, whole_range};
-use crate::functions::window::WindowKernel;
+use crate::functions::window::slide::Windows;
+use crate::functions::window::{Columns, WindowKernel};
 use crate::functions::{Function, NameRule, ValueType};
 use crate::plan::{Call, Kind, Node, Selection};
-use crate::series::{Value, Vector};
+use crate::series::{Value, Vector, labels_held};
 use crate::span::Span;
 use crate::steps::{Shift, Steps};
 use crate::syntax::ast::Edges;
+use crate::usage::Footprint;
 
 /// Evaluates a call at all steps.
 pub(crate) fn evaluate(
@@ -84,6 +86,42 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
 
     fn windows(&mut self, kernel: WindowKernel) -> Result<Vector, QueryError> {
         range_call::one_column(self.ev, self.call, kernel, self.steps)
+    }
+
+    fn range(&mut self, index: usize) -> Result<Windows, QueryError> {
+        each_series::windows_of(self.ev, self.call, index, self.steps)
+    }
+
+    fn samples(&mut self, index: usize, earlier_ms: i64) -> Result<Vec<Sampled>, QueryError> {
+        let budget = &self.ev.ctx.budget;
+        each_series::each(self.ev, self.call, index, self.steps, earlier_ms, |read| {
+            let each = size_of::<i64>() + size_of::<f64>();
+            let samples = read.columns.times.len();
+            let held = Footprint { samples: samples as u64, bytes: (samples * each) as u64 };
+            budget.hold(held + labels_held(&read.labels) + Footprint::bytes(size_of::<Sampled>()))?;
+            // The buffers of the reader are counted apart and may be larger.
+            let columns = Columns {
+                times: read.columns.times.clone(),
+                values: read.columns.values.clone(),
+                ..Columns::default()
+            };
+            Ok(Some(Sampled { labels: read.labels, drop_name: read.drop_name, columns }))
+        })
+    }
+
+    fn scores(
+        &mut self,
+        index: usize,
+        earlier_ms: i64,
+        score: &Scorer<'_>,
+    ) -> Result<Vec<Scored>, QueryError> {
+        let (budget, steps) = (&self.ev.ctx.budget, self.steps.count);
+        each_series::each(self.ev, self.call, index, self.steps, earlier_ms, |read| {
+            let each = size_of::<Scored>() + steps * size_of::<Score>();
+            budget.hold(labels_held(&read.labels) + Footprint::bytes(each))?;
+            let scores = score(&read.labels, read.drop_name, read.columns)?;
+            Ok(Some(Scored { labels: read.labels, drop_name: read.drop_name, scores }))
+        })
     }
 
     fn matchers(&self, index: usize) -> &[Matcher] {

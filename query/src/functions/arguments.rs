@@ -4,11 +4,15 @@
 //! The executor implements [`Arguments`]. Kernels depend on this trait and not on the executor,
 //! so that the table of functions, which the parser reads, can name them.
 
-use barograph_engine::model::Matcher;
+use std::fmt;
+
+use barograph_analytics::Unfit;
+use barograph_engine::model::{Labels, Matcher};
 
 use super::Function;
 use super::analytics::NamedOptions;
-use super::window::WindowKernel;
+use super::window::slide::Windows;
+use super::window::{Columns, WindowKernel};
 use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
@@ -27,6 +31,79 @@ pub(crate) enum SampleField {
     /// The start time, in seconds; missing if it is unknown.
     StartTime,
 }
+
+/// A series of a range vector, with all floats that its windows need.
+#[derive(Debug)]
+pub(crate) struct Sampled {
+    /// The labels, including a name that will be dropped.
+    pub labels: Labels,
+    /// Whether the name is dropped.
+    pub drop_name: bool,
+    /// The samples, without histograms.
+    pub columns: Columns,
+}
+
+/// The result of comparing one series at one step.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Score {
+    /// The score; NaN if there is none.
+    pub value: f64,
+    /// Which of two equal scores is better: the larger.
+    pub then: f64,
+    /// Steps by which the series comes before the one it is compared with.
+    pub lag: i32,
+    /// The probability of the score by chance; NaN if unknown.
+    pub p: f64,
+    /// The correlation.
+    pub r: f64,
+    /// Steps by which a disturbance began earlier.
+    pub lead: i64,
+    /// The size of the disturbance, in typical deviations.
+    pub deviations: f64,
+}
+
+/// Why a series has no score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Reason {
+    /// It does not fit the mathematics.
+    Unfit(Unfit),
+    /// More steps without a value than a comparison accepts.
+    Gaps {
+        /// Steps without a value.
+        missing: usize,
+        /// All steps.
+        of: usize,
+    },
+    /// It has only native histograms.
+    NoFloats,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Unfit(unfit) => unfit.fmt(f),
+            Reason::Gaps { missing, of } => {
+                write!(f, "{missing} of the {of} steps have no value; at most a fifth may be missing")
+            }
+            Reason::NoFloats => f.write_str("it has no floats"),
+        }
+    }
+}
+
+/// The scores of a series at all steps, or the reason why it has none.
+#[derive(Debug)]
+pub(crate) struct Scored {
+    /// The labels, including a name that will be dropped.
+    pub labels: Labels,
+    /// Whether the name is dropped.
+    pub drop_name: bool,
+    /// One score for each step, or the first reason why there is none at a step.
+    pub scores: Result<Vec<Score>, Reason>,
+}
+
+/// Scores one series from its samples. It runs on several threads.
+pub(crate) type Scorer<'s> =
+    dyn Fn(&Labels, bool, &Columns) -> Result<Result<Vec<Score>, Reason>, QueryError> + Sync + 's;
 
 /// The arguments of a call at all steps. Arguments are counted from 0. The checker guarantees their number and types.
 pub(crate) trait Arguments<'q> {
@@ -59,6 +136,30 @@ pub(crate) trait Arguments<'q> {
     /// # Errors
     /// The errors of the evaluation.
     fn windows(&mut self, kernel: WindowKernel) -> Result<Vector, QueryError>;
+
+    /// The windows of a range vector.
+    ///
+    /// # Errors
+    /// The errors of choosing a window that the query omits.
+    fn range(&mut self, index: usize) -> Result<Windows, QueryError>;
+
+    /// The floats in the windows of each series of a range vector, and those in windows `earlier_ms` before unless that
+    /// is 0, in label order. They are held until the call is done.
+    ///
+    /// # Errors
+    /// The errors of the evaluation.
+    fn samples(&mut self, index: usize, earlier_ms: i64) -> Result<Vec<Sampled>, QueryError>;
+
+    /// Like [`Self::samples`], but scores each series and drops its samples.
+    ///
+    /// # Errors
+    /// The errors of the evaluation and of the scorer.
+    fn scores(
+        &mut self,
+        index: usize,
+        earlier_ms: i64,
+        score: &Scorer<'_>,
+    ) -> Result<Vec<Scored>, QueryError>;
 
     /// The matchers of an argument that is a selector; empty for any other expression.
     fn matchers(&self, index: usize) -> &[Matcher];

@@ -22,6 +22,8 @@ pub(crate) enum Eval {
     Constant(fn(QueryTimes) -> f64),
     /// The executor runs a kernel.
     Kernel(Kernel),
+    /// The parser replaces every call by another query.
+    Replaced,
 }
 
 /// What a function computes.

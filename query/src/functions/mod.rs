@@ -16,6 +16,7 @@
 use std::sync::LazyLock;
 
 use eval::{Eval, ScalarCheck};
+use expansion::Expansion;
 
 pub mod aggregates;
 pub(crate) mod analytics;
@@ -23,8 +24,10 @@ pub(crate) mod arguments;
 pub(crate) mod buckets;
 pub(crate) mod checks;
 pub(crate) mod eval;
+pub(crate) mod expansion;
 pub(crate) mod named;
 pub(crate) mod range;
+pub(crate) mod search;
 mod suggest;
 mod table;
 pub(crate) mod vectors;
@@ -158,6 +161,8 @@ pub struct Function {
     pub example: &'static str,
     /// How it is evaluated.
     pub(crate) eval: Eval,
+    /// What calls are replaced by, if they stand for another query.
+    pub(crate) expansion: Option<Expansion>,
     /// The window edges that it accepts besides plain ones.
     pub(crate) edges: &'static [Edges],
     /// Whether it needs the last sample before a window, at most one lookback older.
@@ -184,6 +189,16 @@ impl Function {
         let positional = Some(self.signature.to_owned()).filter(|signature| !signature.is_empty());
         let named = self.named.iter().map(|named| format!("{}={}", named.name, named.default));
         positional.into_iter().chain(named).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether every call stands for another query, which the parser puts in its place.
+    pub fn is_template(&self) -> bool {
+        matches!(self.eval, Eval::Replaced)
+    }
+
+    /// Whether some calls stand for another query.
+    pub fn may_be_replaced(&self) -> bool {
+        self.expansion.is_some()
     }
 
     /// Whether the value at a step depends on the other steps of the query.

@@ -18,6 +18,8 @@ pub enum NamedKind {
     Flag,
     /// One of these strings.
     Word(&'static [&'static str]),
+    /// Names of labels, separated by commas.
+    Labels,
     /// The length of a season: a duration, `"auto"`, or several durations in a string, separated by commas.
     Seasons,
 }
@@ -42,6 +44,8 @@ pub(crate) enum NamedValue {
     Flag(bool),
     /// A string.
     Text(String),
+    /// Names of labels.
+    Labels(Vec<String>),
     /// Durations in seconds; empty for `"auto"`.
     Seasons(Vec<f64>),
 }
@@ -66,6 +70,17 @@ impl Named {
             (NamedKind::Flag, NamedValue::Flag(value)) => Ok(NamedValue::Flag(value)),
             (NamedKind::Word(words), NamedValue::Text(text)) if words.contains(&text.as_str()) => {
                 Ok(NamedValue::Text(text))
+            }
+            (NamedKind::Labels, NamedValue::Text(text)) => {
+                let labels: Vec<String> = text
+                    .split(',')
+                    .map(|label| label.trim().to_owned())
+                    .filter(|label| !label.is_empty())
+                    .collect();
+                match labels.iter().all(|label| is_label(label)) {
+                    true => Ok(NamedValue::Labels(labels)),
+                    false => Err(self.accepted()),
+                }
             }
             (NamedKind::Seasons, NamedValue::Number(value)) if value > 0.0 && value.is_finite() => {
                 Ok(NamedValue::Seasons(vec![value]))
@@ -92,7 +107,14 @@ impl Named {
             NamedKind::Word(words) => {
                 words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ")
             }
+            NamedKind::Labels => "names of labels such as \"service\" or \"service, zone\"".to_owned(),
             NamedKind::Seasons => "a duration such as 1d, several such as \"1d,1w\", or \"auto\"".to_owned(),
         }
     }
+}
+
+/// Whether a name can be written without quotes.
+fn is_label(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }

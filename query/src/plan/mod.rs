@@ -280,6 +280,13 @@ impl Planner<'_> {
         let kernel = match c.function.eval {
             Eval::Constant(value) => return Ok((Kind::Number(value(self.times)), true)),
             Eval::Kernel(kernel) => kernel,
+            // Only a tree that was not parsed contains such a call.
+            Eval::Replaced => {
+                let name = c.function.name;
+                return Err(QueryError::Execution(format!(
+                    "{name} stands for another query: parse its text"
+                )));
+            }
         };
         let outside = self.infer_hints.get();
         self.infer_hints.set(c.function.counts_only.unwrap_or(outside));

@@ -3,9 +3,9 @@
 //!
 //! The text is changed, not the tree, so that the spans of the parser are tested too.
 
-use barograph_query::functions::aggregates;
+use barograph_query::functions::{Function, aggregates, all};
 use barograph_query::syntax::ast::{AtModifier, DurationExpr, Expr, ExprKind, TimeModifiers};
-use barograph_query::syntax::takes_window;
+use barograph_query::syntax::{parse, print, takes_window};
 
 /// Functions whose answer depends on the evaluation time even in a pinned query.
 const UNPINNABLE: [&str; 16] = [
@@ -29,7 +29,7 @@ const UNPINNABLE: [&str; 16] = [
 
 /// Functions that read all steps of the query at once, including gaps: three steps in a range query, one step in an
 /// instant query. In a pinned query, they always read the same.
-const ALL_STEPS: [&str; 31] = [
+const ALL_STEPS: [&str; 33] = [
     "anomalies",
     "anomaly_bounds",
     "anomaly_score",
@@ -38,6 +38,7 @@ const ALL_STEPS: [&str; 31] = [
     "interpolate",
     "keep_last_value",
     "keep_next_value",
+    "mstl",
     "range_avg",
     "range_first",
     "range_last",
@@ -61,6 +62,7 @@ const ALL_STEPS: [&str; 31] = [
     "running_sum",
     "seasonal_decompose",
     "seasonal_esd",
+    "stl",
 ];
 
 /// The beginnings of aggregations that rank series by all steps of the query.
@@ -82,6 +84,17 @@ struct Findings {
 /// The text of `query` with `@ time_ms` where it is missing, or `None` if the answer would still depend on the
 /// evaluation time.
 pub fn pinned(query: &str, expr: &Expr, time_ms: i64) -> Option<String> {
+    // Calls that stand for other queries have selectors that are not in the text.
+    let is_replaced = |f: &&Function| f.may_be_replaced() && query.contains(&format!("{}(", f.name));
+    if all().iter().any(|function| is_replaced(&function)) {
+        let printed = print(expr);
+        let expr = parse(&printed).ok()?;
+        return pinned_text(&printed, &expr, time_ms);
+    }
+    pinned_text(query, expr, time_ms)
+}
+
+fn pinned_text(query: &str, expr: &Expr, time_ms: i64) -> Option<String> {
     let mut findings = Findings::default();
     walk(expr, &mut findings);
     if findings.unpinnable || findings.asks_bounds {

@@ -124,6 +124,7 @@ const LEVELS: &[Levels] = &[
         path: "crate::functions::",
         modules: &[
             ("aggregates", 0),
+            ("expansion", 0),
             ("named", 0),
             ("window", 0),
             ("analytics", 1),
@@ -132,6 +133,7 @@ const LEVELS: &[Levels] = &[
             ("range", 1),
             ("arguments", 2),
             ("eval", 3),
+            ("search", 3),
             ("vectors", 3),
             ("suggest", 4),
             ("table", 4),

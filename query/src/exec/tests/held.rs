@@ -68,3 +68,32 @@ fn results_are_counted_before_they_are_put_in_order() {
     assert!(matches!(refused, Err(QueryError::Memory { .. })), "{refused:?}");
     assert_eq!(narrow.usage.bytes(), 0);
 }
+
+#[test]
+fn scores_of_candidates_are_counted_and_given_back() {
+    let mut source = MemorySource::new();
+    for series in 0..1000_u64 {
+        let number = format!("{series:05}");
+        let labels = Labels::from_pairs([("__name__", "m"), ("i", number.as_str())]).unwrap();
+        for sample in 0..40 {
+            let value = (sample * (series + 3) * 7919 % 101) as f64;
+            source.insert(&labels, sample as i64 * 1_000_000_000, Value::Float(value), 0);
+        }
+    }
+    let few = r#"correlate(m{i="00000"}[40s], m{i="00001"}[40s], detrend="none")"#;
+    let many = r#"correlate(m{i="00000"}[40s], m{}[40s], detrend="none")"#;
+    let run = |query: &str, memory_max: u64| {
+        let mut request = Request::instant_ms(query, 39_000);
+        request.limits.memory_max = memory_max;
+        let answer = execute(&source, &request).map(drop);
+        (answer, request)
+    };
+    let (few, many_request) = (run(few, u64::MAX).1.usage.bytes_peak(), run(many, u64::MAX).1);
+    // A score, the labels and the places of the ranking.
+    let needed = 1000 * 60;
+    let peak = many_request.usage.bytes_peak();
+    assert!(peak >= few + needed, "{peak} bytes, {few} of one");
+    let (refused, narrow) = run(many, few + needed / 2);
+    assert!(matches!(refused, Err(QueryError::Memory { .. })), "{refused:?}");
+    assert_eq!(narrow.usage.bytes(), 0);
+}

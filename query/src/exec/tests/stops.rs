@@ -176,3 +176,31 @@ fn the_search_for_info_series_can_be_stopped_and_its_columns_are_counted() {
     let refused = execute(&source, &narrow).map(drop);
     assert!(matches!(refused, Err(QueryError::TooManySamples { .. })), "{refused:?}");
 }
+
+#[test]
+fn comparisons_of_many_series_can_be_stopped() {
+    let mut source = MemorySource::new();
+    for series in 0..SERIES / 10 {
+        let number = format!("{series:05}");
+        for sample in 0..40_i64 {
+            let labels = Labels::from_pairs([("__name__", "m"), ("i", number.as_str())]).unwrap();
+            let value = (sample * (series as i64 + 3) * 7919 % 101) as f64;
+            source.insert(&labels, sample * 1_000_000_000, Value::Float(value), 0);
+        }
+    }
+    let series = SERIES as u64 / 10;
+    for (query, least) in [
+        // Each candidate is checked as it is read. More checks are for ranking and labels.
+        (r#"correlate(m{i="00000"}[40s], m{}[40s], detrend="none", topk=1000)"#, series + 10),
+        (r#"root_cause(m{i="00000"}[40s], m{}[40s], detrend="none", topk=1000)"#, series + 10),
+        ("metric_correlations(m{}[40s], 20s, topk=1000)", 2 * series + 10),
+        ("isolation_forest_score(m{}[40s:500ms], m{}[40s:500ms])", 2 * series),
+    ] {
+        let (all, answer) = looks(&source, &Request::instant_ms(query, 39_000), None);
+        assert!(answer.unwrap_or_else(|error| panic!("{query}: {error}")) > 0, "{query}");
+        assert!(all >= least, "{query}: {all} looks");
+        let (looked, ended) = looks(&source, &Request::instant_ms(query, 39_000), Some(all / 2));
+        assert!(matches!(ended, Err(QueryError::Canceled)), "{query}: {ended:?}");
+        assert!(looked < all / 2 + 100, "{query}: {looked} looks, canceled at {}", all / 2);
+    }
+}

@@ -5,6 +5,7 @@
 
 pub(crate) mod columned;
 mod default_window;
+pub(crate) mod each_series;
 pub(crate) mod over_rollups;
 pub(crate) mod range_call;
 pub(crate) mod subquery;

@@ -16,6 +16,7 @@ use crate::exec::select::{self, reading};
 use crate::exec::{Context, Evaluator, text};
 use crate::functions::analytics::{AnalyticKernel, Analyzed, Failure, NamedOptions};
 use crate::functions::eval::Kernel;
+use crate::functions::window::counter::looks_like_counter;
 use crate::functions::window::slide::Windows;
 use crate::functions::window::{Columns, RangeCall, WindowKernel, WindowedSeries};
 use crate::functions::{Function, NameRule, ValueType};
@@ -167,7 +168,11 @@ fn range_call<'q>(
 }
 
 /// The windows of a range vector at all steps.
-fn windows(ev: &mut Evaluator<'_>, arg: &Node, steps: Steps) -> Result<Option<Windows>, QueryError> {
+pub(super) fn windows(
+    ev: &mut Evaluator<'_>,
+    arg: &Node,
+    steps: Steps,
+) -> Result<Option<Windows>, QueryError> {
     Ok(match &arg.kind {
         Kind::Range(s) if s.default_window => {
             let range_ms = default_window::window_ms(ev, s, arg.span, steps)?;
@@ -369,8 +374,4 @@ pub(crate) fn annotate(
             ),
         );
     }
-}
-
-fn looks_like_counter(name: &str) -> bool {
-    name.is_empty() || ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end))
 }

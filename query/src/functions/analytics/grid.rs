@@ -1,5 +1,7 @@
 //! The samples of a window on a regular grid.
 
+use barograph_analytics::compare::resample;
+
 use super::Failure;
 use crate::budget::Budget;
 use crate::functions::window::Columns;
@@ -10,7 +12,7 @@ const STEPS_MAX: usize = 100_000;
 
 /// One value for each step; NaN if there is none.
 #[derive(Debug)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     /// The time of the first step, nanoseconds.
     start_ns: i64,
     /// Their distance: the median interval of the samples.
@@ -23,7 +25,11 @@ impl Grid {
     /// Puts the floats from `first` to `last` on the grid of their median interval, each on the nearest step. Of
     /// several on one step, the last one counts.
     pub fn of(budget: &Budget, columns: &Columns, first: usize, last: usize) -> Result<Grid, Failure> {
-        let (times, values) = (&columns.times[first..=last], &columns.values[first..=last]);
+        Grid::of_samples(budget, &columns.times[first..=last], &columns.values[first..=last])
+    }
+
+    /// Puts samples on the grid of their median interval, like [`Grid::of`].
+    pub fn of_samples(budget: &Budget, times: &[i64], values: &[f64]) -> Result<Grid, Failure> {
         let unfit = |reason: String| Err(Failure::Unfit(reason));
         if times.len() < 2 {
             return unfit(format!("it has {} sample in the window", times.len()));
@@ -51,6 +57,11 @@ impl Grid {
             grid.values[place] = *value;
         }
         Ok(grid)
+    }
+
+    /// Its steps.
+    pub fn steps(&self) -> resample::Grid {
+        resample::Grid { start: self.start_ns, step: self.step_ns, len: self.values.len() }
     }
 
     /// The index of the step nearest to a time of the window.

@@ -21,7 +21,7 @@ use crate::usage::Footprint;
 
 pub(crate) mod anomalies;
 pub(crate) mod forecasts;
-mod grid;
+pub(crate) mod grid;
 pub(crate) mod seasons;
 
 use grid::Grid;

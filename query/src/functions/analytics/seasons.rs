@@ -87,7 +87,7 @@ pub(crate) fn parts(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failur
 }
 
 /// A length in the largest unit of which it is a multiple: `1d`, `90m`.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     let ms = (seconds * 1000.0).round() as u64;
     const UNITS: [(u64, &str); 5] =
         [(604_800_000, "w"), (86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];

@@ -2,6 +2,7 @@
 
 use super::{Help, RANGE, SCALAR, VECTOR, analytic, call, entry};
 use crate::functions::analytics::{anomalies, forecasts, seasons};
+use crate::functions::expansion::{Expansion, When};
 use crate::functions::vectors::{objectives, outliers};
 use crate::functions::{Family, Function, Named, NamedKind};
 
@@ -41,6 +42,9 @@ const PEER_METHOD: Named =
 const TOLERANCE: Named =
     Named { name: "tolerance", kind: NamedKind::Number { min: 0.0, max: 1000.0 }, default: "3" };
 
+/// The labels of groups.
+pub(super) const BY: Named = Named { name: "by", kind: NamedKind::Labels, default: "\"\"" };
+const BUDGET_PERIOD: Named = Named { name: "period", kind: NamedKind::Duration, default: "none" };
 const STALL_TOLERANCE: Named =
     Named { name: "tolerance", kind: NamedKind::Number { min: 1.0, max: 1000.0 }, default: "3" };
 
@@ -90,15 +94,21 @@ pub(super) static FUNCTIONS: &[Function] = &[
     entry(
         FAMILY,
         "burn_rate",
-        &[VECTOR, VECTOR, SCALAR],
+        &[VECTOR, VECTOR, SCALAR, SCALAR],
         call(objectives::burn_rate),
         Help(
-            "bad instant-vector, total instant-vector, objective scalar",
-            "How many times faster than allowed by the objective the error budget is used up: the fraction of bad events divided by the fraction that the objective allows. The two vectors are matched by their labels without the name. The rate is 0 if there are no bad events.",
+            "bad instant-vector, total instant-vector, objective scalar, window? scalar",
+            "How many times faster than allowed by the objective the error budget is used up: the fraction of bad events divided by the fraction that the objective allows. The two vectors are matched by their labels without the name. The rate is 0 if there are no bad events. With a window, the first two arguments are selectors of counters, and the call stands for their rates in the window, added up for each group of the labels `by`.",
             "burn_rate(sum(rate(http_requests_total{code=\"500\"}[1h])), sum(rate(http_requests_total[1h])), 0.999)",
         ),
     )
-    .ours(),
+    .last_optional()
+    .ours()
+    .named(&[BY])
+    .stands_for(Expansion::Query(
+        When::Arguments(4),
+        &["burn_rate(sum$by(rate($1[$4])), sum$by(rate($2[$4])), $3)"],
+    )),
     entry(
         FAMILY,
         "changepoints",
@@ -120,11 +130,16 @@ pub(super) static FUNCTIONS: &[Function] = &[
         call(objectives::budget_remaining),
         Help(
             "bad instant-vector, total instant-vector, objective scalar",
-            "The fraction of the error budget that is left: 1 if none is used, negative if too much is used. The arguments are those of `burn_rate`, with counts over the whole period.",
+            "The fraction of the error budget that is left: 1 if none is used, negative if too much is used. The arguments are those of `burn_rate`, with counts over the whole period. With `period=30d`, the first two arguments are selectors of counters, and the call stands for their increases in the period, added up for each group of the labels `by`.",
             "error_budget_remaining(sum(increase(http_requests_total{code=\"500\"}[1h])), sum(increase(http_requests_total[1h])), 0.9)",
         ),
     )
-    .ours(),
+    .ours()
+    .named(&[BUDGET_PERIOD, BY])
+    .stands_for(Expansion::Query(
+        When::Named("period"),
+        &["error_budget_remaining(sum$by(increase($1[$period])), sum$by(increase($2[$period])), $3)"],
+    )),
     entry(
         FAMILY,
         "forecast",
@@ -152,6 +167,20 @@ pub(super) static FUNCTIONS: &[Function] = &[
     )
     .ours()
     .named(&[FORECASTER, PERIOD, LEVEL]),
+    entry(
+        FAMILY,
+        "mstl",
+        &[RANGE],
+        analytic(seasons::parts),
+        Help(
+            "v range-vector",
+            "Another name of `seasonal_decompose`, that of the method for several seasons, as in `period=\"1d,1w\"`.",
+            "mstl(orders_per_minute[1h], period=10m)",
+        ),
+    )
+    .ours()
+    .over_all_steps()
+    .named(&[PERIOD, ROBUST, EXACT]),
     entry(
         FAMILY,
         "outliers",
@@ -258,6 +287,33 @@ pub(super) static FUNCTIONS: &[Function] = &[
     )
     .ours()
     .named(&[STALL_TOLERANCE]),
+    entry(
+        FAMILY,
+        "stl",
+        &[RANGE],
+        analytic(seasons::parts),
+        Help(
+            "v range-vector",
+            "Another name of `seasonal_decompose`, that of the method for one season.",
+            "stl(orders_per_minute[1h], period=10m)",
+        ),
+    )
+    .ours()
+    .over_all_steps()
+    .named(&[PERIOD, ROBUST, EXACT]),
+    entry(
+        FAMILY,
+        "time_until",
+        &[RANGE, SCALAR],
+        analytic(forecasts::exhaustion),
+        Help(
+            "v range-vector, limit scalar",
+            "Another name of `predict_exhaustion`.",
+            "time_until(node_filesystem_avail_bytes[1h], 0)",
+        ),
+    )
+    .ours()
+    .named(&[PERIOD]),
     entry(
         FAMILY,
         "trend_strength",

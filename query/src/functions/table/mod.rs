@@ -6,6 +6,7 @@ use super::analytics::AnalyticKernel;
 use super::arguments::Arguments;
 use super::buckets::Row;
 use super::eval::{Eval, Kernel, ScalarCheck};
+use super::expansion::Expansion;
 use super::range::Column;
 use super::window::{WindowKernel, WindowedSeries};
 use super::{Family, Function, NameRule, Named, Origin, ValueType, checks};
@@ -22,11 +23,13 @@ mod label;
 mod math;
 mod over_time;
 mod range;
+mod search;
+mod templates;
 mod time;
 mod trigonometry;
 
 /// All families.
-pub(super) static FAMILIES: [&[Function]; 10] = [
+pub(super) static FAMILIES: [&[Function]; 12] = [
     analytics::FUNCTIONS,
     change::FUNCTIONS,
     convert::FUNCTIONS,
@@ -37,6 +40,8 @@ pub(super) static FAMILIES: [&[Function]; 10] = [
     time::FUNCTIONS,
     trigonometry::FUNCTIONS,
     range::FUNCTIONS,
+    search::FUNCTIONS,
+    templates::FUNCTIONS,
 ];
 
 const SCALAR: ValueType = ValueType::Scalar;
@@ -73,6 +78,7 @@ const fn entry(
         doc,
         example,
         eval,
+        expansion: None,
         edges: &[],
         reads_before_window: false,
         wants_counter: false,
@@ -225,6 +231,11 @@ impl Function {
     /// Can be answered from buckets, as this row says.
     const fn over_buckets(self, row: &'static Row) -> Function {
         Function { buckets: Some(row), ..self }
+    }
+
+    /// Calls may stand for another query.
+    const fn stands_for(self, expansion: Expansion) -> Function {
+        Function { expansion: Some(expansion), ..self }
     }
 
     /// The metric name stays.

@@ -198,3 +198,8 @@ pub(crate) fn changes(columns: &Columns) -> impl FnMut(&Window<'_>) -> Option<f6
         .collect();
     move |w| (w.len() > 0).then(|| (counts[w.hi - 1] - counts[w.lo]) as f64)
 }
+
+/// Whether a metric has the name of a counter, or no name that says anything.
+pub(crate) fn looks_like_counter(name: &str) -> bool {
+    name.is_empty() || ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end))
+}

@@ -107,6 +107,12 @@ impl Columns {
         }
     }
 
+    /// Adds the floats of `later` after its own.
+    pub fn append_floats(&mut self, later: &Columns) {
+        self.times.extend_from_slice(&later.times);
+        self.values.extend_from_slice(&later.values);
+    }
+
     /// The float at `index`.
     #[inline]
     pub fn edge(&self, index: usize) -> Edge {

@@ -1,7 +1,9 @@
 //! Function calls and aggregations.
 
+use super::expansion::Given;
 use super::{Parser, Tree};
 use crate::functions::aggregates::AggregateInfo;
+use crate::functions::expansion::Expansion;
 use crate::functions::{self, Function, Named, ValueType};
 use crate::span::Span;
 use crate::syntax::ast::{
@@ -18,7 +20,7 @@ impl Parser<'_> {
         let function = functions::find(text).ok_or_else(|| self.unknown_function(name))?;
         let open = self.advance()?;
         let mut args = Vec::with_capacity(function.args.len());
-        let mut given = Vec::with_capacity(function.args.len());
+        let mut types = Vec::with_capacity(function.args.len());
         let mut height = 0;
         let mut named = Vec::new();
         while self.token.kind != TokenKind::RightParen {
@@ -37,7 +39,7 @@ impl Parser<'_> {
             }
             let argument = self.argument(function, args.len())?;
             height = height.max(argument.height);
-            given.push((argument.value_type, argument.expr.span));
+            types.push(argument.value_type);
             args.push(argument.expr);
             if !self.another_argument(open)? {
                 break;
@@ -46,8 +48,15 @@ impl Parser<'_> {
         self.expect_closing(TokenKind::RightParen, ")", open)?;
         let span = self.span_from(name.span.start);
         check::arity(function, args.len(), span)?;
-        check::last_argument(function, &given)?;
-        let height = self.height_above(height, span)?;
+        let mut given = Given { function, args, types, named, span };
+        if let Some(tree) = self.expand_call(&mut given)? {
+            return Ok(tree);
+        }
+        let Given { args, types, named, .. } = given;
+        let typed: Vec<_> = types.into_iter().zip(args.iter().map(|arg| arg.span)).collect();
+        check::last_argument(function, &typed)?;
+        // An argument may have become a subquery.
+        let height = self.height_above(height + u32::from(function.expansion.is_some()), span)?;
         let kind = ExprKind::Call(Call { function, name_span: name.span, args, named, keep_names: false });
         Ok(Tree { expr: Expr { kind, span }, value_type: function.returns, height })
     }
@@ -117,7 +126,10 @@ impl Parser<'_> {
             return self.bare_labels(function.name);
         }
         let argument = self.expression(0)?;
-        check::argument(function, index, &argument.expr, argument.value_type)?;
+        // The type of an argument that may get a window is checked after that.
+        if !matches!(function.expansion, Some(Expansion::Window | Expansion::Highlight)) {
+            check::argument(function, index, &argument.expr, argument.value_type)?;
+        }
         Ok(argument)
     }
 

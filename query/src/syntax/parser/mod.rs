@@ -6,6 +6,7 @@
 //! selector.rs     metric{matchers}, and what may follow a selector: [5m], [1h:5m], offset, @
 //! duration.rs     arithmetic on durations inside [ ] and after offset
 //! call.rs         functions and aggregations
+//! expansion.rs    calls that stand for other queries
 //! template.rs     WITH: templates and their expansion
 //! ```
 //!
@@ -22,6 +23,7 @@
 mod binary;
 mod call;
 mod duration;
+mod expansion;
 mod expression;
 mod selector;
 mod template;

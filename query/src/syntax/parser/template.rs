@@ -29,7 +29,7 @@ use barograph_engine::model::Matcher;
 pub const EXPANSION_TOKENS_MAX: u32 = 100_000;
 
 /// Maximum bytes of these tokens, because one long string in a template could be used often.
-const EXPANSION_BYTES_MAX: u64 = 4 << 20;
+pub(super) const EXPANSION_BYTES_MAX: u64 = 4 << 20;
 
 /// A range of the text that replaces its name.
 struct Template<'q> {
@@ -276,7 +276,7 @@ impl<'q> Parser<'q> {
 
     /// An expansion as an operand: in parentheses if it has an operator. Its root has the span `span`, and its parts
     /// have the spans where they were written.
-    fn as_operand(&self, mut tree: Tree, span: Span) -> Parsed<Tree> {
+    pub(super) fn as_operand(&self, mut tree: Tree, span: Span) -> Parsed<Tree> {
         if matches!(tree.expr.kind, ExprKind::Binary(_) | ExprKind::Unary(_)) {
             tree.height = self.height_above(tree.height, span)?;
             tree.expr = Expr { kind: ExprKind::Paren(Box::new(tree.expr)), span };

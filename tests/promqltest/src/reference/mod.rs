@@ -10,6 +10,8 @@
 
 use std::fmt::Write;
 
+use barograph_query::syntax::{parse, pretty};
+
 use barograph_query::functions::{Family, Function, NameRule, Origin, ValueType, aggregates, all};
 
 mod example;
@@ -77,6 +79,10 @@ fn functions(examples: &mut Examples) -> String {
                 _ => examples.answered(function.example),
             };
             entry(&mut text, &signature, &sentences(function), &example);
+            if function.is_template() {
+                let query = parse(function.example).expect("the example was evaluated");
+                push(&mut text, format_args!("It stands for:\n\n```promql\n{}\n```\n\n", pretty(&query)));
+            }
         }
     }
     text
@@ -130,7 +136,6 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use barograph_query::syntax::parse;
 
     #[test]
     fn the_page_is_current() {
