@@ -153,7 +153,10 @@ fn a_stop_ends_long_work_within_a_few_calls() {
     assert_eq!(season::find(&values, &seasons, 3, &mut { stop }), Err(Error::Stopped));
     assert_eq!(esd::outliers(&values, 0.02, 0.05, &mut { stop }), Err(Error::Stopped));
     assert_eq!(esd::seasonal(&values, &esd::Options::new(5000), &mut { stop }), Err(Error::Stopped));
-    assert_eq!(forest::scores(&values, 1, 0, &forest::Options::default(), &mut { stop }), Err(Error::Stopped));
+    assert_eq!(
+        forest::scores(&values, 1, 0, &forest::Options::default(), &mut { stop }),
+        Err(Error::Stopped)
+    );
     assert_eq!(robust::theil_sen(&values, &mut { stop }), Err(Error::Stopped));
     assert_eq!(forecast::until(&values, 50.0, Some(5000), &mut { stop }), Err(Error::Stopped));
 }
