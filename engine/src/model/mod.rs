@@ -3,7 +3,6 @@
 //! Nothing here does I/O or knows how samples are stored. The query crate uses these
 //! types too, so a label set travels from the socket to a query's answer unchanged.
 
-pub mod duplicates;
 pub mod exemplar;
 pub mod histogram;
 pub mod ids;
@@ -19,8 +18,6 @@ pub mod tier;
 pub mod time;
 pub mod timestamp;
 
-pub(crate) use duplicates::Comparable;
-pub use duplicates::Duplicates;
 pub use exemplar::Exemplar;
 pub use histogram::{Histogram, HistogramError, ResetHint, Span};
 pub use ids::SeriesId;
@@ -30,7 +27,8 @@ pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
 pub use partition::{Layout, PartitionId};
 pub use pattern::{CompileError, Expressions, Pattern, PatternError, PatternWalk, Rewrite, Verdict};
-pub use samples::{STALE_NAN_BITS, Samples, Value, is_stale};
+pub(crate) use samples::Comparable;
+pub use samples::{Duplicates, STALE_NAN_BITS, Samples, Value, is_stale};
 pub use tenant::{ForeignTenant, Tenant};
 pub use tier::{Resolution, TierId};
 pub use time::{TimeRange, Timestamp};

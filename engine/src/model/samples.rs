@@ -1,5 +1,10 @@
 //! Sample values and columns of samples.
 
+mod duplicates;
+
+pub(crate) use duplicates::Comparable;
+pub use duplicates::Duplicates;
+
 use std::sync::Arc;
 
 use crate::model::{Histogram, Timestamp};
