@@ -79,7 +79,7 @@ pub fn until(
     let steps = |slope: f64| {
         if distance == 0.0 {
             0.0
-        } else if slope != 0.0 && slope.signum() == distance.signum() {
+        } else if distance.is_finite() && slope != 0.0 && slope.signum() == distance.signum() {
             distance / slope
         } else {
             f64::INFINITY
@@ -135,6 +135,10 @@ mod tests {
         let got = run(&[5.0; 50], 9.0, None);
         assert_eq!([got.point, got.earliest, got.latest], [f64::INFINITY; 3]);
         assert_eq!(run(&[5.0; 50], 5.0, None).point, 0.0);
+        // A slope that overflows, and a limit without end.
+        let mut steep = vec![0.0; 60];
+        steep[0] = -f64::MAX;
+        assert_eq!(run(&steep, f64::INFINITY, Some(30)).point, f64::INFINITY);
         let away: Vec<f64> = (0..50).map(|i| -f64::from(i)).collect();
         assert_eq!(run(&away, 9.0, None).point, f64::INFINITY);
         let short = until(&[1.0; 4], 5.0, None, &mut || Ok(()));
