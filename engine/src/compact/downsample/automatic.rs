@@ -2,13 +2,13 @@
 
 use super::class_of;
 use crate::Result;
-use crate::chunk::Run;
 use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
 use crate::compact::index::SeriesMerge;
-use crate::model::{Labels, PartitionId, Resolution, SeriesId, TierId, TimeRange};
+use crate::compact::samples::for_each_chunk;
+use crate::model::{Labels, PartitionId, Resolution, SeriesId, TierId};
 use crate::rollup::{Bucket, Builder, Extras, Shape, encode};
-use crate::store::catalogue::{Catalogue, Generation};
+use crate::store::catalogue::Catalogue;
 use crate::store::cursors::ChunkCursors;
 use crate::store::generation::fold_run;
 use crate::store::generations::Partition;
@@ -75,51 +75,67 @@ impl Compactor<'_> {
             if !(at - 1).is_multiple_of(stride) {
                 continue;
             }
-            let (mut run, mut bytes) = (Run::default(), 0);
-            for partition in newest {
-                for generation in &partition.generations {
-                    bytes += cursors.bytes_of(generation, id)?;
-                    read(&mut cursors, generation, id, &mut run)?;
-                }
-            }
-            // Those of a constant series take next to nothing, in any form.
-            if run.values.iter().any(|value| value.to_bits() != run.values[0].to_bits()) {
-                measured
-                    .iter_mut()
-                    .for_each(|(resolution, of)| measure(*resolution, &labels, &run, bytes, of));
+            let of_series = SeriesParts::read(&mut cursors, newest, id)?;
+            if !of_series.is_constant {
+                let each = measured.iter_mut().zip(&of_series.buckets);
+                each.for_each(|((resolution, of), buckets)| {
+                    of_series.add_to(*resolution, &labels, buckets, of)
+                });
             }
         }
         Ok(measured.iter().find(|(_, measured)| measured.is_worth_it()).map(|(resolution, _)| *resolution))
     }
 }
 
-fn read(cursors: &mut ChunkCursors<'_>, generation: &Generation, id: SeriesId, run: &mut Run) -> Result<()> {
-    let mut piece = Run::default();
-    cursors.read(generation, id, TimeRange::ALL, &mut piece)?;
-    run.extend(&piece);
-    Ok(())
+/// What the samples of a series are, raw and as buckets. They are read chunk by chunk: there may be millions.
+struct SeriesParts {
+    samples: u64,
+    bytes: u64,
+    /// Constant ones take next to nothing, in any form.
+    is_constant: bool,
+    /// The buckets of each choice.
+    buckets: Vec<Vec<Bucket>>,
 }
 
-/// Adds what the samples of a series take, raw and as buckets.
-fn measure(resolution: Resolution, labels: &Labels, run: &Run, raw_bytes: u64, into: &mut Measured) {
-    let mut buckets = Vec::new();
-    let mut builder = Builder::new(resolution.width_ns(), Extras::default());
-    fold_run(&mut builder, run, &mut buckets);
-    builder.finish(&mut buckets);
-    let shape = Shape { width: resolution.width_ns(), source: 0, class: class_of(labels), bounds: false };
-    let size = |buckets: &[Bucket]| {
-        let mut chunk = Vec::new();
-        encode::encode(&[], &shape, buckets, CompressionLevel::Best, &mut chunk);
-        chunk.len() as u64
-    };
-    if buckets.len() < BUCKETS_MIN {
-        return;
+impl SeriesParts {
+    fn read(cursors: &mut ChunkCursors<'_>, partitions: &[&Partition], id: SeriesId) -> Result<Self> {
+        let builder = |resolution: Resolution| Builder::new(resolution.width_ns(), Extras::default());
+        let mut builders: Vec<Builder> = choices().map(builder).collect();
+        let buckets = builders.iter().map(|_| Vec::new()).collect();
+        let mut of = SeriesParts { samples: 0, bytes: 0, is_constant: true, buckets };
+        let mut first: Option<u64> = None;
+        for generation in partitions.iter().flat_map(|partition| &partition.generations) {
+            of.bytes += cursors.bytes_of(generation, id)?;
+            for_each_chunk(cursors, generation, id, &mut |run| {
+                of.samples += run.len() as u64;
+                let mut bits = run.values.iter().map(|value| value.to_bits());
+                of.is_constant = of.is_constant && bits.all(|bits| *first.get_or_insert(bits) == bits);
+                for (builder, buckets) in builders.iter_mut().zip(&mut of.buckets) {
+                    fold_run(builder, run, buckets);
+                }
+            })?;
+        }
+        builders.iter_mut().zip(&mut of.buckets).for_each(|(builder, buckets)| builder.finish(buckets));
+        Ok(of)
     }
-    // A chunk of the tier holds a hundred buckets and more, so what it takes beside them does not count.
-    let (half, all) = (buckets.len() / 2, buckets.len());
-    let of_more = size(&buckets).saturating_sub(size(&buckets[..half]));
-    into.bucket_bytes += of_more * all as u64 / (all - half) as u64;
-    into.raw_bytes += raw_bytes;
-    into.samples += run.len() as u64;
-    into.buckets += all as u64;
+
+    /// Adds what the series takes to a choice, of which it has these buckets.
+    fn add_to(&self, resolution: Resolution, labels: &Labels, buckets: &[Bucket], into: &mut Measured) {
+        if buckets.len() < BUCKETS_MIN {
+            return;
+        }
+        let shape = Shape { width: resolution.width_ns(), source: 0, class: class_of(labels), bounds: false };
+        let size = |buckets: &[Bucket]| {
+            let mut chunk = Vec::new();
+            encode::encode(&[], &shape, buckets, CompressionLevel::Best, &mut chunk);
+            chunk.len() as u64
+        };
+        // A chunk of the tier holds a hundred buckets and more, so what it takes beside them does not count.
+        let (half, all) = (buckets.len() / 2, buckets.len());
+        let of_more = size(buckets).saturating_sub(size(&buckets[..half]));
+        into.bucket_bytes += of_more * all as u64 / (all - half) as u64;
+        into.raw_bytes += self.bytes;
+        into.samples += self.samples;
+        into.buckets += all as u64;
+    }
 }
