@@ -18,7 +18,7 @@ use crate::model::{PartitionId, Resolution, TierId};
 use crate::options::Options;
 use crate::stats::Stats;
 use crate::store::versions::Versions;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 use crate::{Error, Result};
 
 /// The maximum size of chunks whose removal is postponed until all merges are done: that of a table.
@@ -40,7 +40,8 @@ pub(in crate::engine) struct Merger {
     jobs: Arc<Jobs>,
     options: Arc<Options>,
     merging: Mutex<()>,
-    kept: Mutex<Kept>,
+    /// Written to change it and to drop data, read to keep all data.
+    kept: RwLock<Kept>,
     /// The newest partition by which a tier was chosen, and which.
     measured: Mutex<Option<(PartitionId, Option<Resolution>)>>,
     counts: MergeCounts,
@@ -70,7 +71,7 @@ impl Merger {
             options: base.options.clone(),
             merging: Mutex::new(()),
             measured: Mutex::default(),
-            kept: Mutex::new(Kept { retention: base.options.retention, tiers: base.options.tiers.clone() }),
+            kept: RwLock::new(Kept { retention: base.options.retention, tiers: base.options.tiers.clone() }),
             counts: MergeCounts::default(),
         }
     }

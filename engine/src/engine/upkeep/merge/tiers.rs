@@ -11,6 +11,7 @@ use crate::engine::retention::Kept;
 use crate::model::{Resolution, TierId, Timestamp};
 use crate::options::{Options, Tier};
 use crate::rollup::Extras;
+use crate::store::catalogue::Catalogue;
 use crate::sync::MutexGuard;
 
 /// The work of one pass, which follows from one state of what is kept.
@@ -66,19 +67,31 @@ impl Pass {
     }
 }
 
+/// The tier that was chosen, if it has any buckets.
+fn begun_tier(catalogue: &Catalogue) -> Option<Resolution> {
+    let through = |resolution: &Resolution| {
+        catalogue.coverage.get(&TierId::of(0, *resolution)).map(|coverage| coverage.through)
+    };
+    choices().filter(|resolution| through(resolution).is_some()).max_by_key(through)
+}
+
 impl Merger {
-    /// The tiers that are kept, also one that was chosen.
+    /// The tiers that are kept, also one that was chosen and begun.
     pub fn kept_tiers(&self) -> Vec<Tier> {
-        self.pass(Timestamp::MIN).listed
+        self.begun().listed
+    }
+
+    /// The work on tiers that have been begun. Nothing is measured for it.
+    fn begun(&self) -> Pass {
+        let kept = self.kept.read().clone();
+        let begun = kept.tiers.is_automatic().then(|| begun_tier(&self.versions.current())).flatten();
+        Pass::new(kept, begun, Timestamp::MIN)
     }
 
     /// The tier that the compactor chooses if the options leave it to it. It stays with what it has begun.
     fn chosen_tier(&self) -> Option<Resolution> {
         let catalogue = self.versions.current_owned();
-        let through = |resolution: &Resolution| {
-            catalogue.coverage.get(&TierId::of(0, *resolution)).map(|coverage| coverage.through)
-        };
-        let begun = choices().filter(|resolution| through(resolution).is_some()).max_by_key(through);
+        let begun = begun_tier(&catalogue);
         if begun.is_some() {
             return begun;
         }
@@ -105,7 +118,7 @@ impl Merger {
     /// # Errors
     /// [`Error::Option`](crate::Error::Option) if it is refused; nothing is changed.
     pub fn change_kept(&self, change: impl FnOnce(&mut Kept)) -> Result<()> {
-        let mut kept = self.kept.lock();
+        let mut kept = self.kept.write();
         let mut changed = kept.clone();
         change(&mut changed);
         let Kept { retention, tiers } = changed.clone();
@@ -115,20 +128,21 @@ impl Merger {
         Ok(())
     }
 
-    /// Keeps everything as long as the result lives.
-    pub fn without_expiry(&self) -> MutexGuard<'_, impl Sized> {
-        self.kept.lock()
+    /// Keeps everything as long as the result lives. Several calls may do so at once.
+    pub fn without_expiry(&self) -> impl Sized + '_ {
+        self.kept.read()
     }
 
     /// The work of a pass at the time `newest`.
     pub fn pass(&self, newest: Timestamp) -> Pass {
-        let kept = self.kept.lock().clone();
+        let kept = self.kept.read().clone();
         let chosen = kept.tiers.is_automatic().then(|| self.chosen_tier()).flatten();
         Pass::new(kept, chosen, newest)
     }
 
     /// The tiers that have buckets, narrowest first: also those that are no longer kept, whose buckets stay correct.
-    fn stored_tiers(&self, mut jobs: Vec<TierJob>) -> Vec<TierJob> {
+    fn stored_tiers(&self) -> Vec<TierJob> {
+        let mut jobs = self.begun().tiers;
         let catalogue = self.versions.current();
         for resolution in catalogue.coverage.keys().filter_map(|tier| tier.resolution()) {
             if jobs.iter().all(|job| job.resolution != resolution) {
@@ -143,7 +157,7 @@ impl Merger {
     /// Drops what is past the retention. Raw partitions stay until the tiers include them.
     pub(super) fn expire(&self, pass: &Pass) -> Result<()> {
         // Held until the end: what is kept from now on is not dropped.
-        let kept = self.kept.lock();
+        let kept = self.kept.write();
         if *kept != pass.kept {
             return Ok(());
         }
@@ -163,7 +177,7 @@ impl Merger {
     /// The first failure.
     pub fn repair(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
         let mut done = Ok(());
-        for job in self.stored_tiers(self.pass(Timestamp::MIN).tiers) {
+        for job in self.stored_tiers() {
             done = unless_full(done, || self.repair_tier(merging, &job));
         }
         done
@@ -206,7 +220,7 @@ impl Merger {
     /// Merges the generations of the tiers, with `all` wherever there are several.
     pub fn merge_tiers(&self, merging: &mut MutexGuard<'_, ()>, all: bool) -> Result<()> {
         let mut done = Ok(());
-        for job in self.stored_tiers(self.pass(Timestamp::MIN).tiers) {
+        for job in self.stored_tiers() {
             done = unless_full(done, || {
                 while !self.jobs.are_ending() && self.compactor().merge_tier(&job, all)? {
                     MutexGuard::bump(merging);
