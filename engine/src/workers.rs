@@ -51,7 +51,7 @@ pub(crate) struct Lane {
     /// The name of its threads.
     name: &'static str,
     threads_max: usize,
-    /// How much its threads give way to others: added to the nice value of the thread that starts them.
+    /// How much its threads give way to others: added to the nice value of the process' threads.
     yields: i32,
     state: Mutex<State>,
     /// Signalled for a waiting thread when a job becomes due earlier, and for all threads when there are no more jobs.
@@ -124,6 +124,7 @@ impl Lane {
         due: Option<Instant>,
         work: impl Fn() -> Next + Send + Sync + 'static,
     ) -> io::Result<Job> {
+        note_priority();
         let mut state = self.state.lock();
         let id = state.next_id;
         state.next_id += 1;
@@ -216,22 +217,36 @@ impl Lane {
     }
 }
 
+/// The nice value of the thread that started the first job. A thread inherits that of its creator, which may have lowered
+/// its own.
+#[cfg(target_os = "linux")]
+static BASE: std::sync::OnceLock<i32> = std::sync::OnceLock::new();
+
 /// Lowers the priority of the calling thread.
 #[cfg(target_os = "linux")]
 fn give_way(by: i32) {
-    use rustix::process::{getpriority_process, setpriority_process};
-    // Linux has a nice value for each thread, and these calls mean that of the calling one.
-    let lowered = getpriority_process(None).and_then(|nice| match by {
-        0 => Ok(()),
-        by => setpriority_process(None, nice.saturating_add(by).min(19)),
-    });
-    if let Err(error) = lowered {
+    let Some(base) = BASE.get().filter(|_| by > 0) else { return };
+    // Linux has a nice value for each thread, and this call means that of the calling one.
+    if let Err(error) = rustix::process::setpriority_process(None, base.saturating_add(by).min(19)) {
         tracing::debug!(%error, "a background thread keeps its priority");
+    }
+}
+
+/// Records the priority from which threads give way.
+#[cfg(target_os = "linux")]
+fn note_priority() {
+    if BASE.get().is_none()
+        && let Ok(nice) = rustix::process::getpriority_process(None)
+    {
+        let _ = BASE.set(nice);
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn give_way(_by: i32) {}
+
+#[cfg(not(target_os = "linux"))]
+fn note_priority() {}
 
 impl State {
     const fn new() -> State {

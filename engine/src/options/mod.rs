@@ -109,7 +109,7 @@ pub struct Options {
     /// [`Tiers::automatic`]. Raw samples that are past the retention are dropped when all tiers include them.
     pub tiers: Tiers,
     /// Which of several samples of a series with the same timestamp counts. Default [`Duplicates::Last`]. A change concerns
-    /// samples that have not been merged yet.
+    /// samples that have not been merged yet; buckets that have been built stay as they are.
     pub duplicates: Duplicates,
     /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
     /// database is created.

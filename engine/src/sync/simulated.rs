@@ -186,12 +186,6 @@ pub(crate) struct Shared<G> {
     place: usize,
 }
 
-impl<T> RwLock<T> {
-    pub const fn new(value: T) -> Self {
-        RwLock(parking_lot::RwLock::new(value))
-    }
-}
-
 impl<T: ?Sized> RwLock<T> {
     pub fn read(&self) -> Shared<parking_lot::RwLockReadGuard<'_, T>> {
         let held = take(place(self), || self.0.try_read(), || self.0.read());

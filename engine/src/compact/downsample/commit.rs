@@ -25,17 +25,17 @@ impl<'c> Compactor<'c> {
         written: Vec<Written>,
         coverage: Coverage,
     ) -> Result<()> {
-        let coverage = vec![(tier, Some(coverage))];
-        self.replace_buckets(tables, written, Edit { coverage, ..Edit::default() })
+        self.replace_buckets(tables, written, Vec::new(), vec![(tier, Some(coverage))])
     }
 
-    /// Makes written buckets durable, reads them back, and commits an edit that adds them. The generations that the edit
-    /// removes are obsolete then.
+    /// Makes written buckets durable, reads them back, and commits them in place of the generations `remove`, which are
+    /// obsolete then, together with new coverages.
     pub(super) fn replace_buckets(
         &self,
         tables: Tables<'c>,
         written: Vec<Written>,
-        edit: Edit,
+        remove: Vec<Arc<Generation>>,
+        coverage: Vec<(TierId, Option<Coverage>)>,
     ) -> Result<()> {
         fail_point!("tier.written");
         let written: Vec<Arc<Generation>> =
@@ -45,7 +45,6 @@ impl<'c> Compactor<'c> {
             fail_point!("tier.ingested");
             self.read_back(&written)?;
             self.versions.commit(self.context, |now| {
-                let Edit { remove, coverage, .. } = &edit;
                 let edit = Edit {
                     add: written.clone(),
                     remove: remove.clone(),
@@ -60,7 +59,7 @@ impl<'c> Compactor<'c> {
             return Err(error);
         }
         fail_point!("tier.committed");
-        edit.remove.iter().for_each(|generation| generation.mark_obsolete());
+        remove.iter().for_each(|generation| generation.mark_obsolete());
         Ok(())
     }
 

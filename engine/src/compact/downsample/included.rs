@@ -142,9 +142,10 @@ fn extent(catalogue: &Catalogue, partition: PartitionId) -> Option<(Timestamp, T
     spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
-/// Whether a generation of a tier is set aside in the partitions of a span.
+/// Whether a generation of a tier, or of raw samples, is set aside in the partitions of a span.
 pub(super) fn is_damaged(catalogue: &Catalogue, tier: TierId, span: TimeRange) -> bool {
-    damaged_in(catalogue, tier, span).next().is_some()
+    let mut partitions = catalogue.generations.partitions_in(tier, span, catalogue.layout());
+    partitions.any(|partition| !partition.aside.is_empty())
 }
 
 /// The spans of the partitions of a tier in which a generation is set aside, as far as the tier is complete there.

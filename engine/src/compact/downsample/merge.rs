@@ -10,7 +10,6 @@ use crate::store::catalogue::{Catalogue, GenerationRecord};
 use crate::store::cursors::ChunkCursors;
 use crate::store::generation::Tables;
 use crate::store::generations::Partition;
-use crate::store::versions::Edit;
 
 /// A merged partition is merged again when it has this many generations: each repair adds one.
 const REPAIRS_MAX: usize = 4;
@@ -33,11 +32,7 @@ impl<'c> Compactor<'c> {
         let record = GenerationRecord { merged: true, ..record };
         fail_point!("tier.merged");
         let written = (record.chunks > 0).then_some((prefix, record));
-        self.replace_buckets(
-            tables,
-            written.into_iter().collect(),
-            Edit { remove: inputs, ..Edit::default() },
-        )?;
+        self.replace_buckets(tables, written.into_iter().collect(), inputs, Vec::new())?;
         fail_point!("tier.swapped");
         Ok(true)
     }

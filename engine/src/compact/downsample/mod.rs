@@ -77,9 +77,9 @@ fn source_of(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Option<Re
     (covers && !replaces()).then_some(finer)
 }
 
-/// Whether raw samples describe all buckets that end in a span.
+/// Whether raw samples cover all buckets that end in a span, and none of them is damaged.
 fn has_samples(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
-    catalogue.computable_from(job.resolution) <= span.start
+    catalogue.computable_from(job.resolution) <= span.start && !is_damaged(catalogue, TierId::RAW, span)
 }
 
 /// Which columns the buckets of a series have.

@@ -7,7 +7,6 @@ use crate::compact::Compactor;
 use crate::model::TimeRange;
 use crate::store::catalogue::Catalogue;
 use crate::store::generation::Tables;
-use crate::store::versions::Edit;
 
 impl Compactor<'_> {
     /// Replaces the first damaged partition of a tier that can be computed. Returns whether there was one.
@@ -20,7 +19,7 @@ impl Compactor<'_> {
         let mut tables = Tables::new(self.versions.kv());
         let written = self.write_span(&mut tables, &catalogue, job, span, coverage.cut)?;
         let remove = catalogue.generations.all_in(partition);
-        self.replace_buckets(tables, written.into_iter().collect(), Edit { remove, ..Edit::default() })?;
+        self.replace_buckets(tables, written.into_iter().collect(), remove, Vec::new())?;
         tracing::info!(%partition, "computed the buckets of a damaged partition again");
         Ok(true)
     }

@@ -6,7 +6,7 @@ use super::commit::Written;
 use super::included::{Included, changed, included};
 use super::source::Source;
 use super::write::LabelSets;
-use super::{TierJob, source_of};
+use super::{TierJob, has_samples, source_of};
 use crate::Result;
 use crate::chunk::Run;
 use crate::compact::Compactor;
@@ -144,8 +144,10 @@ impl<'c> Compactor<'c> {
         while let Some((ids, labels)) = sets.next()? {
             let mut ends = changes.ends(&raw, &labels, &ids, &mut cursors)?;
             if finer.is_none() {
-                // Raw samples are only a part of earlier buckets.
-                ends.retain(|end| end.saturating_sub(job.resolution.width_ns()) >= changes.computable);
+                // Raw samples are only a part of earlier buckets, and of those where some are damaged.
+                ends.retain(|end| {
+                    has_samples(catalogue, job, TimeRange::new(end - job.resolution.width_ns(), *end))
+                });
             }
             if ends.is_empty() {
                 continue;

@@ -40,14 +40,15 @@ pub(in crate::engine) struct Merger {
     jobs: Arc<Jobs>,
     options: Arc<Options>,
     merging: Mutex<()>,
-    /// Written to change it and to drop data, read to keep all data.
-    kept: RwLock<Kept>,
+    kept: Mutex<Kept>,
+    /// Written while data is dropped, read to keep all data.
+    expiry: RwLock<()>,
     /// The newest partition by which a tier was chosen, and which.
     measured: Mutex<Option<(PartitionId, Option<Resolution>)>>,
     counts: MergeCounts,
 }
 
-/// Carries out `next` unless the disk is full, and returns the first failure of both.
+/// Carries out `next` unless `done` says that the disk is full, and returns the first failure of both.
 fn unless_full(done: Result<()>, next: impl FnOnce() -> Result<()>) -> Result<()> {
     match done {
         Err(Error::DiskFull { .. }) => done,
@@ -71,7 +72,8 @@ impl Merger {
             options: base.options.clone(),
             merging: Mutex::new(()),
             measured: Mutex::default(),
-            kept: RwLock::new(Kept { retention: base.options.retention, tiers: base.options.tiers.clone() }),
+            expiry: RwLock::default(),
+            kept: Mutex::new(Kept { retention: base.options.retention, tiers: base.options.tiers.clone() }),
             counts: MergeCounts::default(),
         }
     }

@@ -21,7 +21,7 @@ pub enum Duplicates {
     Last,
     /// The one that was written first.
     First,
-    /// The largest number. A number counts more than NaN and stale markers. If the values are equal, or one is a native
+    /// The largest number. Numbers take precedence over NaN and stale markers. If the values are equal, or one is a native
     /// histogram, the one that was written last.
     Max,
     /// The smallest number, otherwise like [`Duplicates::Max`].

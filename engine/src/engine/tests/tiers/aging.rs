@@ -100,7 +100,7 @@ impl Aged {
     }
 
     /// Repairs the tiers, and returns how many buckets of each were computed again.
-    fn repair(&self) -> Vec<u64> {
+    pub fn repair(&self) -> Vec<u64> {
         let jobs = self.engine.shared.merger.pass(i64::MIN).tiers;
         let compactor = self.engine.shared.compactor();
         jobs.iter().map(|job| compactor.repair_tier(job, &mut || true).unwrap()).collect()

@@ -66,3 +66,16 @@ fn it_is_kept_as_long_as_raw_samples() {
     assert!((YEAR_2024 + 7 * DAY..=YEAR_2024 + 15 * DAY).contains(&from), "{tier:?}");
     assert!(aged.engine.view().raw_from() > YEAR_2024 + 13 * DAY);
 }
+
+#[test]
+fn a_tier_that_was_named_keeps_its_history() {
+    let mut aged = Aged::new(&Ladder { retention_days: 10, tiers: "1h", raw_from: 0, from: &[] });
+    days(&mut aged, 0..30, 300);
+    aged.engine.set_tiers("auto".parse().unwrap()).unwrap();
+    days(&mut aged, 30..45, 20);
+    assert!(aged.engine.view().raw_from() > YEAR_2024 + 33 * DAY);
+    let tiers = aged.engine.tiers();
+    assert_eq!((tiers.len(), tiers[0].keep), (1, None), "neither extended nor dropped");
+    assert!(tiers[0].complete.unwrap().0.as_nanos() < YEAR_2024);
+    aged.check("1h", TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 28 * DAY));
+}

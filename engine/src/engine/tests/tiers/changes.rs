@@ -102,6 +102,28 @@ fn a_damaged_partition_is_computed_again_while_its_source_is_stored() {
     aged.check("1h", TimeRange::new(day(0), day(25)));
 }
 
+#[test]
+fn buckets_are_not_computed_from_a_part_of_the_samples() {
+    let damage = crate::Error::Corrupt { file: "chunks".into(), offset: 0, what: "a test".into() };
+    let mut aged = Aged::new(&LADDER);
+    (0..20).for_each(|day| aged.day(day));
+    let catalogue = aged.engine.shared.versions.current_owned();
+    let of_day = catalogue.layout().raw(day(12) + SECOND);
+    let raw = catalogue.generations.in_partition(of_day)[0].prefix;
+    drop(catalogue);
+    aged.engine.shared.versions.set_aside(raw, &damage);
+    aged.append(0, [day(12) + 7 * SECOND].into_iter());
+    aged.engine.flush().unwrap();
+    assert_eq!(
+        aged.repair(),
+        [0, 1],
+        "the narrow ones have what is damaged, and the wide one is computed from them"
+    );
+    aged.engine.shared.versions.set_aside(generation(&aged, "5m", day(12)).prefix, &damage);
+    aged.engine.compact().unwrap();
+    assert_eq!(aged.engine.stats().generations_aside, 2);
+}
+
 /// It drops nothing that is kept from now on.
 #[test]
 fn what_is_kept_may_change_during_a_pass() {

@@ -8,7 +8,7 @@ use crate::compact::downsample::{TierJob, choices, newest_merged};
 use crate::compact::is_expiry_due;
 use crate::engine::duration_ns;
 use crate::engine::retention::Kept;
-use crate::model::{Resolution, TierId, Timestamp};
+use crate::model::{PartitionId, Resolution, TierId, Timestamp};
 use crate::options::{Options, Tier};
 use crate::rollup::Extras;
 use crate::store::catalogue::Catalogue;
@@ -72,7 +72,16 @@ fn begun_tier(catalogue: &Catalogue) -> Option<Resolution> {
     let through = |resolution: &Resolution| {
         catalogue.coverage.get(&TierId::of(0, *resolution)).map(|coverage| coverage.through)
     };
-    choices().filter(|resolution| through(resolution).is_some()).max_by_key(through)
+    let begun = choices().filter(|resolution| through(resolution).is_some());
+    begun.filter(|resolution| !outlived_raw(catalogue, *resolution)).max_by_key(through)
+}
+
+/// Whether a tier has a partition of which raw samples have been dropped. The one that was chosen never has: it is dropped
+/// together with them. So the options named it, to keep it longer.
+fn outlived_raw(catalogue: &Catalogue, resolution: Resolution) -> bool {
+    let first = PartitionId::first_of(TierId::of(0, resolution));
+    let stored = catalogue.generations.partitions_from(first).next().filter(|it| it.id.tier == first.tier);
+    stored.is_some_and(|stored| catalogue.layout().bounds(stored.id).1 <= catalogue.raw_from())
 }
 
 impl Merger {
@@ -83,7 +92,7 @@ impl Merger {
 
     /// The work on tiers that have been begun. Nothing is measured for it.
     fn begun(&self) -> Pass {
-        let kept = self.kept.read().clone();
+        let kept = self.kept.lock().clone();
         let begun = kept.tiers.is_automatic().then(|| begun_tier(&self.versions.current())).flatten();
         Pass::new(kept, begun, Timestamp::MIN)
     }
@@ -92,33 +101,39 @@ impl Merger {
     fn chosen_tier(&self) -> Option<Resolution> {
         let catalogue = self.versions.current_owned();
         let begun = begun_tier(&catalogue);
-        if begun.is_some() {
+        // A tier that is kept longer than raw samples stays as it is, and there is no other beside it.
+        if begun.is_some() || choices().any(|resolution| outlived_raw(&catalogue, resolution)) {
             return begun;
         }
         let newest = newest_merged(&catalogue)?;
         let mut measured = self.measured.lock();
-        match *measured {
-            Some((partition, chosen)) if partition == newest => chosen,
-            _ => {
-                let chosen = self.compactor().choose_tier(&catalogue).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "what a tier would take could not be measured");
-                    None
-                });
+        if let Some((partition, chosen)) = *measured
+            && newest <= partition
+        {
+            return chosen;
+        }
+        match self.compactor().choose_tier(&catalogue) {
+            Ok(chosen) => {
                 if let Some(tier) = chosen {
                     tracing::info!(%tier, "chose a tier of buckets for closed partitions");
                 }
                 *measured = Some((newest, chosen));
                 chosen
             }
+            Err(error) => {
+                tracing::warn!(%error, "what a tier would take could not be measured");
+                None
+            }
         }
     }
 
-    /// Changes what is kept. A pass in progress drops nothing more.
+    /// Changes what is kept. A pass in progress stops dropping partitions.
     ///
     /// # Errors
     /// [`Error::Option`](crate::Error::Option) if it is refused; nothing is changed.
     pub fn change_kept(&self, change: impl FnOnce(&mut Kept)) -> Result<()> {
-        let mut kept = self.kept.write();
+        let _none_expire = self.without_expiry();
+        let mut kept = self.kept.lock();
         let mut changed = kept.clone();
         change(&mut changed);
         let Kept { retention, tiers } = changed.clone();
@@ -130,12 +145,12 @@ impl Merger {
 
     /// Keeps everything as long as the result lives. Several calls may do so at once.
     pub fn without_expiry(&self) -> impl Sized + '_ {
-        self.kept.read()
+        self.expiry.read()
     }
 
     /// The work of a pass at the time `newest`.
     pub fn pass(&self, newest: Timestamp) -> Pass {
-        let kept = self.kept.read().clone();
+        let kept = self.kept.lock().clone();
         let chosen = kept.tiers.is_automatic().then(|| self.chosen_tier()).flatten();
         Pass::new(kept, chosen, newest)
     }
@@ -156,9 +171,9 @@ impl Merger {
 
     /// Drops what is past the retention. Raw partitions stay until the tiers include them.
     pub(super) fn expire(&self, pass: &Pass) -> Result<()> {
-        // Held until the end: what is kept from now on is not dropped.
-        let kept = self.kept.write();
-        if *kept != pass.kept {
+        // Held until the end: what is kept from now on is not dropped, and no bucket that a delete cuts loses its samples.
+        let expiring = self.expiry.write();
+        if *self.kept.lock() != pass.kept {
             return Ok(());
         }
         let horizon = |tier: TierId| pass.horizon(tier);
@@ -166,7 +181,7 @@ impl Merger {
             return Ok(());
         }
         self.disk.with_room(|| self.compactor().expire(&horizon, &pass.tiers))?;
-        drop(kept);
+        drop(expiring);
         self.collect_with_room()
     }
 
@@ -188,7 +203,11 @@ impl Merger {
             MutexGuard::bump(merging);
             !self.jobs.are_ending()
         };
-        while self.compactor().rebuild_tier(job)? && goes_on() {}
+        while self.compactor().rebuild_tier(job)? {
+            if !goes_on() {
+                return Ok(());
+            }
+        }
         let buckets = self.compactor().repair_tier(job, &mut goes_on)?;
         if buckets > 0 {
             tracing::info!(tier = %job.resolution, buckets, "computed buckets of changed samples again");
