@@ -15,7 +15,7 @@ mod chunks;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::model::{Comparable, Duplicates, Histogram, TimeRange, Timestamp, Value};
+use crate::model::{Comparable, Duplicates, Histogram, TimeRange, Timestamp, Value, is_stale};
 
 /// Samples of one series in ascending time order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,9 +68,9 @@ impl Arrival {
 
     fn comparable(&self) -> Comparable {
         match &self.value {
-            Value::Float(value) => Some((*value, None)),
-            Value::Int(value) => Some((*value as f64, Some(*value))),
-            Value::Histogram(_) => None,
+            Value::Float(value) => Comparable::Number(*value, None),
+            Value::Int(value) => Comparable::Number(*value as f64, Some(*value)),
+            Value::Histogram(histogram) => Comparable::Histogram { is_stale: is_stale(histogram.sum) },
         }
     }
 }
@@ -337,8 +337,8 @@ impl Run {
 
     fn comparable_at(&self, index: usize) -> Comparable {
         match self.histogram_at(index) {
-            Some(_) => None,
-            None => Some((self.values[index], self.exact_at(index))),
+            Some(histogram) => Comparable::Histogram { is_stale: is_stale(histogram.sum) },
+            None => Comparable::Number(self.values[index], self.exact_at(index)),
         }
     }
 

@@ -138,8 +138,9 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.tiers = t.parse().map_err(ValueError)?),
     setting!("duplicates" "RULE" = "last", STORAGE, false,
         "Which of several samples of a series with the same timestamp counts: the `last` or the `first` that was \
-         written, or the one with the largest (`max`) or the smallest (`min`) value. A change concerns samples that \
-         have not been merged yet.",
+         written, or the one with the largest (`max`) or the smallest (`min`) value. With `max` and `min`, native \
+         histograms take precedence over numbers, both over NaN and stale markers, and of equals the last counts. A \
+         change concerns samples that have not been merged yet.",
         |c, t| c.duplicates = t.parse().map_err(ValueError)?),
     setting!("partition_width" "DURATION" = "1d", STORAGE, false,
         "Time span that is stored and dropped as a unit, 1m to 365d; fixed when the database is created.",

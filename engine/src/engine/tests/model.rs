@@ -11,7 +11,7 @@ use super::{SECOND, YEAR_2024, labels, notes, options};
 use crate::clock::ManualClock;
 use crate::codec::histogram::HistogramWriter;
 use crate::codec::test_data::histogram;
-use crate::model::{Duplicates, Labels, MatchOp, Matcher, TimeRange, Value};
+use crate::model::{Duplicates, Labels, MatchOp, Matcher, TimeRange, Value, is_stale};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Result};
 
@@ -88,6 +88,10 @@ fn any_started() -> impl Strategy<Value = Started> {
 fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         3 => histogram().prop_map(|h| Value::Histogram(Arc::new(h))),
+        1 => histogram().prop_map(|mut h| {
+            h.sum = f64::from_bits(crate::model::STALE_NAN_BITS);
+            Value::Histogram(Arc::new(h))
+        }),
         4 => (-50i64..50).prop_map(|v| Value::Float(v as f64)),
         2 => any::<u64>().prop_map(|b| Value::Float(f64::from_bits(b))),
         1 => any::<i64>().prop_map(Value::Int),
@@ -126,8 +130,10 @@ pub(super) enum Bits {
     /// A float, or an integer that a float holds.
     Float(u64),
     Int(i64),
-    /// As it is written.
-    Histogram(Vec<u8>),
+    Histogram {
+        written: Vec<u8>,
+        is_stale: bool,
+    },
 }
 
 pub(super) fn shown(start: i64, value: &Value) -> Told {
@@ -136,9 +142,9 @@ pub(super) fn shown(start: i64, value: &Value) -> Told {
         Value::Int(v) => Bits::Float((*v as f64).to_bits()),
         Value::Float(v) => Bits::Float(v.to_bits()),
         Value::Histogram(histogram) => {
-            let mut bytes = Vec::new();
-            HistogramWriter::default().write(histogram, &mut bytes);
-            Bits::Histogram(bytes)
+            let mut written = Vec::new();
+            HistogramWriter::default().write(histogram, &mut written);
+            Bits::Histogram { written, is_stale: is_stale(histogram.sum) }
         }
     };
     Told { start, value }
@@ -146,25 +152,25 @@ pub(super) fn shown(start: i64, value: &Value) -> Told {
 
 /// Whether a new value counts in place of a known one.
 fn counts(duplicates: Duplicates, known: &Told, new: &Value) -> bool {
-    let number = |told: &Told| match told.value {
-        Bits::Float(bits) => Some(f64::from_bits(bits)),
-        Bits::Int(value) => Some(value as f64),
-        Bits::Histogram(_) => None,
-    };
-    let integer = |told: &Told| match told.value {
-        Bits::Float(bits) => f64::from_bits(bits) as i128,
-        Bits::Int(value) => i128::from(value),
-        Bits::Histogram(_) => 0,
-    };
-    let new = shown(0, new);
-    let (Some(a), Some(b)) = (number(known), number(&new)) else { return duplicates != Duplicates::First };
-    let is_larger = b > a || (b == a && integer(&new) >= integer(known));
-    let is_smaller = b < a || (b == a && integer(&new) <= integer(known));
+    let (known, new) = (ranked(&known.value), ranked(&shown(0, new).value));
     match duplicates {
         Duplicates::First => false,
-        Duplicates::Max => a.is_nan() || (!b.is_nan() && is_larger),
-        Duplicates::Min => a.is_nan() || (!b.is_nan() && is_smaller),
+        Duplicates::Max => new >= known,
+        Duplicates::Min => new.0 > known.0 || (new.0 == known.0 && (new.1, new.2) <= (known.1, known.2)),
         _ => true,
+    }
+}
+
+/// The kind of a value, the kinds in ascending order of precedence, and numbers as a float and an integer.
+fn ranked(value: &Bits) -> (u8, f64, i128) {
+    match value {
+        Bits::Float(bits) => match f64::from_bits(*bits) {
+            value if value.is_nan() => (0, 0.0, 0),
+            value => (1, value, value as i128),
+        },
+        Bits::Int(value) => (1, *value as f64, i128::from(*value)),
+        Bits::Histogram { is_stale: true, .. } => (0, 0.0, 0),
+        Bits::Histogram { is_stale: false, .. } => (2, 0.0, 0),
     }
 }
 

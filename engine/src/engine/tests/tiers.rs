@@ -41,7 +41,7 @@ fn expected(harness: &Harness, labels: &Labels, resolution: Resolution, range: T
         let value = match &told.value {
             Bits::Float(bits) => f64::from_bits(*bits),
             Bits::Int(value) => *value as f64,
-            Bits::Histogram(_) => {
+            Bits::Histogram { .. } => {
                 builder.note_histogram(time, &mut buckets);
                 continue;
             }
@@ -55,7 +55,9 @@ fn expected(harness: &Harness, labels: &Labels, resolution: Resolution, range: T
 /// Whether a series has histograms in the buckets of a range.
 fn has_histograms(harness: &Harness, labels: &Labels, range: TimeRange) -> bool {
     let samples = harness.samples[labels].iter();
-    samples.into_iter().any(|(time, told)| range.contains(*time) && matches!(told.value, Bits::Histogram(_)))
+    samples
+        .into_iter()
+        .any(|(time, told)| range.contains(*time) && matches!(told.value, Bits::Histogram { .. }))
 }
 
 pub(super) fn check(harness: &Harness, range: TimeRange, after: &Op) {

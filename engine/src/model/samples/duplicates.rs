@@ -21,16 +21,47 @@ pub enum Duplicates {
     Last,
     /// The one that was written first.
     First,
-    /// The largest number. Numbers take precedence over NaN and stale markers. If the values are equal, or one is a native
-    /// histogram, the one that was written last.
+    /// The largest number. Native histograms take precedence over numbers, and both over NaN and stale markers. Of
+    /// histograms and of equal values, the one that was written last.
     Max,
     /// The smallest number, otherwise like [`Duplicates::Max`].
     Min,
 }
 
-/// A value as far as it can be compared: the nearest float, and the integer where that is not exact; `None` for a
-/// histogram.
-pub(crate) type Comparable = Option<(f64, Option<i64>)>;
+/// A value as far as it can be compared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Comparable {
+    /// The nearest float, and the integer where that is not exact.
+    Number(f64, Option<i64>),
+    Histogram {
+        is_stale: bool,
+    },
+}
+
+impl Comparable {
+    /// Among which values a value is compared: those with a higher rank take precedence whichever number is larger.
+    ///
+    /// Samples meet in an order that depends on flushes and merges, so the result must not: of three values, the first two
+    /// may meet before the third, or the last two before the first. Ranks make values a total order, where that is so.
+    fn rank(self) -> u8 {
+        match self {
+            Comparable::Histogram { is_stale: false } => 2,
+            Comparable::Number(value, _) if !value.is_nan() => 1,
+            Comparable::Histogram { .. } | Comparable::Number(..) => 0,
+        }
+    }
+
+    /// The order of two values of the same rank.
+    fn cmp_number(self, other: Comparable) -> Ordering {
+        let (Comparable::Number(a, exact_a), Comparable::Number(b, exact_b)) = (self, other) else {
+            return Ordering::Equal;
+        };
+        // Floats that are equal although an integer is not exact are integers too.
+        let whole = |value: f64, exact: Option<i64>| exact.map_or(value as i128, i128::from);
+        let of_floats = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
+        of_floats.then_with(|| whole(a, exact_a).cmp(&whole(b, exact_b)))
+    }
+}
 
 impl Duplicates {
     const NAMES: [(&'static str, Duplicates); 4] = [
@@ -58,12 +89,9 @@ impl Duplicates {
 
 /// Whether the later one of two values counts, if the earlier one does where it is `better` than the later one.
 fn counts_later(earlier: Comparable, later: Comparable, better: Ordering) -> bool {
-    let (Some((a, exact_a)), Some((b, exact_b))) = (earlier, later) else { return true };
-    // Floats that are equal although an integer is not exact are integers too.
-    let whole = |value: f64, exact: Option<i64>| exact.map_or(value as i128, i128::from);
-    match a.partial_cmp(&b) {
-        Some(order) => order.then_with(|| whole(a, exact_a).cmp(&whole(b, exact_b))) != better,
-        None => a.is_nan(),
+    match earlier.rank().cmp(&later.rank()) {
+        Ordering::Equal => earlier.cmp_number(later) != better,
+        of_ranks => of_ranks == Ordering::Less,
     }
 }
 
@@ -99,13 +127,24 @@ mod tests {
         assert_eq!(error, "\"newest\" is not a rule for duplicates; expected one of last, first, max, min");
     }
 
+    fn exact(value: i64) -> Comparable {
+        Comparable::Number(value as f64, Some(value))
+    }
+
+    fn float(value: f64) -> Comparable {
+        Comparable::Number(value, None)
+    }
+
+    const HISTOGRAM: Comparable = Comparable::Histogram { is_stale: false };
+    const STALE_HISTOGRAM: Comparable = Comparable::Histogram { is_stale: true };
+    const BIG: i64 = (1 << 53) + 1;
+
+    fn counts(rule: Duplicates, earlier: Comparable, later: Comparable) -> bool {
+        rule.is_later(|| earlier, || later)
+    }
+
     #[test]
     fn a_number_counts_more_than_nan_and_integers_are_compared_exactly() {
-        let big = (1i64 << 53) + 1;
-        let exact = |value: i64| Some((value as f64, Some(value)));
-        let float = |value: f64| Some((value, None));
-        let (max, min) = (Duplicates::Max, Duplicates::Min);
-        let counts = |rule: Duplicates, earlier, later| rule.is_later(|| earlier, || later);
         for (earlier, later, of_max, of_min) in [
             (float(1.0), float(2.0), true, false),
             (float(2.0), float(1.0), false, true),
@@ -113,13 +152,36 @@ mod tests {
             (float(f64::NAN), float(1.0), true, true),
             (float(1.0), float(f64::NAN), false, false),
             (float(f64::NAN), float(f64::NAN), true, true),
-            (float(1.0), None, true, true),
-            (exact(big), exact(big + 1), true, false),
-            (float(big as f64), exact(big), true, false),
+            (float(1.0), HISTOGRAM, true, true),
+            (HISTOGRAM, float(1.0), false, false),
+            (HISTOGRAM, HISTOGRAM, true, true),
+            (STALE_HISTOGRAM, float(1.0), true, true),
+            (HISTOGRAM, STALE_HISTOGRAM, false, false),
+            (float(f64::NAN), STALE_HISTOGRAM, true, true),
+            (exact(BIG), exact(BIG + 1), true, false),
+            (float(BIG as f64), exact(BIG), true, false),
         ] {
-            assert_eq!(counts(max, earlier, later), of_max, "{earlier:?} {later:?}");
-            assert_eq!(counts(min, earlier, later), of_min, "{earlier:?} {later:?}");
+            assert_eq!(counts(Duplicates::Max, earlier, later), of_max, "{earlier:?} {later:?}");
+            assert_eq!(counts(Duplicates::Min, earlier, later), of_min, "{earlier:?} {later:?}");
             assert!(counts(Duplicates::Last, earlier, later) && !counts(Duplicates::First, earlier, later));
+        }
+    }
+
+    #[test]
+    fn the_value_that_counts_does_not_depend_on_which_samples_meet_first() {
+        let nan = float(f64::NAN);
+        let values =
+            [float(0.0), float(28.0), float(-0.0), nan, HISTOGRAM, STALE_HISTOGRAM, exact(BIG), exact(-BIG)];
+        let all = || 0..values.len();
+        for (_, rule) in Duplicates::NAMES {
+            // The positions are told apart even if the values are the same.
+            let kept = |earlier: (usize, usize), later: (usize, usize)| {
+                if counts(rule, values[earlier.1], values[later.1]) { later } else { earlier }
+            };
+            for (a, b, c) in all().flat_map(|a| all().flat_map(move |b| all().map(move |c| (a, b, c)))) {
+                let (a, b, c) = ((0, a), (1, b), (2, c));
+                assert_eq!(kept(kept(a, b), c), kept(a, kept(b, c)), "{rule}: {a:?} {b:?} {c:?}");
+            }
         }
     }
 }
