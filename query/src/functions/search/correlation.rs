@@ -14,7 +14,7 @@ use crate::functions::analytics::seasons::duration;
 use crate::functions::analytics::{Failure, run};
 use crate::functions::arguments::{Arguments, Sampled, Score};
 use crate::merge::settled;
-use crate::series::{Points, Series, Value};
+use crate::series::{Points, Series, Value, is_absent};
 use crate::usage::Footprint;
 
 /// `correlate`
@@ -40,7 +40,16 @@ pub(crate) fn correlate(args: &mut dyn Arguments<'_>) -> Result<Value, QueryErro
 
 /// A number of steps as a duration: `-30s`.
 pub(super) fn lag<P>(prepared: Option<&Prepared<P>>, steps: i64) -> String {
-    signed_duration(prepared.map_or(0, |prepared| prepared.grid.step).saturating_mul(steps))
+    signed_duration(prepared.map_or(0, |prepared| shown_ns(prepared.grid.step, steps)))
+}
+
+/// The nanoseconds of a number of steps, as they are shown. The median interval of scrapes is rarely whole, so they are
+/// rounded to seconds, or to milliseconds if a step is shorter than a second.
+fn shown_ns(step_ns: i64, steps: i64) -> i64 {
+    let unit = if step_ns < 1_000_000_000 { 1_000_000 } else { 1_000_000_000 };
+    let ns = step_ns.saturating_mul(steps);
+    // Half a unit is rounded away from zero.
+    ns.saturating_add(ns.signum() * unit / 2) / unit * unit
 }
 
 /// A probability with two digits.
@@ -76,14 +85,19 @@ pub(crate) fn cross(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
             }
         };
         for (lag, r) in found {
-            let points = match columns.entry(i64::from(lag) * prepared.grid.step) {
+            // Steps of the query have grids of their own, so lags are one series if they are shown alike.
+            let points = match columns.entry(shown_ns(prepared.grid.step, lag.into())) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
                     budget.hold(Footprint::bytes(steps * size_of::<f64>()))?;
                     new.insert(Points::absent(steps))
                 }
             };
-            points.floats[step] = r;
+            // Several lags are shown alike if a step is shorter than a millisecond: the strongest one counts.
+            let slot = &mut points.floats[step];
+            if is_absent(*slot) || slot.abs() < r.abs() {
+                *slot = r;
+            }
         }
     }
     if let Some(reason) = reason {
@@ -116,7 +130,7 @@ fn at_all_lags(
     run(budget, 0, |check| prepared.of.at_all_lags(&on_grid, most, check))
 }
 
-/// A series for each lag, given in nanoseconds.
+/// A series for each lag, given in nanoseconds as they are shown.
 fn by_lag(target: &Sampled, columns: BTreeMap<i64, Points>) -> Result<Value, QueryError> {
     let labels = settled(&target.labels, true);
     if labels.get("lag").is_some() {
@@ -131,11 +145,8 @@ fn by_lag(target: &Sampled, columns: BTreeMap<i64, Points>) -> Result<Value, Que
     Ok(Value::Vector(series.collect()))
 }
 
-/// Nanoseconds as a duration: `-30s`. The median interval of scrapes is rarely whole, so from a second on, the duration
-/// is rounded to seconds.
+/// Nanoseconds as a duration: `-30s`.
 fn signed_duration(ns: i64) -> String {
-    let seconds = ns.unsigned_abs() as f64 / 1e9;
-    let rounded = if seconds >= 1.0 { seconds.round() } else { seconds };
     let sign = if ns < 0 { "-" } else { "" };
-    if rounded < 0.001 { "0s".to_owned() } else { format!("{sign}{}", duration(rounded)) }
+    if ns == 0 { "0s".to_owned() } else { format!("{sign}{}", duration(ns.unsigned_abs() as f64 / 1e9)) }
 }
