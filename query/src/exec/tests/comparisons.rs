@@ -1,4 +1,4 @@
-//! Comparisons of series: the labels of lags.
+//! Comparisons of series: the labels of lags, and rates of windows a day apart.
 
 use super::*;
 
@@ -58,4 +58,29 @@ fn lags_of_two_steps_with_the_same_label_are_one_series() {
     let labels: Vec<&str> = found.iter().map(|(lag, _)| lag.as_str()).collect();
     assert_eq!(labels, ["-10s", "-20s", "0s", "10s", "20s"]);
     assert!(found.iter().all(|(_, values)| values == &[7.0]), "{found:?}");
+}
+
+/// Between the two windows, which are a day apart, the counter grows a lot.
+#[test]
+fn no_rate_spans_the_time_between_a_window_and_that_of_the_day_before() {
+    const DAY: i64 = 86_400_000;
+    let mut source = MemorySource::new();
+    let mut count = 0.0;
+    for day in [0, DAY] {
+        for i in 1..=40 {
+            let rate = wave(i) + if day == 0 { 0.0 } else { (i * 53 % 89) as f64 };
+            count += rate * 30.0;
+            insert(&mut source, "c_total", day + i * 30_000, count);
+            insert(&mut source, "g", day + i * 30_000, rate);
+        }
+        count += 1e12;
+    }
+    for query in
+        ["correlate(c_total[20m], g[20m], max_lag=1m)", "correlate(g[20m], c_total[20m], max_lag=1m)"]
+    {
+        let response = execute(&source, &Request::instant_ms(query, DAY + 1_200_000)).unwrap();
+        let found = lags(response);
+        // A gauge has one value more, which is compared with the nearest rate.
+        assert!(found.len() == 1 && found[0].0 == "0s" && found[0].1[0] > 0.97, "{query}: {found:?}");
+    }
 }

@@ -7,7 +7,7 @@ use barograph_analytics::compare::association::{self, Method, Reference};
 use barograph_analytics::compare::correlate::{self, Target};
 
 use super::ranking::best;
-use super::{LAGS, Prepared, Search, aligned, note_left_out, observed, part, single};
+use super::{LAGS, Observed, Prepared, Search, aligned, note_left_out, part, single};
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::functions::analytics::seasons::duration;
@@ -70,13 +70,13 @@ pub(crate) fn cross(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
         return Ok(Value::Vector(Vec::new()));
     };
     let prepared = search.prepare(args, |values, _| Target::new(values))?;
-    let (budget, steps) = (args.budget(), args.steps().count);
+    let (budget, steps, observed) = (args.budget(), args.steps().count, Observed::of_sampled(&other));
     let mut columns: BTreeMap<i64, Points> = BTreeMap::new();
     let mut reason = None;
     for (step, prepared) in prepared.iter().enumerate() {
         let Some(prepared) = prepared else { continue };
         let given = given.as_ref().map(|lags| lags[step]);
-        let found = match at_all_lags(budget, prepared, &other, search.windows[1].bounds(step), given) {
+        let found = match at_all_lags(budget, prepared, &observed, search.windows[1].bounds(step), given) {
             Ok(found) => found,
             Err(Failure::Query(error)) => return Err(error),
             Err(Failure::Unfit(unfit)) => {
@@ -112,13 +112,11 @@ pub(crate) fn cross(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
 fn at_all_lags(
     budget: &Budget,
     prepared: &Prepared<Target>,
-    other: &Sampled,
+    other: &Observed<'_>,
     bounds: (i64, i64),
     longest_s: Option<f64>,
 ) -> Result<Vec<(i32, f64)>, Failure> {
-    let rates = observed(&other.labels, other.drop_name, &other.columns);
-    let columns = &other.columns;
-    let (times, values) = rates.as_ref().map_or((&columns.times, &columns.values), |(t, v)| (t, v));
+    let (times, values) = other.parts();
     let grid = prepared.grid.shifted(bounds.1.saturating_sub(prepared.bounds.1));
     let (times, values) = part(times, values, bounds);
     let most = longest_s.map_or(LAGS, |seconds| (seconds * 1e9 / grid.step as f64).round() as usize);

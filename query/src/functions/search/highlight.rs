@@ -5,7 +5,7 @@ use barograph_analytics::compare::association::change;
 use barograph_analytics::compare::correlate::{LEAST, kolmogorov_smirnov};
 
 use super::ranking::best;
-use super::{note_left_out, observed, part};
+use super::{Observed, note_left_out, part};
 use crate::error::QueryError;
 use crate::functions::analytics::{Failure, run};
 use crate::functions::arguments::{Arguments, Reason, Score};
@@ -49,8 +49,8 @@ pub(crate) fn metric_correlations(args: &mut dyn Arguments<'_>) -> Result<Value,
         let mut reason = None;
         // Rates, differences, and sorted copies.
         let done = run(budget, 6 * 8 * columns.times.len(), |check| {
-            let rates = observed(labels, drop_name, columns);
-            let (times, values) = rates.as_ref().map_or((&columns.times, &columns.values), |(t, v)| (t, v));
+            let observed = Observed::of(labels, drop_name, columns, None);
+            let (times, values) = observed.parts();
             for (step, highlight) in highlights.iter().enumerate() {
                 check()?;
                 let (start, end) = windows.bounds(step);

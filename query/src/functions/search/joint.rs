@@ -9,7 +9,7 @@ use barograph_analytics::forest::{self, LEAST, Options};
 use barograph_engine::budget::map_bytes;
 use barograph_engine::model::Labels;
 
-use super::{DAY_MS, NOTED_MAX, aligned, observed, on_own_grid, part};
+use super::{DAY_MS, NOTED_MAX, Observed, aligned, on_own_grid, part};
 use crate::budget::{Budget, parallel};
 use crate::error::QueryError;
 use crate::functions::analytics::{Failure, run};
@@ -141,9 +141,8 @@ fn at_step(
     let end = windows[0].bounds(step).1;
     let mut table = Vec::new();
     for (index, member) in group.members.iter().enumerate() {
-        let rates = observed(&member.labels, member.drop_name, &member.columns);
-        let columns = &member.columns;
-        let (times, values) = rates.as_ref().map_or((&columns.times, &columns.values), |(t, v)| (t, v));
+        let observed = Observed::of_sampled(member);
+        let (times, values) = observed.parts();
         let bounds = windows[index].bounds(step);
         let (times, values) = part(times, values, bounds);
         let steps = match grid {

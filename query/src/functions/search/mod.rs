@@ -45,13 +45,49 @@ fn is_counter(labels: &Labels, drop_name: bool) -> bool {
     !drop_name && labels.metric_name().is_some_and(|name| !name.is_empty() && looks_like_counter(name))
 }
 
-/// The floats of a series, or its rates.
-fn observed(labels: &Labels, drop_name: bool, columns: &Columns) -> Option<(Vec<i64>, Vec<f64>)> {
-    is_counter(labels, drop_name).then(|| {
-        let mut rates = Default::default();
-        resample::rates(&columns.times, &columns.values, &mut rates);
-        rates
-    })
+/// The floats of a series, or its rates if it is a counter.
+struct Observed<'a> {
+    columns: &'a Columns,
+    rates: Option<(Vec<i64>, Vec<f64>)>,
+}
+
+impl<'a> Observed<'a> {
+    /// Looks at a series. No rate spans the time between two windows, if it has samples of one and of the day before.
+    fn of(
+        labels: &Labels,
+        drop_name: bool,
+        columns: &'a Columns,
+        between: Option<(i64, i64)>,
+    ) -> Observed<'a> {
+        let rates = is_counter(labels, drop_name).then(|| {
+            let mut rates = Default::default();
+            resample::rates(&columns.times, &columns.values, &mut rates);
+            let times = &columns.times;
+            if let Some((end, begin)) = between {
+                let later = times.partition_point(|&time| time <= begin);
+                let before = later.checked_sub(1).filter(|&i| later < times.len() && times[i] <= end);
+                if let Some(seam) = before {
+                    rates.0.remove(seam);
+                    rates.1.remove(seam);
+                }
+            }
+            rates
+        });
+        Observed { columns, rates }
+    }
+
+    /// A series whose samples are of one window.
+    fn of_sampled(Sampled { labels, drop_name, columns }: &'a Sampled) -> Observed<'a> {
+        Observed::of(labels, *drop_name, columns, None)
+    }
+
+    /// The times and the values.
+    fn parts(&self) -> (&[i64], &[f64]) {
+        match &self.rates {
+            Some((times, values)) => (times, values),
+            None => (&self.columns.times, &self.columns.values),
+        }
+    }
 }
 
 /// The part of some samples that is in `(start, end]`.
@@ -141,6 +177,14 @@ impl Search {
         Ok(target.map(|target| Search { target, windows, earlier_ms }))
     }
 
+    /// The end of the windows of the day before and the beginning of the windows of an argument, if there is time between
+    /// them.
+    fn between(&self, index: usize) -> Option<(i64, i64)> {
+        let (begin, end) = self.windows[index].covering_range();
+        let end = end.saturating_sub(ms_to_ns(self.earlier_ms));
+        (self.earlier_ms > 0 && end < begin).then_some((end, begin))
+    }
+
     /// The target at each step of the query; `None` where it does not fit, which an info explains.
     fn prepare<P>(
         &self,
@@ -148,8 +192,8 @@ impl Search {
         prepare: impl Fn(&[f64], usize) -> Result<P, Unfit>,
     ) -> Result<Vec<Option<Prepared<P>>>, QueryError> {
         let Sampled { labels, drop_name, columns } = &self.target;
-        let rates = observed(labels, *drop_name, columns);
-        let (times, values) = rates.as_ref().map_or((&columns.times, &columns.values), |(t, v)| (t, v));
+        let observed = Observed::of(labels, *drop_name, columns, self.between(0));
+        let (times, values) = observed.parts();
         let lag = args.named().number("max_lag", f64::NAN);
         let (budget, steps) = (args.budget(), args.steps().count);
         let (mut left_out, mut no_season, mut earlier) = (None, false, Vec::new());
@@ -157,14 +201,14 @@ impl Search {
         for step in 0..steps {
             budget.check()?;
             let bounds = self.windows[0].bounds(step);
-            let (times, values) = part(times, values, bounds);
-            let found = on_own_grid(budget, times, values).and_then(|mut grid| {
+            let (within, floats) = part(times, values, bounds);
+            let found = on_own_grid(budget, within, floats).and_then(|mut grid| {
                 let steps = grid.steps();
-                aligned(times, values, steps, &mut grid.values)
+                aligned(within, floats, steps, &mut grid.values)
                     .map_err(|reason| Failure::Unfit(reason.to_string()))?;
                 let max_lag = if lag.is_nan() { LAGS } else { grid.steps_of(lag) };
                 let is_seasonal = self.earlier_ms > 0
-                    && self.removes_season(rates.as_ref(), bounds, steps, &mut grid.values, &mut earlier);
+                    && remove_season(times, values, bounds, steps, &mut grid.values, &mut earlier);
                 no_season |= self.earlier_ms > 0 && !is_seasonal;
                 let of = prepare(&grid.values, max_lag)?;
                 Ok(Prepared { bounds, grid: steps, is_seasonal, max_lag, of })
@@ -191,19 +235,6 @@ impl Search {
         Ok(prepared)
     }
 
-    fn removes_season(
-        &self,
-        rates: Option<&(Vec<i64>, Vec<f64>)>,
-        bounds: (i64, i64),
-        grid: Grid,
-        into: &mut [f64],
-        earlier: &mut Vec<f64>,
-    ) -> bool {
-        let columns = &self.target.columns;
-        let (times, values) = rates.map_or((&columns.times, &columns.values), |(t, v)| (t, v));
-        remove_season(times, values, bounds, grid, into, earlier)
-    }
-
     /// Compares each candidate, the second argument, with the target at each step. The target itself is left out.
     fn compare<P: Sync>(
         &self,
@@ -215,7 +246,7 @@ impl Search {
         let budget = args.budget();
         let longest = prepared.iter().flatten().map(|prepared| prepared.grid.len).max().unwrap_or(0);
         let own = &self.target.labels;
-        let unseasonal = AtomicUsize::new(0);
+        let (unseasonal, between) = (AtomicUsize::new(0), self.between(1));
         let scored = args.scores(1, self.earlier_ms, &|labels, drop_name, columns| {
             if columns.times.is_empty() {
                 return Ok(Err(Reason::NoFloats));
@@ -234,7 +265,8 @@ impl Search {
                     compare: &compare,
                     unseasonal: &unseasonal,
                 };
-                Ok(work.all_steps(labels, drop_name, columns, &mut scores, check)?)
+                let observed = Observed::of(labels, drop_name, columns, between);
+                Ok(work.all_steps(&observed, &mut scores, check)?)
             });
             match done {
                 Ok(None) => Ok(Ok(scores)),
@@ -272,14 +304,11 @@ where
     /// Scores the candidate at all steps. Returns the first reason why a step has no score.
     fn all_steps(
         &self,
-        labels: &Labels,
-        drop_name: bool,
-        columns: &Columns,
+        observed: &Observed<'_>,
         scores: &mut [Score],
         check: Check<'_>,
     ) -> Result<Option<Reason>, barograph_analytics::Stop> {
-        let rates = observed(labels, drop_name, columns);
-        let (times, values) = rates.as_ref().map_or((&columns.times, &columns.values), |(t, v)| (t, v));
+        let (times, values) = observed.parts();
         let (mut on_grid, mut earlier, mut scratch) = (Vec::new(), Vec::new(), Scratch::default());
         let (mut reason, mut keeps_season) = (None, false);
         for (step, prepared) in self.prepared.iter().enumerate() {
