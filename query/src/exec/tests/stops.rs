@@ -204,3 +204,32 @@ fn comparisons_of_many_series_can_be_stopped() {
         assert!(looked < all / 2 + 100, "{query}: {looked} looks, canceled at {}", all / 2);
     }
 }
+
+/// Windows of a candidate that is not compared, because most of its values are missing, are looked at too.
+#[test]
+fn comparisons_at_many_steps_can_be_stopped() {
+    const STEPS: u64 = 2_000;
+    let mut source = MemorySource::new();
+    for second in 0..=STEPS as i64 + 40 {
+        for name in ["m", "sparse"] {
+            if name == "m" || second % 10 == 0 {
+                let labels = Labels::from_pairs([("__name__", name)]).unwrap();
+                let value = Value::Float((second * 7919 % 101) as f64);
+                source.insert(&labels, second * 1_000_000_000, value, 0);
+            }
+        }
+    }
+    for query in [
+        r#"correlate(m[40s], sparse[40s], detrend="none")"#,
+        r#"root_cause(m[40s], sparse[40s], detrend="none")"#,
+    ] {
+        let request = || Request::range_ms(query, 41_000, 40_000 + STEPS as i64 * 1000, 1000);
+        let (all, answer) = looks(&source, &request(), None);
+        assert_eq!(answer.unwrap_or_else(|error| panic!("{query}: {error}")), 0);
+        // Once for each window of the target, and once for each of the candidate.
+        assert!(all >= 2 * STEPS, "{query}: {all} looks");
+        let (looked, ended) = looks(&source, &request(), Some(all - STEPS / 2));
+        assert!(matches!(ended, Err(QueryError::Canceled)), "{query}: {ended:?}");
+        assert!(looked < all - STEPS / 2 + 100, "{query}: {looked} looks");
+    }
+}

@@ -312,6 +312,7 @@ where
         let (mut on_grid, mut earlier, mut scratch) = (Vec::new(), Vec::new(), Scratch::default());
         let (mut reason, mut keeps_season) = (None, false);
         for (step, prepared) in self.prepared.iter().enumerate() {
+            check()?;
             let Some(prepared) = prepared else { continue };
             let bounds = self.windows[1].bounds(step);
             // The windows may be at different times, as with an offset.
