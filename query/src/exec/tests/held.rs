@@ -97,3 +97,35 @@ fn scores_of_candidates_are_counted_and_given_back() {
     assert!(matches!(refused, Err(QueryError::Memory { .. })), "{refused:?}");
     assert_eq!(narrow.usage.bytes(), 0);
 }
+
+/// Samples of each second, and the peak memory of a query over this many steps.
+fn peak_of_steps(query: &str, steps: u64, memory_max: u64) -> (Result<(), QueryError>, Request) {
+    let mut source = MemorySource::new();
+    for (name, factor) in [("a", 7919), ("b", 6971)] {
+        let labels = Labels::from_pairs([("__name__", name)]).unwrap();
+        for second in 0..2_000_i64 {
+            source.insert(&labels, second * 1_000_000_000, Value::Float((second * factor % 101) as f64), 0);
+        }
+    }
+    let mut request = Request::range_ms(query, 100_000, 99_000 + steps as i64 * 1000, 1000);
+    request.limits.memory_max = memory_max;
+    (execute(&source, &request).map(drop), request)
+}
+
+#[test]
+fn what_is_prepared_for_each_step_is_counted() {
+    for query in [
+        r#"correlate(a[100s], b[100s], detrend="none", method="spearman")"#,
+        r#"root_cause(a[100s], b[100s], detrend="none")"#,
+        "cross_correlation(a[100s], b[100s], 1s)",
+    ] {
+        let of = |steps| peak_of_steps(query, steps, u64::MAX).1.usage.bytes_peak();
+        let (few, many) = (of(10), of(1010));
+        // Single-precision values, and two sums for each step of the window.
+        let needed = 1000 * 100 * 20;
+        assert!(many >= few + needed, "{query}: {many} bytes, {few} of ten steps");
+        let (refused, narrow) = peak_of_steps(query, 1010, few + needed / 2);
+        assert!(matches!(refused, Err(QueryError::Memory { .. })), "{query}: {refused:?}");
+        assert_eq!(narrow.usage.bytes(), 0);
+    }
+}

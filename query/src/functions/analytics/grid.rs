@@ -49,7 +49,7 @@ impl Grid {
                 step_ns as f64 / 1e9
             ));
         }
-        // Held until the node is done, like other columns.
+        // Held until the node is done, like other columns, unless the caller releases it.
         budget.hold(Footprint::bytes(steps * size_of::<f64>()))?;
         let mut grid = Grid { start_ns: times[0], step_ns, values: vec![f64::NAN; steps] };
         for (time, value) in times.iter().zip(values) {
@@ -57,6 +57,11 @@ impl Grid {
             grid.values[place] = *value;
         }
         Ok(grid)
+    }
+
+    /// What is held for its values.
+    pub fn held(&self) -> Footprint {
+        Footprint::bytes(self.values.len() * size_of::<f64>())
     }
 
     /// Its steps.

@@ -22,7 +22,7 @@ pub(crate) fn correlate(args: &mut dyn Arguments<'_>) -> Result<Value, QueryErro
     let method = args.named().word("method", &Method::ALL);
     let topk = args.named().number("topk", 20.0) as usize;
     let Some(search) = Search::begin(args, true)? else { return Ok(Value::Vector(Vec::new())) };
-    let prepared = search.prepare(args, |values, _| Reference::new(values, method))?;
+    let prepared = search.prepare(args, association::bytes, |values, _| Reference::new(values, method))?;
     let scored =
         search.compare(args, &prepared, association::bytes, |prepared, values, scratch, check| {
             let found = prepared.of.compare(values, prepared.max_lag, scratch, check)?;
@@ -69,7 +69,7 @@ pub(crate) fn cross(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     let Some(other) = single(args, 1, "the second argument", 0)? else {
         return Ok(Value::Vector(Vec::new()));
     };
-    let prepared = search.prepare(args, |values, _| Target::new(values))?;
+    let prepared = search.prepare(args, correlate::bytes, |values, _| Target::new(values))?;
     let (budget, steps, observed) = (args.budget(), args.steps().count, Observed::of_sampled(&other));
     let mut columns: BTreeMap<i64, Points> = BTreeMap::new();
     let mut reason = None;

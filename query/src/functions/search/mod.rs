@@ -21,6 +21,7 @@ use super::window::slide::Windows;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::steps::ms_to_ns;
+use crate::usage::Footprint;
 
 pub(crate) mod correlation;
 pub(crate) mod highlight;
@@ -185,10 +186,12 @@ impl Search {
         (self.earlier_ms > 0 && end < begin).then_some((end, begin))
     }
 
-    /// The target at each step of the query; `None` where it does not fit, which an info explains.
+    /// The target at each step of the query; `None` where it does not fit, which an info explains. For a number of steps
+    /// of a grid, `bytes` is the memory that `prepare` returns.
     fn prepare<P>(
         &self,
         args: &mut dyn Arguments<'_>,
+        bytes: fn(usize) -> usize,
         prepare: impl Fn(&[f64], usize) -> Result<P, Unfit>,
     ) -> Result<Vec<Option<Prepared<P>>>, QueryError> {
         let Sampled { labels, drop_name, columns } = &self.target;
@@ -197,6 +200,7 @@ impl Search {
         let lag = args.named().number("max_lag", f64::NAN);
         let (budget, steps) = (args.budget(), args.steps().count);
         let (mut left_out, mut no_season, mut earlier) = (None, false, Vec::new());
+        budget.hold(Footprint::bytes(steps * size_of::<Option<Prepared<P>>>()))?;
         let mut prepared = Vec::with_capacity(steps);
         for step in 0..steps {
             budget.check()?;
@@ -204,14 +208,23 @@ impl Search {
             let (within, floats) = part(times, values, bounds);
             let found = on_own_grid(budget, within, floats).and_then(|mut grid| {
                 let steps = grid.steps();
-                aligned(within, floats, steps, &mut grid.values)
-                    .map_err(|reason| Failure::Unfit(reason.to_string()))?;
-                let max_lag = if lag.is_nan() { LAGS } else { grid.steps_of(lag) };
-                let is_seasonal = self.earlier_ms > 0
-                    && remove_season(times, values, bounds, steps, &mut grid.values, &mut earlier);
-                no_season |= self.earlier_ms > 0 && !is_seasonal;
-                let of = prepare(&grid.values, max_lag)?;
-                Ok(Prepared { bounds, grid: steps, is_seasonal, max_lag, of })
+                let kept = Footprint::bytes(bytes(steps.len));
+                budget.hold(kept)?;
+                let found = aligned(within, floats, steps, &mut grid.values)
+                    .map_err(|reason| Failure::Unfit(reason.to_string()))
+                    .and_then(|()| {
+                        let max_lag = if lag.is_nan() { LAGS } else { grid.steps_of(lag) };
+                        let is_seasonal = self.earlier_ms > 0
+                            && remove_season(times, values, bounds, steps, &mut grid.values, &mut earlier);
+                        no_season |= self.earlier_ms > 0 && !is_seasonal;
+                        let of = prepare(&grid.values, max_lag)?;
+                        Ok(Prepared { bounds, grid: steps, is_seasonal, max_lag, of })
+                    });
+                budget.release(grid.held());
+                if found.is_err() {
+                    budget.release(kept);
+                }
+                found
             });
             prepared.push(match found {
                 Ok(prepared) => Some(prepared),
