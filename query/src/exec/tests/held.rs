@@ -129,3 +129,23 @@ fn what_is_prepared_for_each_step_is_counted() {
         assert_eq!(narrow.usage.bytes(), 0);
     }
 }
+
+/// What a step needs only while it is computed is not held for all steps.
+#[test]
+fn buffers_of_a_step_are_given_back() {
+    for (query, each) in [
+        // Prepared targets, and a column for each lag.
+        ("cross_correlation(a[100s], b[100s], 1s)", 2_500),
+        ("isolation_forest_score(a[100s], b[100s], trees=10)", 200),
+        // Too few values.
+        ("isolation_forest_score(a[20s], b[20s])", 200),
+    ] {
+        let of = |steps| {
+            let (answer, request) = peak_of_steps(query, steps, u64::MAX);
+            answer.unwrap_or_else(|error| panic!("{query}: {error}"));
+            request.usage.bytes_peak()
+        };
+        let (few, many) = (of(10), of(510));
+        assert!(many <= few + 500 * each, "{query}: {many} bytes, {few} of ten steps");
+    }
+}

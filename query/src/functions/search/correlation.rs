@@ -122,10 +122,14 @@ fn at_all_lags(
     let most = longest_s.map_or(LAGS, |seconds| (seconds * 1e9 / grid.step as f64).round() as usize);
     let most = most.min(grid.len);
     let bytes = correlate::bytes(grid.len) + (grid.len + 4 * most + 2) * size_of::<f64>();
-    budget.hold(Footprint::bytes(bytes))?;
+    let held = Footprint::bytes(bytes);
+    budget.hold(held)?;
     let mut on_grid = Vec::new();
-    aligned(times, values, grid, &mut on_grid).map_err(|reason| Failure::Unfit(reason.to_string()))?;
-    run(budget, 0, |check| prepared.of.at_all_lags(&on_grid, most, check))
+    let found = aligned(times, values, grid, &mut on_grid)
+        .map_err(|reason| Failure::Unfit(reason.to_string()))
+        .and_then(|()| run(budget, 0, |check| prepared.of.at_all_lags(&on_grid, most, check)));
+    budget.release(held);
+    found
 }
 
 /// A series for each lag, given in nanoseconds as they are shown.

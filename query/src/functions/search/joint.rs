@@ -52,9 +52,10 @@ pub(crate) fn scores(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> 
     let done = parallel::map(budget, groups, |(): &mut (), group: Group| {
         let mut points = Points::absent(steps);
         budget.hold(points.held() + labels_held(&group.labels))?;
+        let observed: Vec<Observed<'_>> = group.members.iter().map(Observed::of_sampled).collect();
         let mut reason = None;
         for step in 0..steps {
-            match at_step(budget, &group, &windows, step, &options) {
+            match at_step(budget, &group, &observed, &windows, step, &options) {
                 Ok(score) => points.floats[step] = if score.is_nan() { ABSENT } else { score },
                 Err(Failure::Query(error)) => return Err(error),
                 Err(Failure::Unfit(unfit)) => drop(reason.get_or_insert(unfit)),
@@ -131,45 +132,58 @@ fn groups(args: &mut dyn Arguments<'_>) -> Result<(Vec<Group>, usize), QueryErro
 fn at_step(
     budget: &Budget,
     group: &Group,
+    observed: &[Observed<'_>],
     windows: &[Windows],
     step: usize,
     options: &Options,
 ) -> Result<f64, Failure> {
-    let mut grid: Option<Grid> = None;
     let of_day = windows[0].range_ms >= DAY_MS;
     let width = FEATURES * group.members.len() + if of_day { 2 } else { 0 };
+    let (times, values) = observed[0].parts();
+    let (times, values) = part(times, values, windows[0].bounds(step));
+    let grid = on_own_grid(budget, times, values)?;
+    // Only its steps are used.
+    let (steps, held) = (grid.steps(), grid.held());
+    drop(grid);
+    budget.release(held);
+    if steps.len < LEAST {
+        return Err(Unfit::TooShort { has: steps.len, needs: LEAST }.into());
+    }
+    let held = Footprint::bytes((width + 1) * steps.len * size_of::<f64>());
+    budget.hold(held)?;
+    let found = table(group, observed, windows, step, steps, (width, of_day)).and_then(|table| {
+        run(budget, forest::bytes(steps.len, options), |check| {
+            forest::scores(&table, width, steps.len - 1, options, check)
+        })
+    });
+    budget.release(held);
+    Ok(found?.last().copied().unwrap_or(f64::NAN))
+}
+
+/// The features of all series of a group at each step of a grid, and the times of the day if wanted.
+fn table(
+    group: &Group,
+    observed: &[Observed<'_>],
+    windows: &[Windows],
+    step: usize,
+    grid: Grid,
+    (width, of_day): (usize, bool),
+) -> Result<Vec<f64>, Failure> {
     let end = windows[0].bounds(step).1;
-    let mut table = Vec::new();
-    for (index, member) in group.members.iter().enumerate() {
-        let observed = Observed::of_sampled(member);
+    let mut table = vec![0.0; width * grid.len];
+    let mut on_grid = Vec::new();
+    for (index, (member, observed)) in group.members.iter().zip(observed).enumerate() {
         let (times, values) = observed.parts();
         let bounds = windows[index].bounds(step);
         let (times, values) = part(times, values, bounds);
-        let steps = match grid {
-            Some(grid) => grid,
-            None => *grid.insert(on_own_grid(budget, times, values)?.steps()),
-        };
-        if steps.len < LEAST {
-            return Err(Unfit::TooShort { has: steps.len, needs: LEAST }.into());
-        }
-        if table.is_empty() {
-            budget.hold(Footprint::bytes((width + 1) * steps.len * size_of::<f64>()))?;
-            table = vec![0.0; width * steps.len];
-        }
-        let mut on_grid = Vec::new();
-        aligned(times, values, steps.shifted(bounds.1.saturating_sub(end)), &mut on_grid)
+        aligned(times, values, grid.shifted(bounds.1.saturating_sub(end)), &mut on_grid)
             .map_err(|reason| Failure::Unfit(format!("{}: {reason}", member.labels)))?;
         features(&on_grid, width, FEATURES * index, &mut table);
-        if index == 0 && of_day {
-            times_of_day(steps, width, &mut table);
-        }
     }
-    let rows = table.len() / width;
-    let found = run(budget, forest::bytes(rows, options), |check| {
-        forest::scores(&table, width, rows - 1, options, check)
-    });
-    budget.release(Footprint::bytes((width + 1) * rows * size_of::<f64>()));
-    Ok(found?.last().copied().unwrap_or(f64::NAN))
+    if of_day {
+        times_of_day(grid, width, &mut table);
+    }
+    Ok(table)
 }
 
 /// The value, the mean and the deviation of the last values, and the change, in columns of a table.
