@@ -36,6 +36,7 @@ impl Parser<'_> {
             Some(Expansion::Window) => {
                 if let Some(window) = given.args.get(2) {
                     let seconds = literal_seconds(given.function, window)?;
+                    given.refuse_ranges(window.span)?;
                     given.give_windows(2, seconds);
                     given.args.truncate(2);
                     given.types.truncate(2);
@@ -84,6 +85,18 @@ impl Parser<'_> {
 }
 
 impl Given {
+    /// Refuses a window, which has this span, if one of the first two arguments is a range vector.
+    fn refuse_ranges(&self, span: Span) -> Parsed<()> {
+        let Some(index) = self.types.iter().take(2).position(|of| *of == ValueType::RangeVector) else {
+            return Ok(());
+        };
+        let (which, name) = (["first", "second"][index], self.function.name);
+        let message = format!(
+            "the {which} argument of {name:?} has a range already: leave out the range or the window"
+        );
+        Err(Fault::new(span, message))
+    }
+
     /// Turns the first arguments into range vectors.
     fn give_windows(&mut self, count: usize, seconds: f64) {
         for (argument, value_type) in self.args.iter_mut().zip(&mut self.types).take(count) {
@@ -119,7 +132,7 @@ impl Given {
         Ok(())
     }
 
-    /// A part of a template with the arguments in it; `None` if it needs an argument that is not given.
+    /// A part of a template with the arguments in it; `None` if it needs a numbered argument that is not given.
     fn fill(&self, part: &str) -> Parsed<Option<String>> {
         let mut text = String::new();
         let mut pieces = part.split('$');
