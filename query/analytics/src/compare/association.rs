@@ -1,7 +1,7 @@
 //! Measures of how alike two series are, beside Pearson's correlation: of ranks, of distributions, of levels, of any
 //! dependence, and of shapes that are out of step.
 
-use crate::compare::correlate::{Scratch, Target, kolmogorov_smirnov};
+use crate::compare::correlate::{LEAST, Scratch, Target, kolmogorov_smirnov};
 use crate::{Check, Error, Pace, Unfit};
 
 /// A measure.
@@ -106,7 +106,7 @@ impl Reference {
                     false => target.compare(candidate, max_lag, scratch, check)?,
                 };
                 // Of many lags the best one is shown, so that chance had as many attempts.
-                let attempts = 2 * max_lag.min(candidate.len()) + 1;
+                let attempts = 2 * max_lag.min(candidate.len().saturating_sub(LEAST)) + 1;
                 Likeness { score: found.r, lag: found.lag, p: (found.p * attempts as f64).min(1.0) }
             }
             Prepared::Standard(target, Method::Dtw) => {
@@ -222,7 +222,8 @@ fn warped(a: &[f64], b: &[f64], band: usize, check: Check<'_>) -> Result<f64, Er
         return Err(Unfit::TooShort { has: b.len(), needs: a.len() }.into());
     }
     let mut pace = Pace::new(check);
-    let (len, band) = (a.len(), band.max(1));
+    let len = a.len();
+    let band = band.clamp(1, len.max(1));
     let mut before = vec![f64::INFINITY; len + 1];
     let mut row = before.clone();
     before[0] = 0.0;
@@ -274,6 +275,13 @@ mod tests {
             (score(&a, &b, Method::Pearson, 0).unwrap(), score(&a, &b, Method::Pearson, 20).unwrap());
         assert!(one.lag == 0 && many.score.abs() >= one.score.abs());
         assert!(many.p > 0.2 && many.p <= 1.0, "{many:?}");
+        // At longer lags, too few steps are left to compare.
+        let c: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a + b / 2.0).collect();
+        let (all, longer) = (
+            score(&a, &c, Method::Pearson, 60 - LEAST).unwrap(),
+            score(&a, &c, Method::Pearson, 60).unwrap(),
+        );
+        assert!(all.p > 0.0 && all == longer, "{all:?} {longer:?}");
     }
 
     #[test]
@@ -325,6 +333,8 @@ mod tests {
         // By hand: aligning (0, 1, 0) with (0, 0, 1) costs the last 0 against 1.
         let distance = warped(&[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0], 1, &mut || Ok(())).unwrap();
         assert!((distance - 1.0 / 3.0).abs() < 1e-12, "{distance}");
+        let widest = warped(&[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0], usize::MAX, &mut || Ok(())).unwrap();
+        assert_eq!(widest, distance);
     }
 
     #[test]
