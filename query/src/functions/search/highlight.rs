@@ -86,10 +86,20 @@ fn score(before: &[f64], highlighted: &[f64], method: Method) -> Result<(f64, f6
         Method::Ks2 => kolmogorov_smirnov(before, highlighted)?,
         Method::Ks2Changes => kolmogorov_smirnov(&differences(before), &differences(highlighted))?,
         Method::Volume => {
-            let mean = |values: &[f64]| values.iter().map(|value| value / values.len() as f64).sum::<f64>();
-            let change = change(mean(before), mean(highlighted));
+            let change = change(finite_mean(before, LEAST)?, finite_mean(highlighted, HIGHLIGHT_MIN)?);
             return if change.is_finite() { Ok((change, change.abs())) } else { Err(Unfit::Overflow) };
         }
     };
     Ok((1.0 - p, distance))
+}
+
+/// The mean of the finite values, of which there must be at least `needs`.
+fn finite_mean(values: &[f64], needs: usize) -> Result<f64, Unfit> {
+    let finite = || values.iter().filter(|value| value.is_finite());
+    let has = finite().count();
+    if has < needs {
+        return Err(Unfit::TooShort { has, needs });
+    }
+    // Parts of the sum are so small that it cannot overflow.
+    Ok(finite().map(|value| value / has as f64).sum())
 }
