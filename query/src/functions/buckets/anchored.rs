@@ -30,7 +30,7 @@ fn change(Series { columns, .. }: Series<'_>, kind: ChangeKind) -> Evaluator<'_>
         let from = if previous.is_some() { From::Previous } else { From::First };
         let lost = losses.as_ref().map_or(Some(None), |losses| losses.lost(from, (span.lo, span.hi)))?;
         let change = columns.last_values[span.hi - 1] - first.value;
-        let per_second = if kind.per_second { seconds(span.end - span.start) } else { 1.0 };
+        let per_second = if kind.per_second { seconds(span.end.saturating_sub(span.start)) } else { 1.0 };
         Some(lost.map_or(change, |lost| change + lost) / per_second)
     })
 }
