@@ -16,7 +16,8 @@ pub enum Expansion {
 ///
 /// The parts of the query are elements of a union. In a part, `$1` is the first argument, `$1[5m]` a window of the first
 /// argument, which must be a selector, and `$window` the argument of this name. `$by` is the grouping of the argument
-/// named `by`, `$by,le` the same with the label `le`, and `$labels` its text. A part with an argument that is not given is left out.
+/// named `by`, `$by,le` the same with the label `le`, and `$labels` its text. A part with a
+/// numbered argument that is not given is left out; a named argument that is not given has its default.
 #[derive(Debug, Clone, Copy)]
 pub enum When {
     /// All.

@@ -74,7 +74,7 @@ impl Reference {
     /// Prepares a series without gaps.
     ///
     /// # Errors
-    /// Too few values, missing or equal ones.
+    /// Too few values, missing or equal ones, or ones so large that their distances overflow.
     pub fn new(values: &[f64], method: Method) -> Result<Reference, Unfit> {
         // Checks the values, whatever the measure is.
         let target = Target::new(values)?;
@@ -90,7 +90,8 @@ impl Reference {
     /// Compares a candidate with the same number of steps, without gaps.
     ///
     /// # Errors
-    /// A candidate of another length, with missing or with equal values; and a stop by the caller.
+    /// A candidate of another length, with missing or equal values, or with ones so large that their distances overflow;
+    /// and a stop by the caller.
     pub fn compare(
         &self,
         candidate: &[f64],

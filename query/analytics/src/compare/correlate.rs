@@ -77,7 +77,7 @@ impl Target {
     /// Prepares a series without gaps.
     ///
     /// # Errors
-    /// Fewer than [`LEAST`] values, missing or equal ones.
+    /// Fewer than [`LEAST`] values, missing or equal ones, or ones so large that their distances overflow.
     pub fn new(values: &[f64]) -> Result<Target, Unfit> {
         let mut centred = Vec::new();
         centre(values, &mut centred)?;
@@ -100,7 +100,8 @@ impl Target {
     /// that with the shortest lag.
     ///
     /// # Errors
-    /// A candidate of another length, with missing or with equal values; and a stop by the caller.
+    /// A candidate of another length, with missing or equal values, or with ones so large that their distances overflow;
+    /// and a stop by the caller.
     pub fn compare(
         &self,
         candidate: &[f64],

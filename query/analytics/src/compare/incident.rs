@@ -6,8 +6,8 @@
 //! from the steps before the target's disturbance: from their middle half and from all but the extremes, so a series
 //! that often has spikes is not disturbed by one more.
 //!
-//! The constants were chosen on 400 generated faults (the example `root_cause`, seed 123), of which 93 % of the causes
-//! are among the first five; of 1,000 others (seed 77), it is 90 %.
+//! The constants were chosen on 400 generated faults (`cargo run --release --workspace --example root_cause -- 123 400`),
+//! of which 93 % of the causes are among the first five; of 1,000 others (`-- 77 1000`), it is 90 %.
 
 use crate::compare::correlate::{Scratch, Target};
 use crate::order::{SortedWindow, quantile_of_sorted, sort_finite};
@@ -85,7 +85,7 @@ impl Incident {
     /// Finds the disturbance of a target without gaps. Causes are expected at most `max_lag` steps before it.
     ///
     /// # Errors
-    /// Too few values, missing or equal ones.
+    /// Too few values, missing or equal ones, or ones so large that their distances overflow.
     pub fn of(target: &[f64], max_lag: usize) -> Result<Incident, Unfit> {
         let reference = Target::new(target)?;
         let usual = usual_steps(rough_onset(target), max_lag, target.len());
@@ -100,7 +100,8 @@ impl Incident {
     /// Judges a candidate with the same steps, without gaps.
     ///
     /// # Errors
-    /// A candidate of another length, with missing or with equal values; and a stop by the caller.
+    /// A candidate of another length, with missing or equal values, or with ones so large that their distances overflow;
+    /// and a stop by the caller.
     pub fn suspect(
         &self,
         candidate: &[f64],

@@ -52,7 +52,7 @@ fn shown_ns(step_ns: i64, steps: i64) -> i64 {
     ns.saturating_add(ns.signum() * unit / 2) / unit * unit
 }
 
-/// A probability with two digits.
+/// A probability with three decimals, or with two digits and an exponent if it is below 0.001 and not 0.
 fn probability(p: f64) -> String {
     if p == 0.0 || p >= 0.001 { format!("{}", (p * 1000.0).round() / 1000.0) } else { format!("{p:.1e}") }
 }
