@@ -45,8 +45,9 @@ const NONE: &str = "none";
 impl Tiers {
     /// One tier that the compactor chooses: the narrowest of 1h, 6h and 1d whose buckets hold at least 30 samples and take
     /// at most a quarter of the bytes of raw samples, measured on the newest merged partitions with at least 24 buckets a
-    /// series. It is kept as long as raw samples, and extended even if the samples
-    /// change. A tier that was named earlier and reaches back further than raw samples stays as it is, and there is no other. If none is worth it, there is no tier until one is.
+    /// series. It is kept as long as raw samples, and extended even if the samples change. A tier that was named earlier and
+    /// reaches back further than raw samples stays as it is, and there is no other. If none is worth it, there is no tier
+    /// until one is.
     pub fn automatic() -> Tiers {
         Tiers { listed: Vec::new(), is_automatic: true }
     }

@@ -33,16 +33,18 @@ pub enum Duplicates {
 pub(crate) enum Comparable {
     /// The nearest float, and the integer where that is not exact.
     Number(f64, Option<i64>),
+    /// A native histogram.
     Histogram {
+        /// Whether its sum is the stale marker, as in a series that has ended.
         is_stale: bool,
     },
 }
 
 impl Comparable {
-    /// Among which values a value is compared: those with a higher rank take precedence whichever number is larger.
+    /// The precedence of its kind. Numbers are compared only within a rank.
     ///
-    /// Samples meet in an order that depends on flushes and merges, so the result must not: of three values, the first two
-    /// may meet before the third, or the last two before the first. Ranks make values a total order, where that is so.
+    /// Flushes and merges decide which samples meet first, so the result must not depend on it. That requires a total
+    /// order: if a histogram simply replaced the number before it, 0, a histogram and 28 would have two minima.
     fn rank(self) -> u8 {
         match self {
             Comparable::Histogram { is_stale: false } => 2,
@@ -174,7 +176,7 @@ mod tests {
             [float(0.0), float(28.0), float(-0.0), nan, HISTOGRAM, STALE_HISTOGRAM, exact(BIG), exact(-BIG)];
         let all = || 0..values.len();
         for (_, rule) in Duplicates::NAMES {
-            // The positions are told apart even if the values are the same.
+            // Each value carries its position, so that two equal values are still two samples.
             let kept = |earlier: (usize, usize), later: (usize, usize)| {
                 if counts(rule, values[earlier.1], values[later.1]) { later } else { earlier }
             };
