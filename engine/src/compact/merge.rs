@@ -44,15 +44,19 @@ struct Inputs {
 }
 
 impl Inputs {
-    /// Deletes up to `until` are applied even if a tier does not include them.
-    fn of(catalogue: &Catalogue, partition: PartitionId, until: u64) -> Self {
+    /// Deletes up to `until` are applied even if a tier does not include them. `None` if the partition must wait: a later
+    /// delete hides samples of one generation and comes before the cut of another. The output has the largest cut, so
+    /// that delete would no longer hide anything (C2).
+    fn of(catalogue: &Catalogue, partition: PartitionId, until: u64) -> Option<Self> {
         let generations = catalogue.generations.in_partition(partition).to_vec();
         let deletes_applied = newest_included_delete(catalogue, partition).max(until);
         let concerns = |t: &&Arc<Tombstone>| generations.iter().any(|g| t.concerns(&g.record));
         let applied = catalogue.tombstones.iter().take_while(|t| t.seq <= deletes_applied);
         let tombstones = applied.filter(concerns).cloned().collect();
         let cut = generations.iter().map(|g| g.record.cut).max().unwrap_or(0);
-        Inputs { partition, generations, tombstones, deletes_applied, cut }
+        let mut later = catalogue.tombstones.iter_from(deletes_applied.saturating_add(1));
+        let is_overtaken = later.any(|t| t.seq <= cut && concerns(&t));
+        (!is_overtaken).then_some(Inputs { partition, generations, tombstones, deletes_applied, cut })
     }
 }
 
@@ -75,16 +79,19 @@ enum Outcome {
 }
 
 impl<'c> Compactor<'c> {
-    /// Merges partitions, all or none; the caller holds the merging lock. Returns those that gave way to a flush and
-    /// must be merged again.
+    /// Merges partitions, all or none, except those that must wait for a repair of the tiers; the caller holds the merging
+    /// lock. Returns those that gave way to a flush and must be merged again.
     pub(crate) fn merge(&self, partitions: &[PartitionId]) -> Result<Vec<PartitionId>> {
         let started = Instant::now();
         let prepared = self.versions.resolve_uncertain(self.context).and_then(|()| self.prepare(partitions));
-        let merged = prepared.and_then(|done| self.swap_in(done));
+        let merged = prepared.and_then(|done| {
+            let prepared = done.len();
+            self.swap_in(done).map(|again| (prepared - again.len(), again))
+        });
         self.versions.end_merge();
         match merged {
-            Ok(again) => {
-                self.counts.merges.add((partitions.len() - again.len()) as u64);
+            Ok((merged, again)) => {
+                self.counts.merges.add(merged as u64);
                 self.counts.ns.add(started.elapsed().as_nanos() as u64);
                 Ok(again)
             }
@@ -105,7 +112,8 @@ impl<'c> Compactor<'c> {
         let mut done = Vec::with_capacity(partitions.len());
         for &partition in partitions {
             refuse_damaged(&catalogue, partition)?;
-            let inputs = Inputs::of(&catalogue, partition, self.deletes_until);
+            // It is merged by a later pass, after the tiers have been repaired.
+            let Some(inputs) = Inputs::of(&catalogue, partition, self.deletes_until) else { continue };
             let outcome = match is_untouched(kv, &inputs.generations, &inputs.tombstones)? {
                 Some(generation) => {
                     let record =

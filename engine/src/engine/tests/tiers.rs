@@ -222,3 +222,46 @@ fn a_delete_that_comes_when_a_merge_begins_reaches_the_tiers() {
         assert_eq!(engine.stats().stored_samples, 200 - 4);
     }
 }
+
+/// The merge may apply only the first delete, because the tiers do not include the second one yet. Its output has the cut of
+/// the late sample, which comes after the second delete.
+#[test]
+fn a_delete_and_a_flush_that_come_when_a_merge_begins_lose_nothing() {
+    for cleans in [false, true] {
+        let options = options().with_tiers(TIERS.parse().unwrap());
+        let engine = Arc::new(Engine::in_memory(options).unwrap());
+        let seconds: Vec<i64> = (0..200).map(|n| 1 + 9 * n).collect();
+        engine.append(&float_batch(0, &seconds)).unwrap();
+        engine.flush().unwrap();
+        engine.compact().unwrap();
+        let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+        let at = |second: i64| YEAR_2024 + second * SECOND;
+        engine.delete(&any, TimeRange::inclusive(at(611), at(620))).unwrap();
+        engine.flush().unwrap();
+        let (changing, matchers, mut has_come) = (engine.clone(), any.clone(), false);
+        let hooked = crate::fail::hook(move |name| {
+            if name == "merge.begun" && !std::mem::replace(&mut has_come, true) {
+                changing.delete(&matchers, TimeRange::inclusive(at(630), at(650))).unwrap();
+                changing.append(&float_batch(0, &[652])).unwrap();
+                changing.flush().unwrap();
+            }
+        });
+        match cleans {
+            true => drop(engine.clean().unwrap()),
+            false => engine.compact().unwrap(),
+        }
+        drop(hooked);
+        for _ in 0..3 {
+            let view = engine.view();
+            let found = view.select(&any, TimeRange::ALL, 10).unwrap();
+            let times = view.read(&found[0], TimeRange::ALL).unwrap().timestamps;
+            assert!(times.iter().all(|time| !(at(630)..=at(650)).contains(time)), "cleans: {cleans}");
+            assert_eq!(times.len(), 200 - 4 + 1);
+            ["1m", "5m"].iter().for_each(|tier| assert_buckets_of_samples(&view, tier));
+            drop((found, view));
+            engine.flush().unwrap();
+            engine.compact().unwrap();
+        }
+        assert_eq!((engine.stats().tombstones, engine.stats().stored_samples), (0, 200 - 4 + 1));
+    }
+}

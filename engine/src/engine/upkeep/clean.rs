@@ -27,6 +27,10 @@ pub struct CleanReport {
 /// How often waiting for reads checks whether the database is being closed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How often partitions are rewritten while new deletes and flushes come in between. One more time is needed only if both
+/// concern the same partition in the instant between its repair and its merge.
+const CLEANINGS_MAX: usize = 10;
+
 impl Engine {
     /// Removes everything that was deleted before the call from the disk: samples, strings, and label sets without
     /// other samples. RocksDB's MANIFEST may contain names and values of labels until the database is opened again.
@@ -63,15 +67,24 @@ impl Shared {
         }
         fail_point!("clean.flushed");
         let until = self.versions.current().tombstones.last().map_or(0, |tombstone| tombstone.seq);
-        let mut partitions = 0;
+        let (mut partitions, mut merged) = (0, Ok(()));
         let mut merging = self.merger.lock();
-        // Buckets are computed again from what is left, while that is still known.
-        self.merger.repair(&mut merging)?;
-        let merged = self.merger.clean_all(&mut merging, until, |from| {
-            let next = next_cleanings(&self.versions.current(), from, until);
-            partitions += next.len() as u64;
-            next
-        });
+        for _ in 0..CLEANINGS_MAX {
+            // Buckets are computed again from what is left, while that is still known.
+            self.merger.repair(&mut merging)?;
+            let mut next_partitions = 0;
+            merged = self.merger.clean_all(&mut merging, until, |from| {
+                let next = next_cleanings(&self.versions.current(), from, until);
+                next_partitions += next.len() as u64;
+                next
+            });
+            partitions += next_partitions;
+            // Those with a newer delete, and samples that were flushed after it, wait for the next repair.
+            let is_done = next_cleanings(&self.versions.current(), PartitionId::MIN, until).is_empty();
+            if is_done || merged.is_err() || self.jobs.are_ending() {
+                break;
+            }
+        }
         let merged = merged.and_then(|()| self.merger.merge_tiers(&mut merging, true));
         fail_point!("clean.merged");
         // Counted before the rest is removed, so that nothing is left that is not counted, and while no merge is in
