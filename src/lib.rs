@@ -37,6 +37,7 @@ mod batch;
 mod columns;
 mod database;
 mod error;
+mod ladders;
 mod owned;
 mod range;
 mod reader;
@@ -77,11 +78,11 @@ pub use barograph_engine::model::{
 };
 pub use barograph_engine::remote::{LabelFault, RemoteReason, WireError, WireFault};
 pub use barograph_engine::{
-    AppendReport, Cardinality, CleanReport, Damage, DiskBytes, Durability, Error as StorageError,
-    ErrorKind as StorageErrorKind, Event, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
-    OpenReport, Options, PartUse, RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesHandle,
-    SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Tier, TierReport, Tiers,
-    Timestamp, TimestampError, Update, VerifyReport,
+    AppendReport, Cardinality, CleanReport, Damage, DiskBytes, Dropped, Durability, Error as StorageError,
+    ErrorKind as StorageErrorKind, Event, FarLine, FlushReport, Health, Ladder, LadderReport, LineBody,
+    LineOptions, LineReport, OpenReport, Options, PartUse, RemoteRefusal, RemoteReport, RemoteVersion,
+    RepairReport, SeriesHandle, SnapshotProgress, SnapshotReport, Stats, Subscription, TenantUse,
+    TenantsReport, Tier, TierReport, Tiers, Timestamp, TimestampError, Update, VerifyReport,
 };
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{
@@ -93,6 +94,7 @@ pub use batch::Batch;
 pub use columns::{Samples, SeriesColumns};
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
+pub use ladders::parse_ladders;
 pub use range::TimeRange;
 pub use reader::Reader;
 pub use scan::Scan;

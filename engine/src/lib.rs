@@ -26,15 +26,15 @@ pub mod wal;
 mod workers;
 
 pub use engine::{
-    AppendReport, CleanReport, Engine, FarLine, FlushReport, Health, LineBody, LineOptions, LineReport,
-    OpenReport, PartUse, PendingAppend, RemoteError, RemoteRefusal, RemoteReport, RepairReport,
-    SnapshotProgress, SnapshotReport, Subscription, TierReport, Update, VerifyReport, restore,
+    AppendReport, CleanReport, Dropped, Engine, FarLine, FlushReport, Health, LadderReport, LineBody,
+    LineOptions, LineReport, OpenReport, PartUse, PendingAppend, RemoteError, RemoteRefusal, RemoteReport,
+    RepairReport, SnapshotProgress, SnapshotReport, Subscription, TierReport, Update, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
 pub use model::Duplicates;
 pub use model::timestamp::{Timestamp, TimestampError};
-pub use options::{Durability, Options, Tier, Tiers};
+pub use options::{Durability, Ladder, Options, Tier, Tiers};
 pub use remote::RemoteVersion;
 pub use stats::{DiskBytes, Stats};
 pub use view::{

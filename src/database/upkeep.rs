@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use barograph_engine::{
-    CleanReport, Engine, FlushReport, Health, OpenReport, Options, PartUse, RepairReport, Stats,
-    TenantsReport, TierReport, Tiers, VerifyReport,
+    CleanReport, Engine, FlushReport, Health, Ladder, LadderReport, OpenReport, Options, PartUse,
+    RepairReport, Stats, TenantsReport, TierReport, Tiers, VerifyReport,
 };
 
 use crate::{Database, Result};
@@ -200,7 +200,26 @@ impl Database {
         Ok(self.engine.set_tiers(tiers)?)
     }
 
-    /// Changes the retention and the tiers of the running database together.
+    /// Changes the ladders of the running database ([`Options::ladders`]). What is stored of a series follows the ladder that
+    /// selects it now; what has been dropped does not come back.
+    ///
+    /// ```
+    /// use barograph::{Database, parse_ladders};
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// db.set_ladders(parse_ladders("{job=\"debug\"} -> raw 3d")?)?;
+    /// assert_eq!(db.ladders().len(), 2, "the last is that of all other series");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// One keeps raw samples shorter than a partition, or their tiers cannot be built from each other.
+    pub fn set_ladders(&self, ladders: Vec<Ladder>) -> Result<()> {
+        Ok(self.engine.set_ladders(ladders)?)
+    }
+
+    /// Changes the retention, the tiers and the ladders of the running database together.
     ///
     /// ```
     /// use barograph::Database;
@@ -209,15 +228,15 @@ impl Database {
     /// # let db = Database::in_memory(Options::default())?;
     /// # use std::time::Duration;
     /// const DAY: Duration = Duration::from_secs(86_400);
-    /// db.set_kept(DAY * 15, "5m 90d, 1h 3y".parse().expect("two tiers"))?;
+    /// db.set_kept(DAY * 15, "5m 90d, 1h 3y".parse().expect("two tiers"), Vec::new())?;
     /// assert!(db.set_retention(DAY * 100).is_err(), "buckets of 5m would be dropped before the samples");
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// Those of [`Database::set_retention`] and [`Database::set_tiers`]; nothing is changed.
-    pub fn set_kept(&self, retention: Duration, tiers: Tiers) -> Result<()> {
-        Ok(self.engine.set_kept(retention, tiers)?)
+    /// Those of [`Database::set_retention`], [`Database::set_tiers`] and [`Database::set_ladders`]; nothing is changed.
+    pub fn set_kept(&self, retention: Duration, tiers: Tiers, ladders: Vec<Ladder>) -> Result<()> {
+        Ok(self.engine.set_kept(retention, tiers, ladders)?)
     }
 
     /// Changes the limit of new series per second; zero is no limit.
@@ -307,6 +326,23 @@ impl Database {
     /// ```
     pub fn tiers(&self) -> Vec<TierReport> {
         self.engine.tiers()
+    }
+
+    /// The ladders in the order in which they are tried, and up to when each has dropped data. The last one, without a
+    /// selector, is that of all other series.
+    ///
+    /// ```
+    /// use barograph::{Database, Options, parse_ladders};
+    /// # fn main() -> barograph::Result<()> {
+    /// let ladders = parse_ladders("{job=\"debug\"} -> raw 3d")?;
+    /// let db = Database::in_memory(Options::default().with_ladders(ladders))?;
+    /// let debug = &db.ladders()[0];
+    /// assert_eq!(debug.ladder.to_string(), "{job=\"debug\"} -> raw 3d");
+    /// assert!(debug.dropped.is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub fn ladders(&self) -> Vec<LadderReport> {
+        self.engine.ladders()
     }
 
     /// The series in memory of the `top` tenants with the most series, those of all others together, and the number of

@@ -7,6 +7,7 @@
 //! Small partitions are merged together: their generations share tables, and one commit adds all of them. Otherwise a
 //! database with very many small partitions would have as many tables, and an fsync of the store for each.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,8 +22,8 @@ use crate::compact::events::{EventFingerprint, EventMerge};
 use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
 use crate::compact::untouched::is_untouched;
-use crate::model::{PartitionId, SeriesId, TimeRange};
-use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Tombstone};
+use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
+use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Tombstone, Trim};
 use crate::store::cursors::ChunkCursors;
 use crate::store::duplicates::DuplicateScan;
 use crate::store::generation::{GenerationReader, GenerationWriter, Tables};
@@ -38,6 +39,8 @@ struct Inputs {
     partition: PartitionId,
     generations: Vec<Arc<Generation>>,
     tombstones: Vec<Arc<Tombstone>>,
+    /// Series that are past their retention in all of the partition.
+    trims: Vec<Arc<Trim>>,
     /// The newest delete that this merge applies.
     deletes_applied: u64,
     cut: u64,
@@ -56,7 +59,20 @@ impl Inputs {
         let cut = generations.iter().map(|g| g.record.cut).max().unwrap_or(0);
         let mut later = catalogue.tombstones.iter_from(deletes_applied.saturating_add(1));
         let is_overtaken = later.any(|t| t.seq <= cut && concerns(&t));
-        (!is_overtaken).then_some(Inputs { partition, generations, tombstones, deletes_applied, cut })
+        let trims = catalogue.trims_over(partition);
+        (!is_overtaken).then_some(Inputs { partition, generations, tombstones, trims, deletes_applied, cut })
+    }
+
+    /// The generations whose samples of a series are not past the retention.
+    fn kept_of(&self, labels: &Labels) -> Cow<'_, [Arc<Generation>]> {
+        let mut of_series = self.trims.iter().filter(|trim| trim.series.contains(labels)).peekable();
+        if of_series.peek().is_none() {
+            return Cow::Borrowed(&self.generations);
+        }
+        let trims: Vec<_> = of_series.collect();
+        let is_kept =
+            |generation: &&Arc<Generation>| trims.iter().all(|trim| !trim.concerns(&generation.record));
+        Cow::Owned(self.generations.iter().filter(is_kept).cloned().collect())
     }
 }
 
@@ -66,7 +82,7 @@ struct Output {
     record: GenerationRecord,
     fingerprint: u64,
     events: EventFingerprint,
-    /// Ids whose samples were all deleted.
+    /// Ids whose samples were all deleted, or are past their retention.
     emptied: RoaringTreemap,
 }
 
@@ -74,7 +90,7 @@ struct Output {
 enum Outcome {
     /// This generation replaces the others.
     Written(Output),
-    /// The deletes match nothing in the partition: only its record changes.
+    /// The deletes and trims match nothing in the partition: only its record changes.
     Untouched(Arc<Generation>, GenerationRecord),
 }
 
@@ -114,7 +130,7 @@ impl<'c> Compactor<'c> {
             refuse_damaged(&catalogue, partition)?;
             // It is merged by a later pass, after the tiers have been repaired.
             let Some(inputs) = Inputs::of(&catalogue, partition, self.deletes_until) else { continue };
-            let outcome = match is_untouched(kv, &inputs.generations, &inputs.tombstones)? {
+            let outcome = match is_untouched(kv, &inputs.generations, &inputs.tombstones, &inputs.trims)? {
                 Some(generation) => {
                     let record =
                         GenerationRecord { deletes_applied: inputs.deletes_applied, ..generation.record };
@@ -161,7 +177,8 @@ impl<'c> Compactor<'c> {
                 let alone = [id.0];
                 let ids = scan.groups.get(&id.0).map_or(&alone[..], Vec::as_slice);
                 let hiding = inputs.tombstones.iter().filter(|t| t.matches(&labels)).map(|t| &**t);
-                let sources = GroupSources::new(&inputs.generations, hiding.collect(), ids, &mut cursors);
+                let kept = inputs.kept_of(&labels);
+                let sources = GroupSources::new(&kept, hiding.collect(), ids, &mut cursors);
                 match group.write(sources, id, &mut writer)? {
                     Some(fingerprint) => output.fingerprint = output.fingerprint.wrapping_add(fingerprint),
                     None => output.emptied.extend(ids),

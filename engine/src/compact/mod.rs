@@ -4,7 +4,8 @@
 //! expected; *merging* it combines all its generations into one with full chunks, and applies deletes; *expiring* drops
 //! partitions that are older than the retention. The next partition is chosen here, from the catalogue alone.
 //!
-//! Next: `downsample/`, `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples), `untouched.rs` and `retention.rs`.
+//! Next: `downsample/`, `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples), `untouched.rs`,
+//! `retention.rs` and `trim.rs`.
 
 pub(crate) mod downsample;
 mod events;
@@ -12,9 +13,11 @@ mod index;
 mod merge;
 mod retention;
 mod samples;
+mod trim;
 mod untouched;
 
 pub(crate) use retention::is_expiry_due;
+pub(crate) use trim::{TrimGoal, is_trim_due, unapplied_trims};
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Result;
 use crate::compact::Compactor;
-use crate::compact::downsample::{TierJob, has_partition, is_summarized};
+use crate::compact::downsample::{TierJob, is_included};
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{Catalogue, Coverage};
 use crate::store::versions::{Edit, IndexChange};
@@ -30,14 +30,7 @@ fn expired<'c>(
         let partitions = catalogue.generations.partitions_from(PartitionId::first_of(tier)).map(|p| p.id);
         partitions.take_while(move |id| {
             let is_old = id.tier == tier && layout.bounds(*id).1 <= horizon;
-            is_old
-                && match tier.resolution() {
-                    None => is_summarized(catalogue, *id, tiers),
-                    Some(narrow) => {
-                        let wider = tiers.iter().find(|job| job.resolution.width_ns() > narrow.width_ns());
-                        wider.is_none_or(|job| has_partition(catalogue, *id, job))
-                    }
-                }
+            is_old && is_included(catalogue, *id, tiers)
         })
     })
 }

@@ -7,8 +7,8 @@ use crate::Result;
 use crate::engine::jobs::Task;
 use crate::engine::retention::Kept;
 use crate::engine::{Engine, duration_ns};
-use crate::model::{Resolution, TierId};
-use crate::options::Tiers;
+use crate::model::{Resolution, SeriesSet, TierId};
+use crate::options::{Ladder, Tiers};
 
 /// A tier of buckets: what is stored, and for which span.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,26 @@ pub struct TierReport {
     pub generations: u64,
 }
 
+/// What is kept of some series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LadderReport {
+    /// The series and how long their data is kept. Without a selector: those of no other ladder.
+    pub ladder: Ladder,
+    /// What has been dropped: samples, or the buckets of tiers.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Up to when data has been dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// The tier; `None`: raw samples.
+    pub resolution: Option<Resolution>,
+    /// The last instant. Partitions up to there may still have to be rewritten.
+    pub until: crate::Timestamp,
+}
+
 impl Engine {
     /// Changes the tiers of the running database. A new one is built from what is stored. One that is no longer named is
     /// neither extended nor dropped, and its buckets stay correct. If it is named again after samples have been dropped, it
@@ -47,12 +67,21 @@ impl Engine {
         self.change_kept(|kept| kept.tiers = tiers)
     }
 
-    /// Changes the retention and the tiers of the running database together.
+    /// Changes the ladders of the running database. Data that has been dropped stays so. What is stored of a series follows
+    /// the ladder that selects it now.
     ///
     /// # Errors
-    /// Those of [`Engine::set_retention`] and [`Engine::set_tiers`]; nothing is changed.
-    pub fn set_kept(&self, retention: Duration, tiers: Tiers) -> Result<()> {
-        self.change_kept(|kept| (kept.retention, kept.tiers) = (retention, tiers))
+    /// [`Error::Option`](crate::Error::Option) names what is wrong with them; [`Error::Closed`](crate::Error::Closed).
+    pub fn set_ladders(&self, ladders: Vec<Ladder>) -> Result<()> {
+        self.change_kept(|kept| kept.ladders = ladders)
+    }
+
+    /// Changes the retention, the tiers and the ladders of the running database together.
+    ///
+    /// # Errors
+    /// Those of [`Engine::set_retention`], [`Engine::set_tiers`] and [`Engine::set_ladders`]; nothing is changed.
+    pub fn set_kept(&self, retention: Duration, tiers: Tiers, ladders: Vec<Ladder>) -> Result<()> {
+        self.change_kept(|kept| *kept = Kept { retention, tiers, ladders })
     }
 
     pub(super) fn change_kept(&self, change: impl FnOnce(&mut Kept)) -> Result<()> {
@@ -60,6 +89,28 @@ impl Engine {
         self.shared.merger.change_kept(change)?;
         self.shared.jobs.ask(Task::Merge);
         Ok(())
+    }
+
+    /// The ladders in the order in which they are tried, and up to when each has dropped data. The last one, without a
+    /// selector, is that of all other series.
+    pub fn ladders(&self) -> Vec<LadderReport> {
+        if !self.is_usable() {
+            return Vec::new();
+        }
+        let catalogue = self.shared.versions.current_owned();
+        let rules = self.shared.merger.rules();
+        let report = |(series, ladder): (SeriesSet, Ladder)| {
+            let tiers = std::iter::once(TierId::RAW)
+                .chain(catalogue.coverage.keys().copied().filter(|t| !t.is_raw()));
+            let dropped = tiers.filter_map(|tier| {
+                let until = catalogue.dropped_of(tier, &series);
+                let until =
+                    (until > crate::model::Timestamp::MIN).then(|| crate::Timestamp::from_nanos(until));
+                Some(Dropped { resolution: tier.resolution(), until: until? })
+            });
+            LadderReport { dropped: dropped.collect(), ladder }
+        };
+        rules.into_iter().map(report).collect()
     }
 
     /// The tiers of buckets, ascending by width.

@@ -1,8 +1,11 @@
-//! Label matchers: one condition on one label's value.
+//! Label matchers: one condition on one label's value. Next: `series_set.rs`, sets of series.
+
+mod series_set;
 
 use std::fmt;
 
 use crate::model::{CompileError, Expressions, Labels, Pattern, PatternError};
+pub use series_set::SeriesSet;
 
 /// How a matcher compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

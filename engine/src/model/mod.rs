@@ -23,7 +23,7 @@ pub use histogram::{Histogram, HistogramError, ResetHint, Span};
 pub use ids::SeriesId;
 pub use label_order::{LabelOrder, label_order, sort_by_labels};
 pub use labels::{Labels, LabelsBuilder, LabelsError};
-pub use matcher::{MatchOp, Matcher};
+pub use matcher::{MatchOp, Matcher, SeriesSet};
 pub use metadata::{Metadata, MetricType};
 pub use partition::{Layout, PartitionId};
 pub use pattern::{CompileError, Expressions, Pattern, PatternError, PatternWalk, Rewrite, Verdict};

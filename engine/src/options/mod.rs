@@ -1,5 +1,6 @@
 //! Options of a database: each with its default, unit and limits.
 
+mod ladders;
 mod setters;
 mod tiers;
 
@@ -8,7 +9,12 @@ use std::time::Duration;
 use crate::budget::Part;
 use crate::model::{Duplicates, Layout, METRIC_NAME};
 use crate::{Error, Result};
+pub use ladders::Ladder;
+pub(crate) use ladders::{longest, tiers_of};
 pub use tiers::{Tier, Tiers};
+
+/// The maximum number of ladders: each is compared with all series that are merged.
+const LADDERS_MAX: usize = 64;
 
 /// How [`Options::memory_bytes`] is divided.
 pub static PARTS: &[Part] = &[
@@ -108,6 +114,9 @@ pub struct Options {
     /// The tiers of buckets that are kept beside raw samples, such as `5m 90d, 1h 3y`. Default
     /// [`Tiers::automatic`]. Raw samples that are past the retention are dropped when all tiers include them.
     pub tiers: Tiers,
+    /// What is kept of some series in place of [`Options::retention`] and [`Options::tiers`]; the first ladder whose
+    /// selector matches counts. Default none; at most 64.
+    pub ladders: Vec<Ladder>,
     /// Which of several samples of a series with the same timestamp counts. Default [`Duplicates::Last`]. A change concerns
     /// samples that have not been merged yet; buckets that have been built stay as they are.
     pub duplicates: Duplicates,
@@ -181,6 +190,7 @@ impl Default for Options {
             memory_bytes: 1 << 30,
             retention: Duration::ZERO,
             tiers: Tiers::automatic(),
+            ladders: Vec::new(),
             duplicates: Duplicates::Last,
             partition_width: Duration::from_secs(86_400),
             flush_interval: Duration::from_secs(7_200),
@@ -284,7 +294,21 @@ impl Options {
                 format!("{tier} is kept for {keep:?}, shorter than raw samples ({retention:?})"),
             );
         }
-        Ok(())
+        self.validate_ladders()
+    }
+
+    fn validate_ladders(&self) -> Result<()> {
+        let bad = |reason: String| Err(Error::Option { name: "ladders", reason });
+        if self.ladders.len() > LADDERS_MAX {
+            return bad(format!("{} are more than {LADDERS_MAX}", self.ladders.len()));
+        }
+        let width = self.partition_width;
+        let too_short = |ladder: &&Ladder| !ladder.retention.is_zero() && ladder.retention < width;
+        if let Some(ladder) = self.ladders.iter().find(too_short) {
+            return bad(format!("{ladder} keeps raw samples shorter than one partition ({width:?})"));
+        }
+        let rest = Ladder { selector: Vec::new(), retention: self.retention, tiers: self.tiers.clone() };
+        tiers_of(self.ladders.iter().chain([&rest])).map(drop).or_else(bad)
     }
 
     /// Maximum bytes of exemplars and metadata.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Durability, Options, Tiers};
+use super::{Durability, Ladder, Options, Tiers};
 use crate::model::Duplicates;
 
 macro_rules! setters {
@@ -40,6 +40,7 @@ setters! {
     with_memory_bytes memory_bytes: u64,
     with_retention retention: Duration,
     with_tiers tiers: Tiers,
+    with_ladders ladders: Vec<Ladder>,
     with_duplicates duplicates: Duplicates,
     with_partition_width partition_width: Duration,
     with_flush_interval flush_interval: Duration,

@@ -62,9 +62,23 @@ impl Tiers {
         self.listed.iter()
     }
 
+    /// The first that is kept shorter than a time, of which zero is for ever.
+    pub(super) fn shorter_than(&self, retention: Duration) -> Option<&Tier> {
+        let is_shorter =
+            |tier: &&Tier| !tier.keep.is_zero() && (retention.is_zero() || tier.keep < retention);
+        self.iter().find(is_shorter)
+    }
+
     /// Whether there are none, now and later.
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty() && !self.is_automatic
+    }
+}
+
+impl FromIterator<Tier> for Tiers {
+    /// Tiers that ascend by width.
+    fn from_iter<I: IntoIterator<Item = Tier>>(tiers: I) -> Tiers {
+        Tiers { listed: tiers.into_iter().collect(), is_automatic: false }
     }
 }
 
@@ -117,7 +131,7 @@ fn parse_tier(part: &str) -> Result<Tier, String> {
     }
 }
 
-fn parse_keep(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_keep(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a time to keep a tier, such as 90d or 3y");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let (_, seconds) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
@@ -128,7 +142,7 @@ fn parse_keep(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn shown(keep: Duration) -> String {
+pub(super) fn shown(keep: Duration) -> String {
     let seconds = keep.as_secs();
     let unit = UNITS.into_iter().find(|(_, unit)| seconds.is_multiple_of(*unit));
     unit.map_or_else(|| format!("{seconds}s"), |(name, unit)| format!("{}{name}", seconds / unit))

@@ -12,6 +12,7 @@
 //! 'g' | prefix (14 bytes)      GenerationRecord
 //! 't' | sequence u64 BE        TombstoneRecord
 //! 'c' | class | resolution     Coverage
+//! 's' | number u32 BE          TrimRecord
 //! ```
 //! Notes are next to them, see `notes`.
 //!
@@ -22,12 +23,14 @@
 //!     tombstones up to its cut.
 //! C3. Generation numbers and series ids are never used twice.
 //! C4. A tier of buckets is complete where its coverage says so, see `coverage`.
+//! C5. Series may have lost data that others still have, see `trims`.
 //!
 //! # Cost
 //! A database may have very many partitions. The cost of a change of the catalogue (see `edit`) depends on the size of
 //! the change, in memory (`blocks`) and in the store; opening reads each record once.
 
 mod coverage;
+mod trims;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +41,7 @@ use crate::model::matcher::meets_all;
 use crate::model::{Labels, Layout, MatchOp, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
 pub use crate::store::catalogue::coverage::{Coverage, Coverages, coverage_key, coverage_value};
+pub use crate::store::catalogue::trims::{Trim, Trims, trim_key};
 use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
 use crate::store::kv::{Family, Kv};
@@ -105,8 +109,7 @@ impl Tombstone {
     /// # Errors
     /// The matchers are larger than a record may be.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let matchers =
-            self.matchers.iter().map(|m| (m.name.clone(), op_code(m.op), m.value.clone())).collect();
+        let matchers = encode_matchers(&self.matchers);
         values::encode(
             CATALOGUE_VERSION,
             &TombstoneRecord { matchers, start: self.range.start, end: self.range.end },
@@ -119,14 +122,24 @@ impl Tombstone {
     /// [`Error::Corrupt`].
     pub fn decode(place: &str, seq: u64, bytes: &[u8]) -> Result<Tombstone> {
         let record: TombstoneRecord = values::decode(place, CATALOGUE_VERSION, bytes)?;
-        let corrupt = |what: String| Error::Corrupt { file: place.to_owned(), offset: 0, what };
-        let mut matchers = Vec::with_capacity(record.matchers.len());
-        for (name, code, value) in &record.matchers {
-            let op = op_from_code(*code).ok_or_else(|| corrupt(format!("matcher code {code}")))?;
-            matchers.push(Matcher::new(name, op, value).map_err(|e| corrupt(e.to_string()))?);
-        }
+        let matchers = decode_matchers(place, &record.matchers)?;
         Ok(Tombstone { seq, matchers, range: TimeRange::new(record.start, record.end) })
     }
+}
+
+/// Matchers as records have them: name, code of the comparison, text.
+fn encode_matchers(matchers: &[Matcher]) -> Vec<(String, u8, String)> {
+    matchers.iter().map(|m| (m.name.clone(), op_code(m.op), m.value.clone())).collect()
+}
+
+/// The opposite of [`encode_matchers`].
+fn decode_matchers(place: &str, records: &[(String, u8, String)]) -> Result<Vec<Matcher>> {
+    let corrupt = |what: String| Error::Corrupt { file: place.to_owned(), offset: 0, what };
+    let decode = |(name, code, value): &(String, u8, String)| {
+        let op = op_from_code(*code).ok_or_else(|| corrupt(format!("matcher code {code}")))?;
+        Matcher::new(name, op, value).map_err(|e| corrupt(e.to_string()))
+    };
+    records.iter().map(decode).collect()
 }
 
 fn op_code(op: MatchOp) -> u8 {
@@ -174,6 +187,8 @@ pub struct Catalogue {
     pub tombstones: Tombstones,
     /// The tiers of buckets, and the span for which each is complete.
     pub coverage: Coverages,
+    /// Up to when the data of some series has been dropped.
+    pub trims: Trims,
 }
 
 impl Catalogue {
@@ -192,6 +207,7 @@ impl Catalogue {
             generations: Generations::default(),
             tombstones: Tombstones::default(),
             coverage: Coverages::default(),
+            trims: Trims::default(),
         }
     }
 
@@ -208,7 +224,7 @@ impl Catalogue {
         let Some(bytes) = kv.get(Family::Meta, ROOT_KEY)? else { return Ok(None) };
         let root: Root = values::decode("meta/root", CATALOGUE_VERSION, &bytes)?;
         let (mut generations, mut tombstones) = (Vec::new(), Vec::new());
-        let mut coverage = BTreeMap::new();
+        let (mut coverage, mut trims) = (BTreeMap::new(), BTreeMap::new());
         let mut cursor = kv.cursor(Family::Meta);
         cursor.seek(&[])?;
         while let Some((key, value)) = cursor.entry() {
@@ -229,6 +245,10 @@ impl Catalogue {
                     let tier = known.ok_or_else(|| unknown(key))?;
                     coverage.insert(tier, coverage::decode(&place_of(key), value)?);
                 }
+                Some((&trims::KIND_TRIM, rest)) => {
+                    let number = trims::number_of(rest).ok_or_else(|| unknown(key))?;
+                    trims.insert(number, Arc::new(Trim::decode(&place_of(key), value)?));
+                }
                 _ => return Err(unknown(key)),
             }
             cursor.advance()?;
@@ -236,7 +256,13 @@ impl Catalogue {
         let generations = Generations::of(generations);
         // Keys sort by sequence.
         let tombstones = Tombstones::of_sorted(tombstones);
-        Ok(Some(Catalogue { root, generations, tombstones, coverage: Arc::new(coverage) }))
+        Ok(Some(Catalogue {
+            root,
+            generations,
+            tombstones,
+            coverage: Arc::new(coverage),
+            trims: Arc::new(trims),
+        }))
     }
 
     /// The value that the store must have under a key of the catalogue; `None` if the key must be absent.
@@ -258,6 +284,10 @@ impl Catalogue {
             Some((&coverage::KIND_COVERAGE, rest)) => {
                 let found = coverage::tier_of(rest).and_then(|tier| self.coverage.get(&tier));
                 found.map(coverage_value).transpose()
+            }
+            Some((&trims::KIND_TRIM, rest)) => {
+                let found = trims::number_of(rest).and_then(|number| self.trims.get(&number));
+                found.map(|trim| trim.encode()).transpose()
             }
             _ => Ok(None),
         }

@@ -180,7 +180,7 @@ impl View<'_> {
     ) -> Result<impl Iterator<Item = &'c Arc<Generation>>> {
         self.note_gaps(catalogue, TierId::RAW, range)?;
         // Where raw samples have been dropped, the tiers have the series.
-        let dropped = self.dropped_in(range);
+        let dropped = self.dropped_in(range, &[]);
         let tiers: Vec<TierId> = catalogue.coverage.keys().copied().filter(|tier| !tier.is_raw()).collect();
         for tier in &tiers {
             self.note_gaps(catalogue, *tier, dropped)?;

@@ -27,6 +27,8 @@ use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::explain::Explained;
+use barograph_engine::model::Matcher;
+
 use crate::functions::ValueType;
 use crate::plan::tier::Tiers;
 use crate::plan::{Kind, Node};
@@ -60,8 +62,11 @@ struct Context<'q> {
 }
 
 impl<'q> Context<'q> {
-    fn new(source: &'q dyn SeriesSource, request: &Request) -> Result<Self, QueryError> {
-        let mut tiers = Tiers { all: source.tiers(), forced: false, samples_from: source.samples_from() };
+    fn new(source: &'q dyn SeriesSource, request: &Request, plan: &Node) -> Result<Self, QueryError> {
+        let mut selectors = Vec::new();
+        add_selectors(plan, &mut selectors);
+        let (all, samples_from) = (source.tiers(&selectors)?, source.samples_from(&selectors)?);
+        let mut tiers = Tiers { all, forced: false, samples_from };
         match request.tier {
             TierChoice::Exact => {}
             TierChoice::Raw => tiers.all.clear(),
@@ -77,6 +82,14 @@ impl<'q> Context<'q> {
         let (budget, lookback_ms) = (Budget::new(request), request.lookback_ms());
         Ok(Context { source, budget, lookback_ms, tiers, accuracy: Noted::default() })
     }
+}
+
+/// Adds the matchers of all selectors of a plan.
+fn add_selectors<'p>(node: &'p Node, selectors: &mut Vec<&'p [Matcher]>) {
+    if let Kind::Instant(selection) | Kind::Range(selection) = &node.kind {
+        selectors.push(&selection.matchers);
+    }
+    trace::children(node).into_iter().for_each(|child| add_selectors(child, selectors));
 }
 
 /// There is no tier of the requested width.
@@ -124,7 +137,7 @@ pub(crate) struct Outcome {
 pub(crate) fn run(source: &dyn SeriesSource, request: &Request, plan: &Node) -> Result<Outcome, QueryError> {
     let QueryTimes { start_ms, end_ms, step_ms } = request.query_times();
     let is_range = step_ms > 0;
-    let ctx = Context::new(source, request)?;
+    let ctx = Context::new(source, request, plan)?;
     let mut explain = if request.explain { Some(explain::estimate(&ctx, request, plan)?) } else { None };
     let trace = request.explain.then(Trace::default);
     let mut ev = Evaluator { ctx: &ctx, annotations: Annotations::default(), is_range, trace };
@@ -153,7 +166,7 @@ pub(crate) fn expect(
     request: &Request,
     plan: &Node,
 ) -> Result<Explained, QueryError> {
-    let ctx = Context::new(source, request)?;
+    let ctx = Context::new(source, request, plan)?;
     explain::estimate(&ctx, request, plan)
 }
 

@@ -232,18 +232,18 @@ impl SeriesSource for EngineSource<'_> {
         self.keep(Selected { series, plan: None })
     }
 
-    fn tiers(&self) -> Vec<TierInfo> {
-        let tiers = self.view.tiers().into_iter();
+    fn tiers(&self, selectors: &[&[Matcher]]) -> Result<Vec<TierInfo>, SourceError> {
+        let tiers = self.view.tiers_of(selectors).map_err(storage)?.into_iter();
         let info = |tier: barograph_engine::TierSpan| TierInfo {
             width: tier.resolution.width_ns(),
             from: tier.range.start,
             through: tier.range.end,
         };
-        tiers.map(info).collect()
+        Ok(tiers.map(info).collect())
     }
 
-    fn samples_from(&self) -> Timestamp {
-        self.view.raw_from()
+    fn samples_from(&self, selectors: &[&[Matcher]]) -> Result<Timestamp, SourceError> {
+        self.view.raw_from_of(selectors).map_err(storage)
     }
 
     fn select_buckets(

@@ -230,13 +230,13 @@ impl SeriesSource for MemorySource {
         Ok(())
     }
 
-    fn tiers(&self) -> Vec<TierInfo> {
+    fn tiers(&self, _: &[&[Matcher]]) -> Result<Vec<TierInfo>, SourceError> {
         let (from, through) = (Timestamp::MIN, Timestamp::MAX);
-        self.widths.iter().map(|&width| TierInfo { width, from, through }).collect()
+        Ok(self.widths.iter().map(|&width| TierInfo { width, from, through }).collect())
     }
 
-    fn samples_from(&self) -> Timestamp {
-        self.gone.unwrap_or(Timestamp::MIN)
+    fn samples_from(&self, _: &[&[Matcher]]) -> Result<Timestamp, SourceError> {
+        Ok(self.gone.unwrap_or(Timestamp::MIN))
     }
 
     fn read_buckets(

@@ -172,9 +172,13 @@ pub trait SeriesSource: Sync {
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
 
     /// The tiers, the finest first. Only those whose buckets are cheaper to read than their samples. A source without
-    /// tiers is never asked for buckets.
-    fn tiers(&self) -> Vec<TierInfo> {
-        Vec::new()
+    /// tiers is never asked for buckets. A tier begins where it does for all series that the selectors match.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn tiers(&self, selectors: &[&[Matcher]]) -> Result<Vec<TierInfo>, SourceError> {
+        let _ = selectors;
+        Ok(Vec::new())
     }
 
     /// Replaces the contents of `out` by the buckets of `series` of one of the [widths](SeriesSource::tiers) whose spans
@@ -214,9 +218,13 @@ pub trait SeriesSource: Sync {
         self.select(matchers, range, series_max)
     }
 
-    /// Samples up to this time may be gone although buckets still describe them.
-    fn samples_from(&self) -> Timestamp {
-        Timestamp::MIN
+    /// Samples up to this time of some series that the selectors match may be gone although buckets still describe them.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn samples_from(&self, selectors: &[&[Matcher]]) -> Result<Timestamp, SourceError> {
+        let _ = selectors;
+        Ok(Timestamp::MIN)
     }
 
     /// A reader of many series. Several readers may run at once, each on different series.

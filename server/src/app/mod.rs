@@ -53,7 +53,7 @@ pub fn reload(state: &State, sources: &Sources) {
         tracing::warn!("setting {key} has changed but takes effect only after a restart");
     }
     if let Some(database) = state.opened() {
-        if let Err(e) = database.set_kept(merged.retention, merged.tiers.clone()) {
+        if let Err(e) = database.set_kept(merged.retention, merged.tiers.clone(), merged.ladders.clone()) {
             return tracing::error!("reload refused, the old settings stay: {e}");
         }
         database.set_new_series_per_second(merged.max_new_series);

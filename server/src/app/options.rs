@@ -16,6 +16,7 @@ pub fn options(config: &Config) -> Options {
         .with_memory_bytes(memory::engine_bytes(config))
         .with_retention(config.retention)
         .with_tiers(config.tiers.clone())
+        .with_ladders(config.ladders.clone())
         .with_duplicates(config.duplicates)
         .with_partition_width(config.partition_width)
         .with_flush_interval(config.flush_interval)

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use barograph::Matcher;
-use barograph::{Duplicates, Naming, Precision, Tiers};
+use barograph::{Duplicates, Ladder, Naming, Precision, Tiers};
 use settings::{SETTINGS, Setting};
 
 /// Declares the fields of the settings, and their values before any text is applied.
@@ -46,6 +46,7 @@ config! {
     memory: u64,
     retention: Duration,
     tiers: Tiers,
+    ladders: Vec<Ladder>,
     duplicates: Duplicates,
     partition_width: Duration,
     flush_interval: Duration,

@@ -136,6 +136,12 @@ pub static SETTINGS: &[Setting] = &[
          6h, 12h and 1d. Raw samples past `retention` are dropped when all tiers include them. docs/downsampling.md \
          describes what is answered from them.",
         |c, t| c.tiers = t.parse().map_err(ValueError)?),
+    setting!("ladders" "LADDERS" = "", STORAGE, true,
+        "What is kept of some series in place of `retention` and `tiers`: lines, or parts separated by semicolons, of the \
+         form `SELECTOR -> raw 15d, 5m 90d, 1h 3y`. The first whose selector matches counts. A step without a time is kept \
+         for ever, and so are raw samples without the step `raw`; tiers that only other ladders name are kept as long as \
+         raw samples. At most 64. docs/downsampling.md has more.",
+        |c, t| c.ladders = barograph::parse_ladders(t).map_err(|e| ValueError(e.to_string()))?),
     setting!("duplicates" "RULE" = "last", STORAGE, false,
         "Which of several samples of a series with the same timestamp counts: the `last` or the `first` that was \
          written, or the one with the largest (`max`) or the smallest (`min`) value. With `max` and `min`, native \

@@ -1,11 +1,11 @@
 //! The work of the compactor: `/api/v1/status/compaction`, and metrics of the tiers of buckets.
 
-use barograph::{Database, TierReport};
+use barograph::{Database, LadderReport, TierReport};
 use serde_json::{Value, json};
 
 use crate::telemetry::exposition::{Kind, Metric};
 
-/// Counts since the start, and the tiers of buckets.
+/// Counts since the start, the tiers of buckets, and what is kept of which series.
 pub fn describe(database: &Database) -> Value {
     let stats = database.stats();
     json!({
@@ -17,6 +17,7 @@ pub fn describe(database: &Database) -> Value {
         "samples": stats.stored_samples,
         "tombstones": stats.tombstones,
         "tiers": database.tiers().iter().map(tier).collect::<Vec<_>>(),
+        "ladders": database.ladders().iter().map(ladder).collect::<Vec<_>>(),
     })
 }
 
@@ -41,6 +42,17 @@ pub fn metrics(tiers: &[TierReport]) -> Vec<Metric> {
     }
     let all = [buckets, bytes, through];
     all.into_iter().filter(|metric| !metric.points.is_empty()).collect()
+}
+
+fn ladder(report: &LadderReport) -> Value {
+    let dropped = report.dropped.iter().map(|dropped| {
+        let name = dropped.resolution.map_or("raw", |resolution| resolution.name());
+        (name.to_owned(), json!(dropped.until.as_secs_f64()))
+    });
+    json!({
+        "ladder": report.ladder.to_string(),
+        "droppedThrough": dropped.collect::<serde_json::Map<_, _>>(),
+    })
 }
 
 fn tier(tier: &TierReport) -> Value {

@@ -76,3 +76,57 @@ fn the_state_of_tiers_is_shown() {
         text.contains(&format!("barograph_db_tier_complete_seconds{{width=\"5m\"}} {}", START + 3 * DAY))
     );
 }
+
+#[test]
+fn each_series_has_what_its_ladder_keeps() {
+    let ladders = "{job=\"short\"} -> raw 1d, 1h; {job=\"none\"} -> raw 2d";
+    let server = server(&[("tiers", "5m, 1h"), ("ladders", ladders), ("enable_admin", "true")]);
+    let mut lines = String::new();
+    for at in (START..START + 9 * DAY).step_by(60) {
+        for job in ["long", "short"] {
+            writeln!(lines, "cpu,job={job} value={} {at}000000000", at / 60 % 101).unwrap();
+        }
+    }
+    server.write(&lines);
+    for call in ["flush", "clean_tombstones", "clean_tombstones"] {
+        let answer = server.send("POST", &format!("/api/v1/admin/tsdb/{call}"), &[], b"");
+        assert_eq!(answer.status, 204, "{call}");
+    }
+
+    // Windows of 90 minutes cut hours, and the series has lost what is narrower.
+    let of = |job: &str, more: &str| {
+        query(&server, &format!("avg_over_time(cpu%7Bjob=~%22{job}%22%7D[90m])"), more)
+    };
+    let (long, short) = (of("long", ""), of("short", ""));
+    let accuracy = |answer: &serde_json::Value| {
+        let accuracy = &answer["accuracy"];
+        (accuracy["tierSeconds"].clone(), accuracy["exact"].clone())
+    };
+    assert_eq!(accuracy(&long), (json!(300.0), json!(true)));
+    assert_eq!(accuracy(&short), (json!(3600.0), json!(false)));
+    assert_eq!(of("long", "&tier=raw")["result"], long["result"]);
+    assert_eq!(of("short", "&tier=raw")["result"], json!([]));
+    let both = of("long|short", "");
+    assert_eq!(both["result"].as_array().map(Vec::len), Some(2));
+    assert_eq!(accuracy(&both), accuracy(&short), "both have hours");
+
+    let data = server.get("/api/v1/status/compaction").data();
+    let [first, second, rest] = [0, 1, 2].map(|at| data["ladders"][at].clone());
+    assert_eq!(first["ladder"], "{job=\"short\"} -> raw 1d, 1h");
+    let dropped = first["droppedThrough"].as_object().expect("names and times");
+    assert_eq!(dropped.keys().collect::<Vec<_>>(), ["5m", "raw"]);
+    assert!(dropped["raw"].as_f64() > Some((START + 6 * DAY) as f64), "{dropped:?}");
+    assert_eq!(second["droppedThrough"].as_object().map(serde_json::Map::len), Some(3), "{second}");
+    assert_eq!(rest["droppedThrough"], json!({}));
+    assert_eq!(rest["ladder"], "{} -> raw, 5m, 1h");
+
+    let late = format!("cpu,job=short value=1 {}000000000", START + 5 * DAY);
+    let refused = server.send("POST", "/write", &[], late.as_bytes());
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(
+        refused.text().contains("is older than the retention, which reaches back to"),
+        "{}",
+        refused.text()
+    );
+    server.write(&late.replace("short", "long"));
+}

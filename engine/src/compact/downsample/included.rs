@@ -101,14 +101,21 @@ pub(crate) fn newest_included_delete(catalogue: &Catalogue, partition: Partition
     awaiting.min().map_or(newest, |first| first.saturating_sub(1).min(newest))
 }
 
-/// Whether all of these tiers include a raw partition, so that it may be dropped.
-pub(crate) fn is_summarized(catalogue: &Catalogue, partition: PartitionId, jobs: &[TierJob]) -> bool {
+/// Whether what is kept longer includes a partition, so that it may be dropped: all of these tiers a raw one, and the next
+/// wider one that of a tier.
+pub(crate) fn is_included(catalogue: &Catalogue, partition: PartitionId, jobs: &[TierJob]) -> bool {
+    let Some(narrow) = partition.tier.resolution() else { return is_summarized(catalogue, partition, jobs) };
+    let wider = jobs.iter().find(|job| job.resolution.width_ns() > narrow.width_ns());
+    wider.is_none_or(|job| has_partition(catalogue, partition, job))
+}
+
+fn is_summarized(catalogue: &Catalogue, partition: PartitionId, jobs: &[TierJob]) -> bool {
     jobs.iter().all(|job| has_partition(catalogue, partition, job)) && !awaits_repair(catalogue, partition)
 }
 
 /// Whether the buckets of a tier include all of a partition, raw or of a narrower tier, that they can and that the tier
 /// keeps.
-pub(crate) fn has_partition(catalogue: &Catalogue, partition: PartitionId, job: &TierJob) -> bool {
+fn has_partition(catalogue: &Catalogue, partition: PartitionId, job: &TierJob) -> bool {
     let Some((first, last)) = extent(catalogue, partition) else { return true };
     let dropped = match partition.tier.resolution() {
         None => catalogue.computable_from(job.resolution),
@@ -166,7 +173,8 @@ pub(super) fn damaged_in(
 
 /// Whether all buckets of a tier that end in a span can be computed: from raw samples, or from the narrower tier.
 pub(super) fn can_compute(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
+    let of_all =
+        |tier: TierId| !is_damaged(catalogue, tier, span) && !catalogue.is_trimmed_after(tier, span.start);
     has_samples(catalogue, job, span)
-        || source_of(catalogue, job, span)
-            .is_some_and(|finer| !is_damaged(catalogue, TierId::of(0, finer), span))
+        || source_of(catalogue, job, span).is_some_and(|finer| of_all(TierId::of(0, finer)))
 }

@@ -20,13 +20,28 @@ impl<'c> Compactor<'c> {
     pub(crate) fn merge_tier(&self, job: &TierJob, all: bool) -> Result<bool> {
         let catalogue = self.versions.current_owned();
         let Some(partition) = next_partition(&catalogue, job.tier(), all) else { return Ok(false) };
+        self.rewrite_buckets(job, &catalogue, partition)?;
+        Ok(true)
+    }
+
+    /// Merges the generations of a partition of a tier, without the series for which it is past the retention.
+    pub(in crate::compact) fn rewrite_buckets(
+        &self,
+        job: &TierJob,
+        catalogue: &Catalogue,
+        partition: &Partition,
+    ) -> Result<()> {
         let inputs = partition.generations.clone();
+        let trims = catalogue.trims_over(partition.id);
         let mut tables = Tables::new(self.versions.kv());
         self.versions.resolve_uncertain(self.context)?;
         let cut = inputs.iter().map(|generation| generation.record.cut).max().unwrap_or(0);
         let mut cursors = ChunkCursors::scanning(self.versions.kv());
         let place = (partition.id, cut);
-        let (prefix, record) = self.write_buckets(&mut tables, job, place, &inputs, |_, ids, out| {
+        let (prefix, record) = self.write_buckets(&mut tables, job, place, &inputs, |labels, ids, out| {
+            if trims.iter().any(|trim| trim.series.contains(labels)) {
+                return Ok(());
+            }
             cursors.read_newest_buckets(&inputs, ids, TimeRange::ALL, Columns::ALL, out).map(drop)
         })?;
         let record = GenerationRecord { merged: true, ..record };
@@ -34,7 +49,7 @@ impl<'c> Compactor<'c> {
         let written = (record.chunks > 0).then_some((prefix, record));
         self.replace_buckets(tables, written.into_iter().collect(), inputs, Vec::new())?;
         fail_point!("tier.swapped");
-        Ok(true)
+        Ok(())
     }
 }
 

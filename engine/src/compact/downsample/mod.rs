@@ -25,7 +25,7 @@ mod write;
 
 pub(crate) use automatic::{choices, newest_merged};
 use included::is_damaged;
-pub(crate) use included::{awaits_repair, has_partition, is_summarized, newest_included_delete};
+pub(crate) use included::{awaits_repair, is_included, newest_included_delete};
 
 use crate::model::{Labels, METRIC_NAME, Resolution, TierId, TimeRange, Timestamp};
 use crate::rollup::{Bucket, Class, Extras, Gaps, Shape};
@@ -77,8 +77,13 @@ fn source_of(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Option<Re
     (covers && !replaces()).then_some(finer)
 }
 
-/// Whether raw samples cover all buckets that end in a span, and none of them is damaged.
+/// Whether raw samples cover all buckets of all series that end in a span, and none of them is damaged.
 fn has_samples(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
+    has_samples_of_some(catalogue, job, span) && !catalogue.is_trimmed_after(TierId::RAW, span.start)
+}
+
+/// The same for the series that have lost no more samples than all have.
+fn has_samples_of_some(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
     catalogue.computable_from(job.resolution) <= span.start && !is_damaged(catalogue, TierId::RAW, span)
 }
 

@@ -6,7 +6,7 @@ use super::commit::Written;
 use super::included::{Included, changed, included};
 use super::source::Source;
 use super::write::LabelSets;
-use super::{TierJob, has_samples, source_of};
+use super::{TierJob, has_samples_of_some, source_of};
 use crate::Result;
 use crate::chunk::Run;
 use crate::compact::Compactor;
@@ -93,8 +93,9 @@ impl<'c> Compactor<'c> {
         cut: u64,
     ) -> Result<(Option<Written>, u64)> {
         let (kv, job) = (self.versions.kv(), changes.job);
-        let dropped = TimeRange::new(changes.span.start, changes.computable.min(changes.span.end));
-        if dropped.is_empty() || changes.deletes.is_empty() {
+        let is_trimmed = catalogue.is_trimmed_after(TierId::RAW, changes.span.start);
+        let is_dropped = is_trimmed || changes.span.start < changes.computable;
+        if !is_dropped || changes.deletes.is_empty() {
             return Ok((None, 0));
         }
         let generations = catalogue.generations.in_partition(partition);
@@ -104,6 +105,11 @@ impl<'c> Compactor<'c> {
         let (mut buckets, mut removed) = (Vec::new(), 0);
         while let Some((id, labels)) = records.next()? {
             buckets.clear();
+            let computable = catalogue.complete_from(TierId::RAW, &labels, job.resolution);
+            let dropped = TimeRange::new(changes.span.start, computable.min(changes.span.end));
+            if dropped.is_empty() {
+                continue;
+            }
             cursors.read_newest_buckets(generations, &[id.0], dropped, Columns::TIMES, &mut buckets)?;
             let width = job.resolution.width_ns();
             buckets.retain(|bucket| {
@@ -146,9 +152,11 @@ impl<'c> Compactor<'c> {
             if finer.is_none() {
                 // Raw samples are only a part of earlier buckets, and of those where some are damaged.
                 ends.retain(|end| {
-                    has_samples(catalogue, job, TimeRange::new(end - job.resolution.width_ns(), *end))
+                    has_samples_of_some(catalogue, job, TimeRange::new(end - job.resolution.width_ns(), *end))
                 });
             }
+            let whole = source.whole_from(&labels);
+            ends.retain(|end| end - job.resolution.width_ns() >= whole);
             if ends.is_empty() {
                 continue;
             }

@@ -11,7 +11,7 @@ use crate::chunk::pieces::PieceMerge;
 use crate::compact::Compactor;
 use crate::compact::samples::GroupSources;
 use crate::index::{PostingsSource, select};
-use crate::model::{Labels, Matcher, Resolution, TierId, TimeRange};
+use crate::model::{Labels, Matcher, Resolution, TierId, TimeRange, Timestamp};
 use crate::rollup::{Bucket, Builder, Columns, Extras, Fold};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
@@ -21,6 +21,7 @@ use crate::store::kv::Kv;
 /// The generations of a span from which buckets are computed.
 pub(super) struct Source<'kv> {
     kv: &'kv dyn Kv,
+    catalogue: Catalogue,
     pub generations: Vec<Arc<Generation>>,
     tombstones: Vec<Arc<Tombstone>>,
     /// The tier that they belong to, if they hold buckets.
@@ -55,6 +56,7 @@ impl<'kv> Source<'kv> {
         };
         Source {
             kv,
+            catalogue: catalogue.clone(),
             generations,
             tombstones,
             finer,
@@ -75,10 +77,18 @@ impl<'kv> Source<'kv> {
         span: TimeRange,
         out: &mut Vec<Bucket>,
     ) -> Result<()> {
+        let span = TimeRange::new(span.start.max(self.whole_from(labels)), span.end);
         match self.finer {
+            _ if span.is_empty() => Ok(()),
             None => self.fold_samples(labels, ids, span, out),
             Some(_) => self.fold_buckets(ids, span, out),
         }
+    }
+
+    /// The start of the first bucket of a series of which nothing has been dropped for it alone.
+    pub(super) fn whole_from(&self, labels: &Labels) -> Timestamp {
+        let tier = self.finer.map_or(TierId::RAW, |finer| TierId::of(0, finer));
+        self.resolution.ceil(self.catalogue.trimmed(tier, labels))
     }
 
     fn fold_samples(

@@ -74,7 +74,7 @@ impl InMemory {
             bytes_text(used),
             bytes_text(limit)
         );
-        if self.retention.horizon() == Timestamp::MIN {
+        if self.retention.horizon().all == Timestamp::MIN {
             return Err(Error::Limit(format!(
                 "{full}; raise memory_bytes, set a retention, or delete series"
             )));

@@ -13,7 +13,7 @@ use crate::engine::known::KnownSeries;
 use crate::engine::lifecycle::Lifecycle;
 use crate::engine::open::OpenReport;
 use crate::engine::open::replay::{EPOCH_AT_START, Replayed};
-use crate::engine::retention::{Found, Retention};
+use crate::engine::retention::{Found, Kept, Retention};
 use crate::engine::subscribe::Subscriptions;
 use crate::engine::upkeep::flush::Flusher;
 use crate::engine::upkeep::merge::Merger;
@@ -74,7 +74,7 @@ pub(super) fn assemble(opened: Opened) -> Engine {
         jobs: Arc::default(),
         head: Arc::new(replay.head),
         versions: Arc::new(Versions::new(kv, catalogue, obsolete)),
-        retention: Arc::new(Retention::new(clock.clone(), options.retention, &newest)),
+        retention: Arc::new(Retention::new(clock.clone(), &Kept::of(&options), &newest)),
         known: Arc::new(KnownSeries::new(&options)),
         log: wal.map(Arc::new),
         options: Arc::new(options),

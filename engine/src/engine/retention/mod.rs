@@ -5,8 +5,9 @@
 //! far as the trusted clock. Samples timestamped by this machine (self-monitoring, lines without a time) only repeat
 //! the wall clock, and for replayed samples the origin of the timestamp is unknown.
 //!
-//! Next: `trusted.rs`, and `compact/retention.rs`, which drops partitions.
+//! Next: `kept.rs` (what is kept of which series), `trusted.rs`, and `compact/retention.rs`, which drops partitions.
 
+mod kept;
 mod trusted;
 
 use std::sync::Arc;
@@ -17,22 +18,14 @@ use crate::clock::Clock;
 use crate::engine::duration_ns;
 use crate::head::batch::Newest;
 use crate::model::Timestamp;
-use crate::options::Tiers;
 use crate::sync::Mutex;
+use kept::RawKept;
+pub(in crate::engine) use kept::{Horizon, Kept, horizon_of, keep_of};
 use trusted::{Judged, News, Reading, SLACK, Trusted, WAIT};
-
-/// What is kept, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) struct Kept {
-    /// How long raw samples are kept; zero: for ever.
-    pub retention: Duration,
-    /// The tiers to keep.
-    pub tiers: Tiers,
-}
 
 pub(crate) struct Retention {
     clock: Arc<dyn Clock>,
-    retention_ns: AtomicI64,
+    kept: Mutex<Arc<RawKept>>,
     /// Newest timestamp that a writer set and that was not later than the wall clock.
     given: AtomicI64,
     /// Newest timestamp.
@@ -55,12 +48,12 @@ pub(in crate::engine) struct Found {
 }
 
 impl Retention {
-    pub(in crate::engine) fn new(clock: Arc<dyn Clock>, retention: Duration, found: &Found) -> Self {
+    pub(in crate::engine) fn new(clock: Arc<dyn Clock>, kept: &Kept, found: &Found) -> Self {
         let now = read(&*clock);
         let trusted = Trusted::new(now, found.stored, SLACK.saturating_add(duration_ns(found.unflushed)));
         Retention {
             clock,
-            retention_ns: AtomicI64::new(duration_ns(retention)),
+            kept: Mutex::new(Arc::new(RawKept::of(kept))),
             given: AtomicI64::new(found.stored.unwrap_or(Timestamp::MIN)),
             any: AtomicI64::new(found.newest),
             listens: AtomicBool::new(trusted.wants_to_hear()),
@@ -69,8 +62,8 @@ impl Retention {
         }
     }
 
-    pub(in crate::engine) fn set(&self, retention: Duration) {
-        self.retention_ns.store(duration_ns(retention), Ordering::Relaxed);
+    pub(in crate::engine) fn set(&self, kept: &Kept) {
+        *self.kept.lock() = Arc::new(RawKept::of(kept));
     }
 
     /// Records the times of a batch.
@@ -108,10 +101,10 @@ impl Retention {
         given.max(self.newest_written().min(judged.trusted)).min(now.wall)
     }
 
-    /// Samples at or before this instant are past the retention.
-    pub(crate) fn horizon(&self) -> Timestamp {
-        let retention = self.retention_ns.load(Ordering::Relaxed);
-        if retention == 0 { Timestamp::MIN } else { before(self.newest(), retention) }
+    /// Which samples are past the retention.
+    pub(in crate::engine) fn horizon(&self) -> Horizon {
+        let kept = self.kept.lock().clone();
+        Horizon::new(if kept.is_all() { Timestamp::MIN } else { self.newest() }, kept)
     }
 
     /// The newest time up to which a pass of the compactor drops partitions of `width`.
@@ -162,7 +155,7 @@ impl Retention {
 
     /// Logs changes of the trust in the wall clock. Without a retention they do not matter.
     fn tell(&self, news: Option<News>, wall_ns: Timestamp, trusted_ns: Timestamp) {
-        if self.retention_ns.load(Ordering::Relaxed) == 0 {
+        if self.kept.lock().is_all() {
             return;
         }
         match news {
@@ -182,10 +175,6 @@ impl Retention {
             None => {}
         }
     }
-}
-
-fn before(newest: Timestamp, retention: i64) -> Timestamp {
-    newest.saturating_sub(retention)
 }
 
 fn read(clock: &dyn Clock) -> Reading {

@@ -140,7 +140,7 @@ fn a_clock_that_jumps_ahead_expires_nothing() {
         db.own();
         db.passes(1);
     }
-    let expected = db.engine.shared.retention.horizon();
+    let expected = db.engine.shared.retention.horizon().all;
     assert_eq!(expected, db.clock.wall() - RETENTION_DAYS * DAY);
 }
 
@@ -151,7 +151,7 @@ fn lines_without_a_time_alone_are_no_second_opinion() {
     db.passes(1);
     db.clock.set(db.clock.wall() + 40 * DAY);
     db.line();
-    assert!(db.engine.shared.retention.horizon() <= db.clock.wall() - (40 + RETENTION_DAYS) * DAY);
+    assert!(db.engine.shared.retention.horizon().all <= db.clock.wall() - (40 + RETENTION_DAYS) * DAY);
     // With a time they are, where the clock was not seen to jump.
     let db = db.reopened(0);
     let timed = format!("weather,room=a t=20.5 {}", db.clock.wall());
@@ -242,7 +242,7 @@ fn data_whose_lines_never_have_times_still_expires_in_time() {
         }
         db.pass(24);
     }
-    assert!(db.engine.shared.retention.horizon() > YEAR_2024 + 40 * DAY);
+    assert!(db.engine.shared.retention.horizon().all > YEAR_2024 + 40 * DAY);
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Merger {
             merging: Mutex::new(()),
             measured: Mutex::default(),
             expiry: RwLock::default(),
-            kept: Mutex::new(Kept { retention: base.options.retention, tiers: base.options.tiers.clone() }),
+            kept: Mutex::new(Kept::of(&base.options)),
             counts: MergeCounts::default(),
         }
     }
@@ -106,6 +106,7 @@ impl Merger {
         let done = unless_full(done, || self.extend(&mut merging, &pass));
         // Now the tiers include partitions that had to stay.
         let done = unless_full(done, || self.expire(&pass));
+        let done = unless_full(done, || self.apply_trims(&mut merging));
         // Also after a failure: there is no other way to free space on a full disk.
         done.and(self.collect_with_room())?;
         self.versions.settle_tables(OVERLAPPING)

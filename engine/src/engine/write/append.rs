@@ -73,7 +73,7 @@ impl Shared {
         for sample in &batch.samples {
             let BatchSample { series, timestamp, start_timestamp, value } = sample;
             check_sample(series.labels(), *timestamp, value)?;
-            if *timestamp <= horizon {
+            if horizon.is_past(*timestamp, series.labels()) {
                 report.too_old += 1;
                 continue;
             }
@@ -87,7 +87,7 @@ impl Shared {
             check_sample(&event.labels, event.timestamp.as_nanos(), &Value::Float(0.0))?;
             admission.check_labels(&event.labels)?;
             check_event(&event.labels, &event.text)?;
-            if event.timestamp.as_nanos() <= horizon {
+            if event.timestamp.as_nanos() <= horizon.all {
                 report.too_old += 1;
                 continue;
             }
@@ -97,7 +97,7 @@ impl Shared {
             admission.note_metadata(&mut resolved, batch.tenant.as_ref(), family, metadata)?;
         }
         for (series, exemplar) in &batch.exemplars {
-            let is_kept = admission.note_exemplar(&mut resolved, series, exemplar.clone(), horizon)?;
+            let is_kept = admission.note_exemplar(&mut resolved, series, exemplar.clone(), horizon.all)?;
             report.too_old += u64::from(!is_kept);
         }
         admission.count_too_old(report.too_old);

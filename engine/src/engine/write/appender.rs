@@ -13,8 +13,9 @@ use crate::engine::Shared;
 use crate::engine::admit::batches::PIECE_SAMPLES;
 use crate::engine::admit::newcomers::Newcomers;
 use crate::engine::admit::spread::Spread;
+use crate::engine::retention::Horizon;
 use crate::head::{HeadSeries, ResolvedBatch};
-use crate::model::{Labels, Timestamp};
+use crate::model::Labels;
 use crate::wal::Ticket;
 
 /// The rows of one request.
@@ -28,8 +29,8 @@ pub(in crate::engine) struct Appender<'e> {
     pub samples: u64,
     /// String fields that were committed.
     pub events: u64,
-    /// The time up to which samples are too old.
-    pub horizon: Timestamp,
+    /// Which samples are too old.
+    pub horizon: Horizon,
     spread: Spread,
     newcomers: Newcomers,
     /// What was logged last.

@@ -51,14 +51,15 @@ impl Engine {
     /// Refuses a delete of some of the samples of a bucket that cannot be computed from the others, because all have been
     /// dropped.
     fn check_cuts_no_bucket(&self, matchers: &[Matcher], range: TimeRange) -> Result<()> {
-        if self.shared.versions.current().raw_from() == Timestamp::MIN {
+        let catalogue = self.shared.versions.current_owned();
+        if catalogue.raw_from() == Timestamp::MIN && catalogue.trims.is_empty() {
             return Ok(());
         }
         let view = self.view();
         let mut buckets = BucketColumns::default();
         for TierSpan { resolution, range: stored, .. } in view.tiers() {
             let bounds = [range.start, range.end].into_iter().filter(|bound| stored.contains(*bound));
-            for bound in bounds.filter(|bound| view.is_dropped(*bound, resolution)) {
+            for bound in bounds.filter(|bound| view.may_be_dropped(*bound, resolution)) {
                 let span = TimeRange::new(resolution.floor(bound), resolution.ceil(bound));
                 if span.is_empty() {
                     continue;
@@ -66,7 +67,7 @@ impl Engine {
                 let found = view.select_buckets(matchers, resolution, span, SERIES_MAX);
                 let (found, plan) = found.map_err(|error| too_many(error, resolution, span))?;
                 let mut reader = view.reader();
-                for series in &found {
+                for series in found.iter().filter(|it| view.is_dropped(bound, resolution, &it.labels)) {
                     reader.read_buckets(&plan, series, Columns::TIMES, &mut buckets)?;
                     let is_cut = |bucket: Bucket| bucket.is_inside(range, resolution.width_ns()).is_none();
                     if buckets.buckets().any(is_cut) {

@@ -243,7 +243,7 @@ impl LineWriter<'_> {
                 let known = lines.read_known(key, fields, push)?;
                 let timestamp = known.timestamp.unwrap_or(*default_timestamp);
                 // The slow path reports samples that are too old.
-                (timestamp > *horizon).then(|| {
+                (timestamp > horizon.some).then(|| {
                     lines.take_known(known);
                     if !near.contains(&timestamp) {
                         report.stored_far(*body, timestamp);
@@ -263,13 +263,8 @@ impl LineWriter<'_> {
     ) -> std::result::Result<(), LineError> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         self.to.rows.stamp = stamp(line.timestamp);
-        if timestamp <= self.to.horizon {
-            self.to.too_old(1);
-            let why = format!(
-                "timestamp {timestamp} is older than the retention, which reaches back to {} (retention)",
-                self.to.horizon
-            );
-            return Err(line.reject(LineErrorKind::Refused { why }));
+        if timestamp <= self.to.horizon.all {
+            return Err(self.too_old(line, timestamp, self.to.horizon.all));
         }
         let is_peeked = |key: &[u8]| std::ptr::eq(key, line.series_key);
         let key = match peeked {
@@ -282,17 +277,25 @@ impl LineWriter<'_> {
         };
         match known {
             Known::Single(series, _) => {
+                if self.to.horizon.is_past(timestamp, &series.labels) {
+                    return Err(self.too_old(line, timestamp, self.to.horizon.of_series(&series.labels)));
+                }
                 for value in line.fields().filter_map(|(_, value)| sample_value(&value)) {
                     self.to.rows.push(series.clone(), timestamp, 0, value);
                 }
             }
             Known::Group(series) => {
                 let events = self.events(line, timestamp)?;
+                let mut past = 0;
                 for ((_, value), &index) in line.fields().zip(&self.indexes) {
-                    if let Some(value) = sample_value(&value) {
+                    let Some(value) = sample_value(&value) else { continue };
+                    if self.to.horizon.is_past(timestamp, &series.group[index as usize].labels) {
+                        past += 1;
+                    } else {
                         self.to.rows.push_of_group(&series.group, index, timestamp, value);
                     }
                 }
+                self.to.too_old(past);
                 events.into_iter().for_each(|event| self.to.rows.push_event(event));
             }
         }
@@ -300,6 +303,16 @@ impl LineWriter<'_> {
             self.report.stored_far(self.body, timestamp);
         }
         Ok(())
+    }
+
+    /// The refusal of a line that is past the retention, which reaches back to `limit`.
+    #[cold]
+    fn too_old(&self, line: &Line<'_>, timestamp: Timestamp, limit: Timestamp) -> LineError {
+        self.to.too_old(1);
+        let why = format!(
+            "timestamp {timestamp} is older than the retention, which reaches back to {limit} (retention, ladders)"
+        );
+        line.reject(LineErrorKind::Refused { why })
     }
 
     /// Whether the cache entry of the line's key has all of its fields.

@@ -345,13 +345,13 @@ impl RemoteWriter<'_> {
         }
     }
 
-    /// The time in nanoseconds, if it is valid for a sample.
+    /// The time in nanoseconds, if it is valid for a sample of the series.
     #[inline]
-    fn time(&self, timestamp_ms: i64) -> std::result::Result<Timestamp, RemoteReason> {
+    fn time(&self, place: &Place, timestamp_ms: i64) -> std::result::Result<Timestamp, RemoteReason> {
         match timestamp_ms.checked_mul(1_000_000) {
             Some(timestamp) if timestamp > self.future => Err(RemoteReason::Future { timestamp_ms }),
-            Some(timestamp) if timestamp <= self.to.horizon => {
-                let limit_ms = self.to.horizon.div_euclid(1_000_000);
+            Some(timestamp) if self.to.horizon.is_past(timestamp, &place.head.labels) => {
+                let limit_ms = self.to.horizon.of_series(&place.head.labels).div_euclid(1_000_000);
                 Err(RemoteReason::TooOld { timestamp_ms, limit_ms })
             }
             Some(timestamp) => Ok(timestamp),
@@ -368,7 +368,7 @@ impl RemoteWriter<'_> {
         start_ms: i64,
         value: f64,
     ) -> std::result::Result<(), RemoteReason> {
-        let timestamp = self.time(timestamp_ms)?;
+        let timestamp = self.time(place, timestamp_ms)?;
         self.to.rows.push(place.head.clone(), timestamp, start(start_ms), Value::Float(value));
         self.report.samples += 1;
         self.to.weight += 1;
@@ -377,7 +377,7 @@ impl RemoteWriter<'_> {
 
     fn histogram(&mut self, place: &Place, wire: WireHistogram) -> std::result::Result<(), RemoteReason> {
         let timestamp_ms = wire.timestamp_ms;
-        let timestamp = self.time(timestamp_ms)?;
+        let timestamp = self.time(place, timestamp_ms)?;
         let start_ms = wire.start_ms;
         let histogram =
             wire.into_stored().map_err(|fault| RemoteReason::Histogram { timestamp_ms, fault })?;
@@ -396,12 +396,12 @@ impl RemoteWriter<'_> {
         value: f64,
         labels: crate::model::Labels,
     ) -> std::result::Result<(), RemoteReason> {
-        let timestamp = self.time(timestamp_ms)?;
+        let timestamp = self.time(place, timestamp_ms)?;
         let exemplar = Exemplar { labels, timestamp: crate::Timestamp::from_nanos(timestamp), value };
         self.to
             .shared
             .admission
-            .note_exemplar(&mut self.to.rows, &place.head.labels, exemplar, self.to.horizon)
+            .note_exemplar(&mut self.to.rows, &place.head.labels, exemplar, self.to.horizon.all)
             .map_err(|e| RemoteReason::Refused { why: e.to_string() })?;
         self.report.exemplars += 1;
         self.to.weight += HISTOGRAM_SAMPLES;

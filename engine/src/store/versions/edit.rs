@@ -7,8 +7,8 @@ use roaring::RoaringTreemap;
 use crate::Result;
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{
-    CATALOGUE_VERSION, Catalogue, Coverage, Generation, ROOT_KEY, Root, Tombstone, coverage_key,
-    coverage_value, generation_key, tombstone_key,
+    CATALOGUE_VERSION, Catalogue, Coverage, Generation, ROOT_KEY, Root, Tombstone, Trim, coverage_key,
+    coverage_value, generation_key, tombstone_key, trim_key,
 };
 use crate::store::kv::Change;
 use crate::store::values;
@@ -28,6 +28,8 @@ pub(crate) struct Edit {
     pub newest: Option<Timestamp>,
     /// The new coverage of tiers; `None` for a tier that no longer exists.
     pub coverage: Vec<(TierId, Option<Coverage>)>,
+    /// The new trims; `None` for one that is forgotten.
+    pub trims: Vec<(u32, Option<Arc<Trim>>)>,
     /// Changes of other records of [`Family::Meta`](crate::store::kv::Family::Meta).
     pub others: Vec<Change>,
     /// The change of [`IndexedSeries`](super::IndexedSeries).
@@ -82,6 +84,9 @@ impl Edit {
             let value = coverage.as_ref().map(coverage_value).transpose()?;
             changes.push((coverage_key(*tier), value));
         }
+        for (number, trim) in &self.trims {
+            changes.push((trim_key(*number), trim.as_ref().map(|trim| trim.encode()).transpose()?));
+        }
         Ok(changes)
     }
 
@@ -108,6 +113,13 @@ impl Edit {
                 None => drop(tiers.remove(tier)),
             }
         }
+        for (number, trim) in &self.trims {
+            let trims = Arc::make_mut(&mut next.trims);
+            match trim {
+                Some(trim) => drop(trims.insert(*number, trim.clone())),
+                None => drop(trims.remove(number)),
+            }
+        }
         next
     }
 }
@@ -115,7 +127,7 @@ impl Edit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Layout, MatchOp, Matcher, PartitionId, TimeRange};
+    use crate::model::{Layout, MatchOp, Matcher, PartitionId, SeriesSet, TimeRange};
     use crate::store::catalogue::{GenerationRecord, Obsolete};
     use crate::store::keys::Prefix;
     use crate::store::kv::Kv;
@@ -138,10 +150,18 @@ mod tests {
             matchers: vec![Matcher::new("job", MatchOp::NotRegex, "a.*").unwrap()],
             range: TimeRange::new(5, 15),
         });
+        let trim = Arc::new(Trim {
+            tier: TierId::RAW,
+            series: SeriesSet { matchers: delete.matchers.clone(), except: Vec::new() },
+            until: 999,
+            cut: 4,
+            applied: 7,
+        });
         let edit = Edit {
             add: vec![high.clone(), low.clone()],
             flushed_seq: Some(7),
             newest: Some(20),
+            trims: vec![(3, Some(trim.clone()))],
             ..Edit::default()
         };
         let root = edit.root(first.root);
@@ -154,16 +174,19 @@ mod tests {
         assert_eq!(prefixes(&loaded), [low.prefix, high.prefix]);
         assert_eq!(loaded.generations.get(low.prefix).unwrap().record, low.record);
         assert_eq!(loaded.tombstones.get(9).unwrap().matchers, delete.matchers);
+        assert_eq!(loaded.trims.get(&3), Some(&trim));
         for (key, value) in edit.changes(&root, std::slice::from_ref(&delete)).unwrap() {
             assert_eq!(loaded.value_of(&key).unwrap(), value, "the store has what the catalogue says");
         }
 
-        let edit = Edit { remove: vec![low.clone()], spent: vec![delete], ..Edit::default() };
+        let trims = vec![(3, None)];
+        let edit = Edit { remove: vec![low.clone()], spent: vec![delete], trims, ..Edit::default() };
         let next = edit.apply(&loaded, edit.root(loaded.root));
         kv.commit(edit.changes(&next.root, &[]).unwrap()).unwrap();
         for loaded in [next, load()] {
             assert_eq!((prefixes(&loaded), loaded.tombstones.len()), (vec![high.prefix], 0));
             assert_eq!(loaded.value_of(&generation_key(low.prefix)).unwrap(), None);
+            assert!(loaded.trims.is_empty() && loaded.value_of(&trim_key(3)).unwrap().is_none());
         }
     }
 }

@@ -203,6 +203,7 @@ impl Versions {
                     generations: next.generations.clone(),
                     tombstones,
                     coverage: next.coverage.clone(),
+                    trims: next.trims.clone(),
                 }
             });
         });

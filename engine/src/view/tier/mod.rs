@@ -4,10 +4,12 @@
 //! Computed from raw samples are the buckets outside the tier's coverage (C4 in `store/catalogue.rs`), those that a newer
 //! raw generation, a newer delete or the head may have changed, and those of damaged partitions of the tier.
 //!
-//! Next: `plan.rs`, what is common to all series of a selection, and `read.rs`.
+//! Next: `plan.rs` (what is common to all series of a selection), `trimmed.rs` (what has been dropped of some) and
+//! `read.rs`.
 
 mod plan;
 mod read;
+mod trimmed;
 
 pub use plan::BucketPlan;
 
@@ -43,14 +45,10 @@ impl View<'_> {
         self.catalogue.raw_from()
     }
 
-    /// The part of a range in which raw samples have been dropped.
-    pub(super) fn dropped_in(&self, range: TimeRange) -> TimeRange {
-        range.intersection(TimeRange::new(i64::MIN, self.raw_from()))
-    }
-
-    /// Whether the bucket that holds `t` can no longer be computed from raw samples.
-    pub(crate) fn is_dropped(&self, t: crate::model::Timestamp, resolution: Resolution) -> bool {
-        resolution.ceil(t).saturating_sub(resolution.width_ns()) < self.catalogue.computable_from(resolution)
+    /// The part of a range in which raw samples have been dropped, of the series that match all matchers.
+    pub(super) fn dropped_in(&self, range: TimeRange, matchers: &[Matcher]) -> TimeRange {
+        let trimmed = self.catalogue.trimmed_among(TierId::RAW, matchers);
+        range.intersection(TimeRange::new(i64::MIN, self.raw_from().max(trimmed)))
     }
 
     /// The series that match all matchers and may have buckets with ends in `range`, in storage order, and what is needed
@@ -72,7 +70,7 @@ impl View<'_> {
         // Also where buckets are stored: they lack what could not be read when they were built.
         self.note_gaps(&self.catalogue, TierId::RAW, plan.range)?;
         // Elsewhere the buckets of a damaged partition are computed from raw samples.
-        self.note_gaps(&self.catalogue, plan.tier, self.dropped_in(plan.range))?;
+        self.note_gaps(&self.catalogue, plan.tier, self.dropped_in(plan.range, matchers))?;
         let found = self.without_damage(|| {
             let partitions = plan.partitions(&self.catalogue).into_iter();
             self.select_in(partitions, &self.kept, &heads, matchers, plan.range, series_max)

@@ -105,18 +105,18 @@ impl BucketPlan {
         raw.chain(stored.filter(|partition| partition.aside.is_empty())).collect()
     }
 
-    /// Whether a delete removes a stored bucket of a series that cannot be computed again.
-    pub(super) fn is_removed(&self, bucket: &Bucket, labels: &Labels) -> bool {
+    /// Where the buckets of a series can be computed from raw samples: those that begin at this time or later.
+    pub(super) fn computable_of(&self, catalogue: &Catalogue, labels: &Labels) -> Timestamp {
+        self.computable.max(self.resolution.ceil(catalogue.trimmed(TierId::RAW, labels)))
+    }
+
+    /// Whether a delete removes a stored bucket of a series that can be computed again from `computable` on.
+    pub(super) fn is_removed(&self, bucket: &Bucket, labels: &Labels, computable: Timestamp) -> bool {
         let width = self.resolution.width_ns();
         let removes = |delete: &Arc<Tombstone>| {
             bucket.is_inside(delete.range, width) == Some(true) && delete.matches(labels)
         };
-        bucket.end.saturating_sub(width) < self.computable && self.deletes.iter().any(removes)
-    }
-
-    /// The part of a span that can be computed from raw samples.
-    pub(super) fn computable(&self, span: TimeRange) -> TimeRange {
-        TimeRange::new(span.start.max(self.computable), span.end)
+        bucket.end.saturating_sub(width) < computable && self.deletes.iter().any(removes)
     }
 
     /// The buckets of a series that deletes may have changed.

@@ -88,7 +88,8 @@ impl SeriesReader<'_, '_> {
         times.sort_unstable();
         times.dedup();
         spans.extend(times.into_iter().map(one));
-        spans.iter_mut().for_each(|span| *span = plan.computable(*span));
+        let computable = plan.computable_of(&series.catalogue, &series.labels);
+        spans.iter_mut().for_each(|span| span.start = span.start.max(computable));
         spans.extend_from_slice(&plan.raw);
         Ok(joined(spans))
     }
@@ -141,9 +142,12 @@ impl SeriesReader<'_, '_> {
             }
             out.newest_of_each(first);
             if !plan.deletes.is_empty() {
-                out.retain_from(first, |all, row| !plan.is_removed(&all.bucket(row), &series.labels));
+                let computable = plan.computable_of(&catalogue, &series.labels);
+                out.retain_from(first, |all, row| {
+                    !plan.is_removed(&all.bucket(row), &series.labels, computable)
+                });
             }
-            has_all &= self.leave_out_histograms(out, first);
+            has_all &= self.leave_out_histograms(series, out, first);
             if columns.contains(Columns::LOST) {
                 // It is not kept where there are as many resets as in a gauge.
                 has_all &= out.lost.are_known(first);
@@ -155,11 +159,12 @@ impl SeriesReader<'_, '_> {
 
     /// Removes buckets in `out[first..]` of spans that had only native histograms, where these are gone. Returns whether no
     /// other bucket leaves out histograms.
-    fn leave_out_histograms(&self, out: &mut BucketColumns, first: usize) -> bool {
+    fn leave_out_histograms(&self, series: &ViewSeries, out: &mut BucketColumns, first: usize) -> bool {
         if out.is_plain() {
             return true;
         }
-        let raw_from = self.view.raw_from();
+        let trimmed = series.catalogue.trimmed(TierId::RAW, &series.labels);
+        let raw_from = self.view.raw_from().max(trimmed);
         let is_gone = |all: &BucketColumns, row: usize| {
             all.ends[row] <= raw_from && all.counts[row] == 0 && all.markers.at(row) == 0
         };

@@ -13,7 +13,7 @@ use crate::clock::ManualClock;
 use crate::model::{MatchOp, Matcher, PartitionId, TimeRange, Value};
 use crate::store::keys::Prefix;
 use crate::store::kv::Family;
-use crate::{Batch, Durability, Engine, Options, Result};
+use crate::{Batch, Durability, Engine, Ladder, Options, Result};
 
 const SERIES: u8 = 4;
 /// A wider tier would keep partitions longer than a script expects.
@@ -40,6 +40,11 @@ pub(super) enum Step {
     Clean,
     /// Partitions older than this many seconds before the newest sample are dropped.
     Expire(i64),
+    /// The same for the samples of one series.
+    Trim {
+        series: u8,
+        seconds: i64,
+    },
     Snapshot(&'static str),
     Restore(&'static str),
     /// It is opened again without a close.
@@ -70,6 +75,13 @@ pub(super) struct State {
 impl State {
     pub(super) fn is(&self, other: &State) -> bool {
         (&self.samples, &self.events) == (&other.samples, &other.events)
+    }
+
+    /// The same without the samples that `other` has too.
+    pub(super) fn without(&self, other: &State) -> State {
+        let mut left = self.clone();
+        left.samples.retain(|key, value| other.samples.get(key) != Some(value));
+        left
     }
 
     /// A few of the keys in which it differs, with what it has there and what the other has.
@@ -106,6 +118,13 @@ impl State {
                 let is_kept = |key: &(u8, i64)| layout.bounds(layout.raw(time(key.1))).1 > horizon;
                 self.samples.retain(|key, _| is_kept(key));
                 self.events.retain(|key, _| is_kept(key));
+            }
+            Step::Trim { series, seconds } => {
+                let layout = script.options.layout();
+                let horizon = time(self.newest - seconds);
+                let is_kept =
+                    |key: &(u8, i64)| key.0 != series || layout.bounds(layout.raw(time(key.1))).1 > horizon;
+                self.samples.retain(|key, _| is_kept(key));
             }
             _ => {}
         }
@@ -224,7 +243,7 @@ impl Maker {
             7 => vec![Step::Close, Step::Unmarked],
             8 => vec![Step::Flush, Step::Snapshot("copy"), Step::Compact, Step::Restore("copy")],
             // Two generations of a tier: what was built, and what is repaired.
-            _ => vec![
+            9 => vec![
                 Step::Compact,
                 Step::Flush,
                 Step::Compact,
@@ -232,6 +251,11 @@ impl Maker {
                 Step::Clean,
                 Step::Close,
             ],
+            _ => {
+                self.has_expired = true;
+                let series = self.random.below(u64::from(SERIES)) as u8;
+                vec![Step::Flush, Step::Trim { series, seconds: 2 * self.width }]
+            }
         };
         self.steps.extend(steps);
     }
@@ -246,7 +270,7 @@ fn delete(series: Option<u8>, from: i64, to: i64, in_buckets: bool) -> Step {
     Step::Delete { series, from, to }
 }
 
-const BLOCKS: u64 = 10;
+const BLOCKS: u64 = 11;
 
 impl Script {
     pub(super) fn new(seed: u64) -> Script {
@@ -376,6 +400,13 @@ impl<'a> Player<'a> {
                 self.engine().set_retention(retention).unwrap();
                 self.engine().compact().unwrap();
                 self.engine().set_retention(Duration::ZERO).unwrap();
+            }
+            Step::Trim { series, seconds } => {
+                let selector = vec![Matcher::equal("job", labels(series).get("job").unwrap())];
+                let ladder = Ladder::new(selector, &format!("raw {}m, {TIERS}", seconds / 60)).unwrap();
+                self.engine().set_ladders(vec![ladder]).unwrap();
+                self.engine().compact().unwrap();
+                self.engine().set_ladders(Vec::new()).unwrap();
             }
             Step::Snapshot(name) => drop(self.engine().snapshot(&self.root.join(name)).unwrap()),
             Step::Restore(name) => {

@@ -44,7 +44,9 @@ pub(super) struct Aged {
     pub engine: Engine,
     clock: Arc<ManualClock>,
     samples: Vec<BTreeMap<i64, f64>>,
-    _dir: tempfile::TempDir,
+    kv: Arc<MemoryKv>,
+    options: Options,
+    dir: tempfile::TempDir,
 }
 
 impl Aged {
@@ -53,18 +55,28 @@ impl Aged {
     }
 
     fn with_partitions(ladder: &Ladder, seconds: u64) -> Aged {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(YEAR_2024));
-        let options = Options {
+        Aged::with_options(Options {
             partition_width: Duration::from_secs(seconds),
             retention: Duration::from_secs(ladder.retention_days * 86_400),
             tiers: ladder.tiers.parse().unwrap(),
-            chunk_samples: 1024,
             ..options()
-        };
+        })
+    }
+
+    pub fn with_options(options: Options) -> Aged {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(YEAR_2024));
+        let options = Options { chunk_samples: 1024, ..options };
         let kv = Arc::new(MemoryKv::default());
-        let engine = Engine::open_over(dir.path(), kv, options, clock.clone()).unwrap();
-        Aged { engine, clock, samples: vec![BTreeMap::new(); usize::from(SERIES)], _dir: dir }
+        let engine = Engine::open_over(dir.path(), kv.clone(), options.clone(), clock.clone()).unwrap();
+        Aged { engine, clock, samples: vec![BTreeMap::new(); usize::from(SERIES)], kv, options, dir }
+    }
+
+    /// Closes the database and opens it again.
+    pub fn reopen(&mut self) {
+        self.engine.close().unwrap();
+        let (kv, options, clock) = (self.kv.clone(), self.options.clone(), self.clock.clone());
+        self.engine = Engine::open_over(self.dir.path(), kv, options, clock).unwrap();
     }
 
     pub fn append(&mut self, series: u8, times: impl Iterator<Item = i64>) {
@@ -119,21 +131,29 @@ impl Aged {
         let resolution = Resolution::parse(name).unwrap();
         let view = self.engine.view();
         let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
-        let (found, plan) = view.select_buckets(&any, resolution, range, 10).unwrap();
+        let (found, _) = view.select_buckets(&any, resolution, range, 10).unwrap();
         assert_eq!(found.len(), usize::from(SERIES), "{name}");
-        for (series, samples) in self.samples.iter().enumerate() {
-            let mut builder = Builder::new(resolution.width_ns(), Extras::ALL);
-            let mut expected = Vec::new();
-            samples.iter().for_each(|(&time, &value)| builder.push(time, value, 0, &mut expected));
-            builder.finish(&mut expected);
-            let expected: Vec<_> =
-                expected.iter().filter(|b| plan.range().contains(b.end)).map(shown).collect();
-            let of_series = found.iter().find(|found| found.labels == labels(series as u8)).unwrap();
-            let mut buckets = BucketColumns::default();
-            assert!(view.reader().read_buckets(&plan, of_series, columns(), &mut buckets).unwrap());
-            let buckets: Vec<_> = buckets.buckets().map(|bucket| shown(&bucket)).collect();
-            assert_eq!(buckets, expected, "{name}, series {series}");
-        }
+        (0..SERIES).for_each(|series| self.check_series(name, series, range));
+    }
+
+    /// The same for one series.
+    pub fn check_series(&self, name: &str, series: u8, range: TimeRange) {
+        let resolution = Resolution::parse(name).unwrap();
+        let (view, samples) = (self.engine.view(), &self.samples[usize::from(series)]);
+        let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+        let (found, plan) = view.select_buckets(&any, resolution, range, 10).unwrap();
+        let mut builder = Builder::new(resolution.width_ns(), Extras::ALL);
+        let mut expected = Vec::new();
+        samples.iter().for_each(|(&time, &value)| builder.push(time, value, 0, &mut expected));
+        builder.finish(&mut expected);
+        let expected: Vec<_> = expected.iter().filter(|b| plan.range().contains(b.end)).map(shown).collect();
+        let of_series = found.iter().find(|found| found.labels == labels(series)).unwrap();
+        let mut buckets = BucketColumns::default();
+        assert!(view.reader().read_buckets(&plan, of_series, columns(), &mut buckets).unwrap());
+        let buckets: Vec<_> = buckets.buckets().map(|bucket| shown(&bucket)).collect();
+        let differ = buckets.iter().zip(&expected).find(|(found, expected)| found != expected);
+        assert_eq!(differ, None, "{name}, series {series}");
+        assert_eq!(buckets.len(), expected.len(), "{name}, series {series}");
     }
 }
 

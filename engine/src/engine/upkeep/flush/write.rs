@@ -171,7 +171,7 @@ impl Flusher {
         since: &IndexVersions,
         ids_in: impl Fn(PartitionId) -> I,
     ) -> Result<bool> {
-        let mut notes = NotesTaken::take(&self.head, self.retention.horizon());
+        let mut notes = NotesTaken::take(&self.head, self.retention.horizon().all);
         let was_published = self.versions.commit(&*self.writer, |now| {
             if !now.indexed.is_unchanged(since) {
                 return Ok(None);

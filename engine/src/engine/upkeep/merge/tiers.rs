@@ -5,11 +5,10 @@ use std::time::Duration;
 use super::{Merger, unless_full};
 use crate::Result;
 use crate::compact::downsample::{TierJob, choices, newest_merged};
-use crate::compact::is_expiry_due;
-use crate::engine::duration_ns;
-use crate::engine::retention::Kept;
-use crate::model::{PartitionId, Resolution, TierId, Timestamp};
-use crate::options::{Options, Tier};
+use crate::compact::{TrimGoal, is_expiry_due, is_trim_due, unapplied_trims};
+use crate::engine::retention::{Kept, horizon_of, keep_of};
+use crate::model::{PartitionId, Resolution, SeriesSet, TierId, Timestamp};
+use crate::options::{Ladder, Options, Tier, longest};
 use crate::rollup::Extras;
 use crate::store::catalogue::Catalogue;
 use crate::sync::MutexGuard;
@@ -19,6 +18,8 @@ pub(in crate::engine) struct Pass {
     kept: Kept,
     /// The tiers to keep, also one that was chosen.
     listed: Vec<Tier>,
+    /// What is kept of which series.
+    rules: Vec<(SeriesSet, Ladder)>,
     /// The newest time that counts.
     newest: Timestamp,
     /// The tiers to build, narrowest first.
@@ -27,9 +28,8 @@ pub(in crate::engine) struct Pass {
 
 impl Pass {
     fn new(kept: Kept, chosen: Option<Resolution>, newest: Timestamp) -> Pass {
-        let chosen = chosen.map(|resolution| Tier { resolution, keep: kept.retention });
-        let listed: Vec<Tier> = kept.tiers.iter().copied().chain(chosen).collect();
-        let mut pass = Pass { kept, listed, newest, tiers: Vec::new() };
+        let (listed, rules) = (kept.all_tiers(chosen), kept.rules(chosen));
+        let mut pass = Pass { kept, listed, rules, newest, tiers: Vec::new() };
         // Wide tiers are built from narrow ones, so all have the columns that one needs.
         let extras = if pass.outlive_raw() { Extras::ALL } else { Extras::default() };
         let mut finer = None;
@@ -43,27 +43,41 @@ impl Pass {
         pass
     }
 
-    /// The time at or before which data is past its retention. Of a tier that is no longer kept, nothing is dropped: a
-    /// restart without the setting must not lose history.
+    /// The time at or before which data is past its retention for all series. Of a tier that is no longer kept, nothing is
+    /// dropped: a restart without the setting must not lose history.
     fn horizon(&self, tier: TierId) -> Timestamp {
-        let keep = match tier.is_raw() {
-            true => Some(self.kept.retention),
-            false => {
-                let mut listed = self.listed.iter();
-                listed.find(|kept| tier == TierId::of(0, kept.resolution)).map(|kept| kept.keep)
+        let keep = match tier.resolution() {
+            None => Some(longest(self.rules.iter().map(|(_, ladder)| ladder.retention))),
+            Some(resolution) => {
+                self.listed.iter().find(|kept| resolution == kept.resolution).map(|kept| kept.keep)
             }
         };
-        match keep.filter(|keep| !keep.is_zero()) {
-            Some(keep) if self.newest > Timestamp::MIN => self.newest.saturating_sub(duration_ns(keep)),
-            _ => Timestamp::MIN,
-        }
+        keep.map_or(Timestamp::MIN, |keep| horizon_of(keep, self.newest))
     }
 
-    /// Whether the buckets of a tier outlive raw samples.
+    /// What is past the retention of some series only.
+    fn trims(&self) -> Vec<TrimGoal> {
+        let tiers = self.listed.iter().map(|tier| TierId::of(0, tier.resolution)).chain([TierId::RAW]);
+        let goals = tiers.flat_map(|tier| {
+            let of_all = self.horizon(tier);
+            self.rules.iter().filter_map(move |(series, ladder)| {
+                let horizon = horizon_of(keep_of(ladder, tier), self.newest);
+                (horizon > of_all).then(|| TrimGoal { tier, series: series.clone(), horizon })
+            })
+        });
+        goals.collect()
+    }
+
+    /// Whether the buckets of a tier outlive raw samples of some series.
     fn outlive_raw(&self) -> bool {
-        let retention = self.kept.retention;
-        let outlives = |keep: Duration| keep.is_zero() || keep > retention;
-        !retention.is_zero() && self.listed.iter().any(|tier| outlives(tier.keep))
+        self.rules.iter().any(|(_, ladder)| {
+            let outlives = |keep: Duration| keep.is_zero() || keep > ladder.retention;
+            let mut tiers = self.listed.iter().map(|tier| match self.rules.len() {
+                1 => tier.keep,
+                _ => ladder.keep(tier.resolution),
+            });
+            !ladder.retention.is_zero() && tiers.any(outlives)
+        })
     }
 }
 
@@ -90,10 +104,15 @@ impl Merger {
         self.begun().listed
     }
 
+    /// What is kept of which series, also of a tier that was chosen and begun.
+    pub fn rules(&self) -> Vec<(SeriesSet, Ladder)> {
+        self.begun().rules
+    }
+
     /// The work on tiers that have been begun. Nothing is measured for it.
     fn begun(&self) -> Pass {
         let kept = self.kept.lock().clone();
-        let begun = kept.tiers.is_automatic().then(|| begun_tier(&self.versions.current())).flatten();
+        let begun = kept.is_automatic().then(|| begun_tier(&self.versions.current())).flatten();
         Pass::new(kept, begun, Timestamp::MIN)
     }
 
@@ -136,9 +155,9 @@ impl Merger {
         let mut kept = self.kept.lock();
         let mut changed = kept.clone();
         change(&mut changed);
-        let Kept { retention, tiers } = changed.clone();
-        Options { retention, tiers, ..(*self.options).clone() }.validate()?;
-        self.retention.set(retention);
+        let Kept { retention, tiers, ladders } = changed.clone();
+        Options { retention, tiers, ladders, ..(*self.options).clone() }.validate()?;
+        self.retention.set(&changed);
         *kept = changed;
         Ok(())
     }
@@ -151,7 +170,7 @@ impl Merger {
     /// The work of a pass at the time `newest`.
     pub fn pass(&self, newest: Timestamp) -> Pass {
         let kept = self.kept.lock().clone();
-        let chosen = kept.tiers.is_automatic().then(|| self.chosen_tier()).flatten();
+        let chosen = kept.is_automatic().then(|| self.chosen_tier()).flatten();
         Pass::new(kept, chosen, newest)
     }
 
@@ -177,12 +196,32 @@ impl Merger {
             return Ok(());
         }
         let horizon = |tier: TierId| pass.horizon(tier);
-        if !is_expiry_due(&self.versions.current(), &horizon, &pass.tiers) {
-            return Ok(());
+        if is_expiry_due(&self.versions.current(), &horizon, &pass.tiers) {
+            self.disk.with_room(|| self.compactor().expire(&horizon, &pass.tiers))?;
         }
-        self.disk.with_room(|| self.compactor().expire(&horizon, &pass.tiers))?;
+        let trims = pass.trims();
+        if is_trim_due(&self.versions.current(), &trims, &pass.tiers) {
+            self.disk.with_room(|| self.compactor().trim(&trims, &pass.tiers))?;
+        }
         drop(expiring);
         self.collect_with_room()
+    }
+
+    /// Rewrites the partitions that still hold data of series for which it is past the retention.
+    ///
+    /// # Errors
+    /// The last failure. The other partitions are rewritten, unless the disk is full.
+    pub(super) fn apply_trims(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
+        let jobs = self.stored_tiers();
+        let mut done = Ok(());
+        for number in unapplied_trims(&self.versions.current()) {
+            let mut goes_on = || {
+                MutexGuard::bump(merging);
+                !self.jobs.are_ending()
+            };
+            done = unless_full(done, || self.compactor().apply_trim(number, &jobs, &mut goes_on));
+        }
+        done
     }
 
     /// Includes in the tiers what late samples and deletes have changed, and computes damaged partitions again. A tier that

@@ -1,0 +1,206 @@
+//! Trims: the data of some series is dropped while others keep theirs (C5 in `store/catalogue.rs`).
+//!
+//! First a trim advances: one small record says up to when the data of which series is past its retention. Then the
+//! partitions up to there are rewritten without these series, one after the other; those without any of them stay as they
+//! are. The next merge of any other kind leaves out what is past its retention too, such as late samples.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::budget::Work;
+use crate::compact::Compactor;
+use crate::compact::downsample::{TierJob, awaits_repair, is_included};
+use crate::index::select;
+use crate::model::{PartitionId, SeriesSet, TierId, TimeRange, Timestamp};
+use crate::store::catalogue::{Catalogue, Generation, Trim};
+use crate::store::generation::GenerationReader;
+use crate::store::kv::Kv;
+use crate::store::versions::Edit;
+
+/// What is past the retention of some series.
+#[derive(Debug, Clone)]
+pub(crate) struct TrimGoal {
+    pub tier: TierId,
+    pub series: SeriesSet,
+    /// Data at or before this time is past its retention.
+    pub horizon: Timestamp,
+}
+
+/// Whether a trim advances.
+pub(crate) fn is_trim_due(catalogue: &Catalogue, goals: &[TrimGoal], tiers: &[TierJob]) -> bool {
+    !advanced(catalogue, goals, tiers).is_empty() || !catalogue.spent_trims().is_empty()
+}
+
+/// The trims whose partitions have not all been rewritten.
+pub(crate) fn unapplied_trims(catalogue: &Catalogue) -> Vec<u32> {
+    let unapplied = catalogue.trims.iter().filter(|(_, trim)| trim.applied < trim.until);
+    unapplied.map(|(number, _)| *number).collect()
+}
+
+/// The trims that reach these goals as far as they can. A partition, and all after it, are not trimmed until the tiers
+/// include it.
+fn advanced(catalogue: &Catalogue, goals: &[TrimGoal], tiers: &[TierJob]) -> Vec<(u32, Arc<Trim>)> {
+    let mut free = (0..).filter(|number| !catalogue.trims.contains_key(number));
+    let mut all = Vec::new();
+    for goal in goals {
+        let same = |trim: &Trim| trim.tier == goal.tier && trim.series == goal.series;
+        let known = catalogue.trims.iter().find(|(_, trim)| same(trim));
+        let from = known.map_or(Timestamp::MIN, |(_, trim)| trim.until);
+        let Some(until) = trimmable(catalogue, goal, from, tiers) else { continue };
+        let number = known.map(|(number, _)| *number).or_else(|| free.next());
+        let applied = known.map_or(Timestamp::MIN, |(_, trim)| trim.applied);
+        let cut = catalogue.root.flushed_seq;
+        let trim = Trim { tier: goal.tier, series: goal.series.clone(), until, cut, applied };
+        all.extend(number.map(|number| (number, Arc::new(trim))));
+    }
+    all
+}
+
+/// The end of the last partition of those after `from` that a trim can reach, if there is one.
+fn trimmable(
+    catalogue: &Catalogue,
+    goal: &TrimGoal,
+    from: Timestamp,
+    tiers: &[TierJob],
+) -> Option<Timestamp> {
+    let layout = catalogue.layout();
+    let first = match from {
+        Timestamp::MIN => PartitionId::first_of(goal.tier),
+        from => layout.partition(goal.tier, from).next(),
+    };
+    let ends = catalogue.generations.partitions_from(first).map(|partition| partition.id);
+    let ends = ends.take_while(|id| id.tier == goal.tier).map(|id| (id, layout.bounds(id).1));
+    let reached = ends.take_while(|(id, end)| *end <= goal.horizon && is_included(catalogue, *id, tiers));
+    reached.last().map(|(_, end)| end)
+}
+
+/// Whether a generation has records of series that a trim drops from it.
+pub(super) fn has_series(kv: &dyn Kv, generation: &Generation, trim: &Trim) -> Result<bool> {
+    if !trim.concerns(&generation.record) {
+        return Ok(false);
+    }
+    let series = &trim.series;
+    let reader = GenerationReader::new(kv, generation);
+    let work = Work::unbounded();
+    let mut ids = select(&reader, &series.matchers, &work)?;
+    for except in &series.except {
+        if ids.is_empty() {
+            break;
+        }
+        ids -= select(&reader, except, &work)?;
+    }
+    Ok(!ids.is_empty())
+}
+
+impl Compactor<'_> {
+    /// Advances trims to these goals as far as the tiers include what is dropped, and forgets those that say nothing any
+    /// more.
+    pub(crate) fn trim(&self, goals: &[TrimGoal], tiers: &[TierJob]) -> Result<()> {
+        fail_point!("trim.begun");
+        self.versions.commit(self.context, |now| {
+            let spent = now.catalogue.spent_trims().into_iter().map(|number| (number, None));
+            let advanced = advanced(now.catalogue, goals, tiers).into_iter();
+            let trims: Vec<_> = spent.chain(advanced.map(|(number, trim)| (number, Some(trim)))).collect();
+            Ok((!trims.is_empty()).then(|| Edit { trims, ..Edit::default() }))
+        })?;
+        fail_point!("trim.committed");
+        Ok(())
+    }
+
+    /// Rewrites the partitions that a trim reaches without its series. Between them it calls `goes_on`, and ends early if
+    /// that returns false, or at a partition that must wait: it is damaged, or a tier lacks something of it.
+    pub(crate) fn apply_trim(
+        &self,
+        number: u32,
+        tiers: &[TierJob],
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<()> {
+        let catalogue = self.versions.current_owned();
+        let Some(trim) = catalogue.trims.get(&number) else { return Ok(()) };
+        let span = TimeRange::new(trim.applied, trim.until);
+        let partitions: Vec<PartitionId> = catalogue
+            .generations
+            .partitions_in(trim.tier, span, catalogue.layout())
+            .map(|it| it.id)
+            .collect();
+        let mut applied = trim.until;
+        for partition in partitions {
+            if !goes_on() || !self.rewrite_trimmed(partition, trim, tiers)? {
+                let (first, _) = catalogue.layout().bounds(partition);
+                applied = trim.applied.max(first.saturating_sub(1));
+                break;
+            }
+        }
+        if applied > trim.applied {
+            self.applied(number, applied)?;
+        }
+        Ok(())
+    }
+
+    /// Rewrites one partition if it has series of a trim. Returns false if it must wait.
+    fn rewrite_trimmed(&self, partition: PartitionId, trim: &Trim, tiers: &[TierJob]) -> Result<bool> {
+        let catalogue = self.versions.current_owned();
+        let Some(found) = catalogue.generations.partition(partition) else { return Ok(true) };
+        if !found.aside.is_empty() || (partition.tier.is_raw() && awaits_repair(&catalogue, partition)) {
+            return Ok(false);
+        }
+        let kv = self.versions.kv();
+        let has_some = |generation| has_series(kv, generation, trim);
+        if !found
+            .generations
+            .iter()
+            .map(|g| has_some(g))
+            .try_fold(false, |any, one| Ok::<_, crate::Error>(any | one?))?
+        {
+            return Ok(true);
+        }
+        match tiers.iter().find(|job| job.tier() == partition.tier) {
+            Some(job) => self.rewrite_buckets(job, &catalogue, found).map(|()| true),
+            // Those that gave way to a flush are rewritten in the next pass.
+            None => Ok(partition.tier.is_raw() && self.merge(&[partition])?.is_empty()),
+        }
+    }
+
+    /// Records how far a trim has been applied.
+    fn applied(&self, number: u32, applied: Timestamp) -> Result<()> {
+        self.versions.commit(self.context, |now| {
+            let trim = now.catalogue.trims.get(&number).filter(|trim| trim.applied < applied);
+            let trim = trim.map(|trim| Arc::new(Trim { applied, ..(**trim).clone() }));
+            Ok(trim.map(|trim| Edit { trims: vec![(number, Some(trim))], ..Edit::default() }))
+        })?;
+        fail_point!("trim.applied");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Layout, Matcher};
+    use crate::store::catalogue::GenerationRecord;
+    use crate::store::keys::Prefix;
+
+    #[test]
+    fn a_trim_advances_by_whole_partitions_and_is_forgotten_when_all_series_have_reached_it() {
+        let mut catalogue = Catalogue::new(1, Layout::new(1000));
+        for number in [0, 1, 3] {
+            let prefix = Prefix { partition: PartitionId::raw(number), generation: 1 };
+            let generation = Generation::new(prefix, GenerationRecord::default(), &Default::default());
+            catalogue.generations.insert(generation);
+        }
+        let series = SeriesSet { matchers: vec![Matcher::equal("job", "a")], except: Vec::new() };
+        let goal = |horizon| [TrimGoal { tier: TierId::RAW, series: series.clone(), horizon }];
+        let reached = |catalogue: &Catalogue, horizon| {
+            let all = advanced(catalogue, &goal(horizon), &[]);
+            all.iter().map(|(number, trim)| (*number, trim.until, trim.applied)).collect::<Vec<_>>()
+        };
+        assert_eq!(reached(&catalogue, 998), []);
+        assert_eq!(reached(&catalogue, 3500), [(0, 1999, i64::MIN)]);
+        let trim = Trim { tier: TierId::RAW, series: series.clone(), until: 1999, cut: 0, applied: 999 };
+        Arc::make_mut(&mut catalogue.trims).insert(7, Arc::new(trim));
+        assert_eq!((reached(&catalogue, 3500), unapplied_trims(&catalogue)), (vec![], vec![7]));
+        assert_eq!(reached(&catalogue, 3999), [(7, 3999, 999)]);
+        assert_eq!(catalogue.trims_over(PartitionId::raw(1)).len(), 1);
+        assert!(catalogue.trims_over(PartitionId::raw(3)).is_empty());
+    }
+}

@@ -1,0 +1,185 @@
+//! What is kept of which series, and for how long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::duration_ns;
+use crate::model::matcher::meets_all;
+use crate::model::{Labels, Resolution, SeriesSet, TierId, Timestamp};
+use crate::options::{Ladder, Options, Tier, Tiers, longest, tiers_of};
+
+/// What is kept, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) struct Kept {
+    /// How long raw samples are kept; zero: for ever.
+    pub retention: Duration,
+    /// The tiers to keep.
+    pub tiers: Tiers,
+    /// What differs for some series; the first that matches counts.
+    pub ladders: Vec<Ladder>,
+}
+
+impl Kept {
+    /// What the options say.
+    pub fn of(options: &Options) -> Kept {
+        let Options { retention, tiers, ladders, .. } = options;
+        Kept { retention: *retention, tiers: tiers.clone(), ladders: ladders.clone() }
+    }
+
+    /// The tiers of the database, narrowest first, each with the longest time that some series keep it. `chosen` is the one
+    /// that the compactor has chosen; it counts if it may choose.
+    pub fn all_tiers(&self, chosen: Option<Resolution>) -> Vec<Tier> {
+        let rest = self.rest(chosen);
+        if self.ladders.is_empty() {
+            return rest.tiers.iter().copied().collect();
+        }
+        // The options have been validated.
+        tiers_of(self.ladders.iter().chain([&rest])).unwrap_or_default()
+    }
+
+    /// Whether the compactor may choose a tier: none is named.
+    pub fn is_automatic(&self) -> bool {
+        self.tiers.is_automatic() && self.ladders.iter().all(|ladder| ladder.tiers.is_empty())
+    }
+
+    /// The ladder of the series that no other selects.
+    fn rest(&self, chosen: Option<Resolution>) -> Ladder {
+        let chosen = chosen.filter(|_| self.is_automatic());
+        let tiers = match self.tiers.is_automatic() {
+            true => chosen.map(|resolution| Tier { resolution, keep: self.retention }).into_iter().collect(),
+            false => self.tiers.clone(),
+        };
+        Ladder { selector: Vec::new(), retention: self.retention, tiers }
+    }
+
+    /// All ladders in order, the last of which is that of all other series, each with its series.
+    pub fn rules(&self, chosen: Option<Resolution>) -> Vec<(SeriesSet, Ladder)> {
+        let mut except = Vec::new();
+        let all = self.ladders.iter().cloned().chain([self.rest(chosen)]);
+        all.map(|ladder| {
+            let set = SeriesSet { matchers: ladder.selector.clone(), except: except.clone() };
+            except.push(ladder.selector.clone());
+            (set, ladder)
+        })
+        .collect()
+    }
+}
+
+/// How long a ladder keeps a tier, or raw samples; zero: for ever.
+pub(in crate::engine) fn keep_of(ladder: &Ladder, tier: TierId) -> Duration {
+    tier.resolution().map_or(ladder.retention, |resolution| ladder.keep(resolution))
+}
+
+/// The time at or before which data is past the time `keep` when `newest` is the newest time that counts.
+pub(in crate::engine) fn horizon_of(keep: Duration, newest: Timestamp) -> Timestamp {
+    match keep.is_zero() || newest == Timestamp::MIN {
+        true => Timestamp::MIN,
+        false => newest.saturating_sub(duration_ns(keep)),
+    }
+}
+
+/// How long raw samples are kept.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct RawKept {
+    retention: Duration,
+    ladders: Vec<Ladder>,
+}
+
+impl RawKept {
+    pub(super) fn of(kept: &Kept) -> RawKept {
+        RawKept { retention: kept.retention, ladders: kept.ladders.clone() }
+    }
+
+    /// Whether all samples are kept for ever.
+    pub(super) fn is_all(&self) -> bool {
+        self.keeps().all(|keep| keep.is_zero())
+    }
+
+    fn keeps(&self) -> impl Iterator<Item = Duration> {
+        self.ladders.iter().map(|ladder| ladder.retention).chain([self.retention])
+    }
+
+    fn of_series(&self, labels: &Labels) -> Duration {
+        let ladder = self.ladders.iter().find(|ladder| meets_all(&ladder.selector, labels));
+        ladder.map_or(self.retention, |ladder| ladder.retention)
+    }
+}
+
+/// The times at or before which raw samples are past their retention.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Horizon {
+    /// Those of all series.
+    pub all: Timestamp,
+    /// Those of some series; all others are kept.
+    pub some: Timestamp,
+    newest: Timestamp,
+    kept: Arc<RawKept>,
+}
+
+impl Horizon {
+    pub(super) fn new(newest: Timestamp, kept: Arc<RawKept>) -> Horizon {
+        let of = |keep| horizon_of(keep, newest);
+        let all = of(longest(kept.keeps()));
+        let some = kept.keeps().map(of).fold(all, Timestamp::max);
+        Horizon { all, some, newest, kept }
+    }
+
+    /// Whether a sample of a series is past its retention.
+    #[inline]
+    pub fn is_past(&self, timestamp: Timestamp, labels: &Labels) -> bool {
+        timestamp <= self.some && (timestamp <= self.all || timestamp <= self.of_series(labels))
+    }
+
+    /// The time at or before which the samples of a series are past their retention.
+    #[cold]
+    pub fn of_series(&self, labels: &Labels) -> Timestamp {
+        horizon_of(self.kept.of_series(labels), self.newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Matcher;
+
+    const DAY: i64 = 86_400_000_000_000;
+
+    fn ladder(job: &str, steps: &str) -> Ladder {
+        Ladder::new(vec![Matcher::equal("job", job)], steps).unwrap()
+    }
+
+    #[test]
+    fn each_series_has_the_horizon_of_the_first_ladder_that_selects_it() {
+        let of = |retention, ladders| Horizon::new(100 * DAY, Arc::new(RawKept { retention, ladders }));
+        let ladders = vec![ladder("a", "raw 3d"), ladder("a", "raw 9d"), ladder("b", "raw 20d")];
+        let horizon = of(Duration::from_secs(10 * 86_400), ladders);
+        assert_eq!(horizon.all, 80 * DAY);
+        let past =
+            |job: &str, day: i64| horizon.is_past(day * DAY, &Labels::from_pairs([("job", job)]).unwrap());
+        assert_eq!((past("a", 97), past("a", 98)), (true, false));
+        assert_eq!((past("b", 80), past("b", 81), past("b", 97)), (true, false, false));
+        assert_eq!((past("c", 90), past("c", 91), past("c", 97)), (true, false, false));
+        let for_ever = of(Duration::ZERO, vec![ladder("a", "raw 3d")]);
+        assert_eq!(for_ever.all, Timestamp::MIN);
+        assert!(!for_ever.is_past(0, &Labels::from_pairs([("job", "c")]).unwrap()));
+    }
+
+    #[test]
+    fn a_choice_is_left_where_no_tier_is_named() {
+        let hourly = Resolution::parse("1h");
+        let kept = |steps: &str| Kept {
+            retention: Duration::ZERO,
+            tiers: Tiers::automatic(),
+            ladders: vec![ladder("a", steps)],
+        };
+        let names = |kept: &Kept| {
+            kept.all_tiers(hourly).iter().map(|tier| tier.resolution.name()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&kept("raw 3d")), ["1h"]);
+        assert_eq!(names(&kept("raw 3d, 5m 9d")), ["5m"]);
+        let rules = kept("raw 3d").rules(hourly);
+        assert_eq!(rules.len(), 2);
+        assert_eq!(keep_of(&rules[0].1, TierId::of(0, hourly.unwrap())).as_secs(), 3 * 86_400);
+        assert_eq!(rules[1].0.except, [rules[0].0.matchers.clone()]);
+    }
+}

@@ -1,0 +1,159 @@
+//! Ladders: how long the samples and buckets of some series are kept.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::tiers::{self, Tier, Tiers};
+use crate::model::{Matcher, Resolution};
+
+/// How long the samples and buckets of the series that match a selector are kept, in place of
+/// [`Options::retention`](crate::Options::retention) and [`Options::tiers`](crate::Options::tiers).
+///
+/// ```
+/// use barograph_engine::Ladder;
+/// use barograph_engine::model::Matcher;
+/// let ladder = Ladder::new(vec![Matcher::equal("job", "billing")], "raw 30d, 1h 5y").unwrap();
+/// assert_eq!(ladder.to_string(), "{job=\"billing\"} -> raw 30d, 1h 5y");
+/// assert!(Ladder::new(vec![Matcher::equal("job", "billing")], "raw 30d, 1h 7d").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ladder {
+    /// The series: those that match all of these.
+    pub selector: Vec<Matcher>,
+    /// How long raw samples are kept; zero: for ever.
+    pub retention: Duration,
+    /// The tiers, ascending by width. Those that other ladders name are kept as long as raw samples.
+    pub tiers: Tiers,
+}
+
+/// The name of raw samples among the steps.
+const RAW: &str = "raw";
+
+impl Ladder {
+    /// A ladder with these steps, separated by commas: `raw` with a time, and tiers as in [`Tiers`], narrowest first.
+    /// Without a time, or without `raw`, data is kept for ever.
+    ///
+    /// # Errors
+    /// There is no matcher, or a step is wrong: what, and what is expected.
+    pub fn new(selector: Vec<Matcher>, steps: &str) -> Result<Ladder, String> {
+        if selector.is_empty() {
+            return Err("a ladder needs a selector with a matcher".to_owned());
+        }
+        let steps = steps.trim();
+        let (first, rest) = steps.split_once(',').unwrap_or((steps, ""));
+        let (retention, tiers) = match first.split_whitespace().collect::<Vec<_>>()[..] {
+            [RAW] => (Duration::ZERO, rest),
+            [RAW, keep] => (tiers::parse_keep(keep)?, rest),
+            _ => (Duration::ZERO, steps),
+        };
+        let tiers: Tiers = tiers.parse()?;
+        if tiers.is_automatic() {
+            return Err("a ladder names its tiers; `auto` is a choice for the database".to_owned());
+        }
+        let ladder = Ladder { selector, retention, tiers };
+        match ladder.tiers.shorter_than(ladder.retention) {
+            Some(tier) => Err(format!("{} must be kept at least as long as raw samples", tier.resolution)),
+            None => Ok(ladder),
+        }
+    }
+
+    /// How long a tier is kept; zero: for ever. That is at least as long as raw samples, also of the options' tiers.
+    pub(crate) fn keep(&self, resolution: Resolution) -> Duration {
+        let named = self.tiers.iter().filter(|tier| tier.resolution == resolution);
+        longest(named.map(|tier| tier.keep).chain([self.retention]))
+    }
+}
+
+impl fmt::Display for Ladder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let matchers: Vec<String> = self.selector.iter().map(Matcher::to_string).collect();
+        write!(f, "{{{}}} -> {RAW}", matchers.join(","))?;
+        if !self.retention.is_zero() {
+            write!(f, " {}", tiers::shown(self.retention))?;
+        }
+        if self.tiers.is_empty() { Ok(()) } else { write!(f, ", {}", self.tiers) }
+    }
+}
+
+/// The tiers of several ladders, ascending by width, each with the longest time that one keeps it; zero is for ever.
+///
+/// # Errors
+/// A tier cannot be built from the next narrower one.
+pub(crate) fn tiers_of<'l>(ladders: impl Iterator<Item = &'l Ladder> + Clone) -> Result<Vec<Tier>, String> {
+    let mut all: Vec<Resolution> =
+        ladders.clone().flat_map(|ladder| ladder.tiers.iter().map(|tier| tier.resolution)).collect();
+    all.sort_unstable_by_key(|resolution| resolution.width_ns());
+    all.dedup();
+    for pair in all.windows(2) {
+        if pair[1].width_ns() % pair[0].width_ns() != 0 {
+            return Err(format!("{} is not a multiple of {}, from which it is built", pair[1], pair[0]));
+        }
+    }
+    let keep = |resolution| longest(ladders.clone().map(|ladder| ladder.keep(resolution)));
+    Ok(all.into_iter().map(|resolution| Tier { resolution, keep: keep(resolution) }).collect())
+}
+
+/// The longest of several times to keep data, of which zero is for ever.
+pub(crate) fn longest(keeps: impl Iterator<Item = Duration>) -> Duration {
+    let key = |keep: &Duration| if keep.is_zero() { Duration::MAX } else { *keep };
+    keeps.max_by_key(key).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(job: &str, steps: &str) -> Result<Ladder, String> {
+        Ladder::new(vec![Matcher::equal("job", job)], steps)
+    }
+
+    #[test]
+    fn what_is_parsed_is_shown() {
+        for (steps, shown) in [
+            ("raw 3d", "raw 3d"),
+            (" raw  36h ,5m 90d,1h", "raw 36h, 5m 90d, 1h"),
+            ("5m, 1h", "raw, 5m, 1h"),
+            ("", "raw"),
+        ] {
+            assert_eq!(job("a", steps).unwrap().to_string(), format!("{{job=\"a\"}} -> {shown}"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (steps, why) in [
+            ("raw 3", "\"3\" is not a time to keep a tier, such as 90d or 3y"),
+            ("raw 3d, 1h 2d", "1h must be kept at least as long as raw samples"),
+            ("raw, 1h 2d", "1h must be kept at least as long as raw samples"),
+            ("auto", "a ladder names its tiers; `auto` is a choice for the database"),
+            (
+                "raw 3d 4d",
+                "\"raw\" is not a resolution; expected one of 1m, 5m, 10m, 15m, 30m, 1h, 2h, 3h, 6h, 12h, 1d",
+            ),
+        ] {
+            assert_eq!(job("a", steps).unwrap_err(), why, "{steps}");
+        }
+        let none = Ladder::new(Vec::new(), "raw 3d").unwrap_err();
+        assert_eq!(none, "a ladder needs a selector with a matcher");
+    }
+
+    #[test]
+    fn a_tier_is_kept_as_long_as_one_of_the_ladders_keeps_it() {
+        let all = [job("a", "raw 1d, 5m 90d").unwrap(), job("b", "raw 100d, 1h 3y").unwrap()];
+        let shown = |ladders: &[Ladder]| {
+            let tiers = tiers_of(ladders.iter())?;
+            Ok::<_, String>(
+                tiers
+                    .iter()
+                    .map(|tier| (tier.resolution.name(), tier.keep.as_secs() / 86_400))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(shown(&all).unwrap(), [("5m", 100), ("1h", 3 * 365)]);
+        let for_ever = job("c", "raw").unwrap();
+        assert_eq!(shown(&[all[0].clone(), for_ever]).unwrap(), [("5m", 0)]);
+        let odd = [job("a", "10m").unwrap(), job("b", "15m").unwrap()];
+        assert_eq!(shown(&odd).unwrap_err(), "15m is not a multiple of 10m, from which it is built");
+    }
+}
