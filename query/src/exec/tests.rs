@@ -71,7 +71,7 @@ fn column(response: &Response) -> BTreeMap<i64, u64> {
     }
 }
 
-const FUNCTIONS: [&str; 41] = [
+const FUNCTIONS: [&str; 42] = [
     "rate(m_total[W])",
     "increase(m_total[W])",
     "delta(m_total[W])",
@@ -101,6 +101,7 @@ const FUNCTIONS: [&str; 41] = [
     "rate(m_total[W] smoothed)",
     "max_over_time((m_total * 1)[W:7s])",
     "zscore_over_time(m_total[W])",
+    "outlier_iqr_over_time(m_total[W])",
     "count_gt_over_time(m_total[W], 20)",
     "count_le_over_time(m_total[W], time() / 7 % 50)",
     "count_eq_over_time(m_total[W], (time() - time() % 300) / 300)",

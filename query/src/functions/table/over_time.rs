@@ -156,6 +156,17 @@ pub(super) static FUNCTIONS: &[Function] = &[
     ).over_buckets(&rows::LEAST),
     entry(
         Family::OverTime,
+        "outlier_iqr_over_time",
+        &[RANGE],
+        window(|s| s.floats(over_time::newest_outlier())),
+        Help(
+            "v range-vector",
+            "The newest float of the window, if it is an outlier: farther below the lower quartile of the floats in the window, or above the upper one, than one and a half times the distance between the two. The other series have no result.",
+            "outlier_iqr_over_time(orders_per_minute[40m] offset 16m)",
+        ),
+    ).metricsql(),
+    entry(
+        Family::OverTime,
         "present_over_time",
         &[RANGE],
         window(kernels::present),

@@ -268,6 +268,20 @@ pub(crate) fn median_deviation() -> impl FnMut(&Window<'_>) -> Option<f64> {
     }
 }
 
+/// `outlier_iqr_over_time`: the newest float, if it is more than one and a half interquartile ranges away from the
+/// nearer quartile. NaN is no outlier and has no influence on the quartiles.
+pub(crate) fn newest_outlier() -> impl FnMut(&Window<'_>) -> Option<f64> {
+    let mut sorted = SortedWindow::default();
+    move |w| {
+        let newest = *w.values().last()?;
+        sorted.advance(w);
+        let known = &sorted.values[sorted.values.partition_point(|v| v.is_nan())..];
+        let [lower, upper] = [0.25, 0.75].map(|phi| quantile_of_sorted(phi, known));
+        let reach = 1.5 * (upper - lower);
+        (newest < lower - reach || newest > upper + reach).then_some(newest)
+    }
+}
+
 /// The distance from `centre` with the given `rank` in ascending order. Distances decrease toward the centre and
 /// increase after it, so they form two ascending runs, and each comparison halves what is left of them.
 fn nth_distance(sorted: &[f64], centre: f64, rank: usize) -> f64 {
