@@ -45,7 +45,7 @@ pub(super) fn indices(values: &[f64], period: usize, pace: &mut Pace<'_>) -> Res
 }
 
 /// The mean of one period around each step that has half a period on either side.
-fn centred_average(values: &[f64], period: usize, pace: &mut Pace<'_>) -> Result<Vec<f64>, Stop> {
+pub(super) fn centred_average(values: &[f64], period: usize, pace: &mut Pace<'_>) -> Result<Vec<f64>, Stop> {
     let is_odd = period % 2 == 1;
     let mean = |window: &[f64]| {
         pace.work(period)?;

@@ -6,6 +6,7 @@
 //! earlier steps ("split conformal"), not from an assumption about their distribution.
 
 mod classical;
+mod ets;
 mod exhaustion;
 mod intervals;
 mod profile;
@@ -17,7 +18,7 @@ mod trials;
 pub use exhaustion::{Exhaustion, bytes as exhaustion_bytes, until};
 
 use crate::gaps;
-use crate::{Check, Error, Pace, Unfit};
+use crate::{Check, Error, Pace, Stop, Unfit};
 use classical::Indices;
 use seasonal::{Scale, Seasonal};
 use smoothing::Path;
@@ -38,6 +39,8 @@ pub enum Method {
     Theta,
     /// A damped trend.
     Holt,
+    /// The model of exponential smoothing with the best information criterion: see `ets/`.
+    Ets,
     /// The values one season before.
     SeasonalNaive,
     /// A straight line.
@@ -46,10 +49,11 @@ pub enum Method {
 
 impl Method {
     /// All methods with their names.
-    pub const ALL: [(&'static str, Method); 5] = [
+    pub const ALL: [(&'static str, Method); 6] = [
         ("auto", Method::Auto),
         ("theta", Method::Theta),
         ("holt", Method::Holt),
+        ("ets", Method::Ets),
         ("seasonal_naive", Method::SeasonalNaive),
         ("linear", Method::Linear),
     ];
@@ -83,6 +87,7 @@ pub struct Forecast {
 pub fn bytes(len: usize, options: &Options<'_>) -> usize {
     gaps::fill_bytes(len)
         + seasonal::bytes(len)
+        + ets::bytes(len)
         + (10 * len + 3 * options.horizon + intervals::ERRORS) * size_of::<f64>()
 }
 
@@ -138,10 +143,29 @@ fn is_long(seasons: &[usize]) -> bool {
     seasons.last().is_some_and(|&longest| longest >= LONG_SEASON)
 }
 
+/// A series without its season, and the season if it is removed.
+fn without_season(
+    values: &[f64],
+    season: Option<usize>,
+    pace: &mut Pace<'_>,
+) -> Result<(Vec<f64>, Option<Indices>), Stop> {
+    let indices = match season {
+        Some(season) => classical::indices(values, season, pace)?,
+        None => None,
+    };
+    let rest = match &indices {
+        Some(indices) => values.iter().enumerate().map(|(i, v)| indices.remove(i, *v)).collect(),
+        None => values.to_vec(),
+    };
+    Ok((rest, indices))
+}
+
 /// A fitted method, which predicts from any step of the series.
 enum Model {
     /// The mean of the paths, and the season that was removed from the series.
     Smoothed(Vec<Path>, Option<Indices>),
+    /// A model of exponential smoothing, and the season that was removed from the series.
+    Ets(ets::Fitted, Option<Indices>),
     Seasonal(Seasonal),
     /// The values one season before.
     Naive(usize),
@@ -169,15 +193,16 @@ impl Model {
                 Ok(Model::Naive(longest))
             }
             Method::Linear => Ok(Model::Smoothed(vec![smoothing::linear(values)], None)),
+            Method::Ets => {
+                let (short, long) = match longest {
+                    Some(longest) if longest <= ets::SEASON_MAX => (longest, None),
+                    long => (0, long),
+                };
+                let (rest, indices) = without_season(values, long, pace)?;
+                Ok(Model::Ets(ets::fit(&rest, short, pace)?, indices))
+            }
             method => {
-                let indices = match longest {
-                    Some(longest) => classical::indices(values, longest, pace)?,
-                    None => None,
-                };
-                let rest: Vec<f64> = match &indices {
-                    Some(indices) => values.iter().enumerate().map(|(i, v)| indices.remove(i, *v)).collect(),
-                    None => values.to_vec(),
-                };
+                let (rest, indices) = without_season(values, longest, pace)?;
                 pace.work(6000 * rest.len().min(500) + 20 * rest.len())?;
                 let mut paths = Vec::new();
                 if method != Method::Holt {
@@ -195,6 +220,7 @@ impl Model {
     fn first_origin(&self, len: usize) -> usize {
         match self {
             Model::Smoothed(..) => LEAST.min(len / 3),
+            Model::Ets(fitted, _) => fitted.first + LEAST.min(len / 3),
             Model::Seasonal(seasonal) => seasonal.first_origin(len),
             Model::Naive(season) => season - 1,
         }
@@ -206,6 +232,10 @@ impl Model {
             Model::Smoothed(paths, indices) => {
                 let mean = paths.iter().map(|path| path.at(from, h)).sum::<f64>() / paths.len() as f64;
                 indices.as_ref().map_or(mean, |indices| indices.restore(from + h, mean))
+            }
+            Model::Ets(fitted, indices) => {
+                let rest = fitted.at(from, h);
+                indices.as_ref().map_or(rest, |indices| indices.restore(from + h, rest))
             }
             Model::Seasonal(seasonal) => seasonal.at(values, from, h),
             Model::Naive(season) => values[(from + h).saturating_sub(season * h.div_ceil(*season))],

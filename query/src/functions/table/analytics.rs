@@ -18,7 +18,7 @@ const DETECTOR: Named =
     Named { name: "method", kind: NamedKind::Word(&["auto", "zscore", "mad", "ar"]), default: "\"auto\"" };
 const FORECASTER: Named = Named {
     name: "method",
-    kind: NamedKind::Word(&["auto", "theta", "holt", "seasonal_naive", "linear"]),
+    kind: NamedKind::Word(&["auto", "theta", "holt", "ets", "seasonal_naive", "linear"]),
     default: "\"auto\"",
 };
 const LEVEL: Named =
@@ -147,7 +147,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(forecasts::future),
         Help(
             "v range-vector",
-            "The forecast for the steps of a range query after the newest sample: the expected value (`bound=\"point\"`), and the range that contains the value with the probability `level` (`lower`, `upper`). The model is fitted once, to the window that ends with the newest sample. `auto` repeats past periods if a period of at least 24 steps is found or given, and otherwise uses the mean of `theta` and `holt` (a damped trend). The forecast extends to at most twice the length of the window.",
+            "The forecast for the steps of a range query after the newest sample: the expected value (`bound=\"point\"`), and the range that contains the value with the probability `level` (`lower`, `upper`). The model is fitted once, to the window that ends with the newest sample. `auto` repeats past periods if a period of at least 24 steps is found or given, and otherwise uses the mean of `theta` and `holt` (a damped trend). `ets` fits 15 models of exponential smoothing, of which those with a season need a period of at most 24 steps, and uses the one with the least corrected information criterion (AICc). The forecast extends to at most twice the length of the window.",
             "forecast((node_filesystem_avail_bytes and on () vector(time()) <= 3000)[30m:1m])",
         ),
     )
