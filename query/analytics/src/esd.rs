@@ -79,14 +79,19 @@ pub fn outliers(values: &[f64], max_share: f64, alpha: f64, check: Check<'_>) ->
             break;
         }
         removed.push(sorted.remove(farthest));
-        let left = (count - i) as f64;
-        let t = t_quantile(alpha / (2.0 * (left + 1.0)), left - 1.0);
-        if deviation > t * left / ((left - 1.0 + t * t) * (left + 1.0)).sqrt() {
+        if deviation > critical((count - i) as f64, alpha) {
             kept = i;
         }
     }
     removed.truncate(kept);
     Ok(steps_of(values, removed))
+}
+
+/// The deviation that the most extreme of normal values passes with a probability of `alpha`, if there are `others`
+/// beside it.
+pub(crate) fn critical(others: f64, alpha: f64) -> f64 {
+    let t = t_quantile(alpha / (2.0 * (others + 1.0)), others - 1.0);
+    t * others / ((others - 1.0 + t * t) * (others + 1.0)).sqrt()
 }
 
 /// The place of the value farthest from the median, and how many deviations away it is.
@@ -131,6 +136,12 @@ mod tests {
         let got = outliers(&ROSNER, 0.2, 0.05, &mut go).unwrap();
         // Of a script with SciPy's quantiles: the fifth is 3.0999 deviations away, of 3.1282 that chance explains.
         assert_eq!(got, [50, 51, 52, 53]);
+    }
+
+    #[test]
+    fn critical_values_are_those_of_the_handbook() {
+        let got = [53.0, 52.0, 51.0, 50.0].map(|others| (1e3 * critical(others, 0.05)).floor() / 1e3);
+        assert_eq!(got, [3.158, 3.151, 3.143, 3.136]);
     }
 
     #[test]

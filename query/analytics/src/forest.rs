@@ -64,13 +64,10 @@ pub fn scores(
     let mut tree = Vec::new();
     for _ in 0..options.trees.max(1) {
         pace.work(40 * sample * width + 10 * scored.len() * depth_max)?;
-        // The beginning of a shuffle is a sample without repetition.
-        for i in 0..sample {
-            let other = i + random.below(drawn.len() - i);
-            drawn.swap(i, other);
-        }
+        let rows = draw(&mut drawn, sample, &mut random);
         tree.clear();
-        grow(&mut tree, &mut drawn[..sample], &row, width, depth_max, &mut random);
+        let mut growth = Growth { row: &row, width, more: 0, note: &mut |_: &[usize]| () };
+        grow(&mut tree, rows, &mut growth, depth_max, &mut random);
         for &i in scored {
             depths[i] += depth(&tree, row(i));
         }
@@ -83,26 +80,132 @@ pub fn scores(
     Ok(scores)
 }
 
+/// A grown forest, which scores rows that it was not grown from as if they were added to each tree: a row outside of the
+/// rows of a node is separated there if the cut falls between them, which has a known probability. A plain tree only has
+/// cuts among its own rows and cannot separate what is beyond all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Forest<const WIDTH: usize> {
+    trees: Vec<Vec<(Node, Extent<WIDTH>)>>,
+    usual: f64,
+}
+
+/// The least and the greatest number of each feature.
+type Extent<const WIDTH: usize> = [(f64, f64); WIDTH];
+
+impl<const WIDTH: usize> Forest<WIDTH> {
+    /// The memory that a forest takes.
+    pub fn bytes(options: &Options) -> usize {
+        options.trees * 2 * options.sample * size_of::<(Node, Extent<WIDTH>)>()
+    }
+
+    /// Grows a forest from rows of finite numbers. A row that is added later and is beyond others by no more than the
+    /// margin of a feature is among them. The random numbers are the same in every run.
+    pub fn grow(rows: &[[f64; WIDTH]], margins: &[f64; WIDTH], options: &Options) -> Forest<WIDTH> {
+        let sample = options.sample.min(rows.len());
+        let depth_max = (sample.max(2) as f64).log2().ceil() as usize;
+        let mut random = Random(0);
+        let mut drawn: Vec<usize> = (0..rows.len()).collect();
+        let (mut tree, mut extents) = (Vec::new(), Vec::new());
+        let mut trees = Vec::with_capacity(options.trees);
+        for _ in 0..options.trees {
+            tree.clear();
+            extents.clear();
+            let mut note = |of: &[usize]| {
+                extents.push(std::array::from_fn(|feature| {
+                    let (low, high) = extent(of.iter().map(|&i| rows[i][feature]));
+                    (low - margins[feature], high + margins[feature])
+                }));
+            };
+            let drawn = draw(&mut drawn, sample, &mut random);
+            let mut growth = Growth { row: &|i: usize| &rows[i][..], width: WIDTH, more: 1, note: &mut note };
+            grow(&mut tree, drawn, &mut growth, depth_max, &mut random);
+            trees.push(tree.iter().copied().zip(extents.iter().copied()).collect());
+        }
+        Forest { trees, usual: usual_depth((sample + 1) as f64) * options.trees as f64 }
+    }
+
+    /// The score of a row of finite numbers, from 0 to 1.
+    pub fn score(&self, row: &[f64; WIDTH]) -> f64 {
+        let depths: f64 = self.trees.iter().map(|tree| expected_depth(tree, row)).sum();
+        (-depths / self.usual).exp2()
+    }
+}
+
+/// The least and the greatest of some numbers.
+fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+}
+
+/// The expected number of cuts until an added row is alone.
+fn expected_depth<const WIDTH: usize>(tree: &[(Node, Extent<WIDTH>)], row: &[f64; WIDTH]) -> f64 {
+    // The probability that no cut has separated the row, and the depth so far.
+    let (mut together, mut depth, mut node) = (1.0, 0.0, 0);
+    loop {
+        let (here, extent) = &tree[node];
+        let separation = separation(extent, row);
+        match *here {
+            Node::Leaf(more) => return depth + together * (separation + (1.0 - separation) * more),
+            Node::Cut { feature, at, right } => {
+                depth += together;
+                together *= 1.0 - separation;
+                node = if row[feature] < at { node + 1 } else { right };
+            }
+        }
+    }
+}
+
+/// The probability that a random cut separates a row from all others, given their extent. Features are equally likely,
+/// except those in which all are equal.
+fn separation<const WIDTH: usize>(extent: &Extent<WIDTH>, row: &[f64; WIDTH]) -> f64 {
+    let (mut sum, mut features) = (0.0, 0.0);
+    for (&(low, high), value) in extent.iter().zip(row) {
+        // Halves, because the distance of two finite numbers may be infinite.
+        let beyond = (low / 2.0 - value / 2.0).max(value / 2.0 - high / 2.0).max(0.0);
+        let all = high / 2.0 - low / 2.0 + beyond;
+        if all > 0.0 {
+            features += 1.0;
+            sum += beyond / all;
+        }
+    }
+    if features > 0.0 { sum / features } else { 0.0 }
+}
+
+/// Draws a sample without repetition: the beginning of a shuffle.
+fn draw<'d>(all: &'d mut [usize], sample: usize, random: &mut Random) -> &'d mut [usize] {
+    for i in 0..sample {
+        let other = i + random.below(all.len() - i);
+        all.swap(i, other);
+    }
+    &mut all[..sample]
+}
+
+/// What a tree is grown from.
+struct Growth<'g, R, N> {
+    row: &'g R,
+    width: usize,
+    /// Rows that are added to a leaf later.
+    more: usize,
+    /// Sees the rows of each node.
+    note: &'g mut N,
+}
+
 /// Grows the subtree of some rows at the end of the list of nodes; its depth is limited, so that recursion is.
-fn grow<'t>(
+fn grow<'t, R: Fn(usize) -> &'t [f64], N: FnMut(&[usize])>(
     tree: &mut Vec<Node>,
     rows: &mut [usize],
-    row: &impl Fn(usize) -> &'t [f64],
-    width: usize,
+    growth: &mut Growth<'_, R, N>,
     depth: usize,
     random: &mut Random,
 ) {
-    let range = |feature: usize, rows: &[usize]| {
-        let values = rows.iter().map(|&i| row(i)[feature]);
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
-    };
+    (growth.note)(rows);
+    let (row, width) = (growth.row, growth.width);
     let first = random.below(width);
     let cut = (0..width).map(|i| (first + i) % width).find_map(|feature| {
-        let (low, high) = range(feature, rows);
+        let (low, high) = extent(rows.iter().map(|&i| row(i)[feature]));
         (low < high).then_some((feature, low, high))
     });
     let Some((feature, low, high)) = cut.filter(|_| depth > 0 && rows.len() > 1) else {
-        tree.push(Node::Leaf(usual_depth(rows.len() as f64)));
+        tree.push(Node::Leaf(usual_depth((rows.len() + growth.more) as f64)));
         return;
     };
     let at = low + (high / 2.0 - low / 2.0) * 2.0 * random.unit();
@@ -117,10 +220,10 @@ fn grow<'t>(
     let (below, above) = rows.split_at_mut(left);
     let node = tree.len();
     tree.push(Node::Leaf(0.0));
-    grow(tree, below, row, width, depth - 1, random);
+    grow(tree, below, growth, depth - 1, random);
     let right = tree.len();
     tree[node] = Node::Cut { feature, at, right };
-    grow(tree, above, row, width, depth - 1, random);
+    grow(tree, above, growth, depth - 1, random);
 }
 
 /// The number of cuts until the row is alone, including the expected number for the rows that remain with it.
@@ -194,6 +297,41 @@ mod tests {
         let highest = scores[..400].iter().copied().fold(0.0, f64::max);
         assert!(scores[400] > 0.75 && scores[400] > highest + 0.1, "{} {highest}", scores[400]);
         assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)));
+    }
+
+    #[test]
+    fn a_row_beyond_all_others_is_separated_at_once() {
+        let mut random = Random(7);
+        let rows: Vec<[f64; 2]> = (0..500).map(|_| [random.unit(), random.unit()]).collect();
+        let forest = Forest::grow(&rows, &[0.0; 2], &Options::default());
+        let usual: Vec<f64> = rows.iter().map(|row| forest.score(row)).collect();
+        let mean = usual.iter().sum::<f64>() / 500.0;
+        assert!((mean - 0.5).abs() < 0.05, "{mean}");
+        let highest = usual.iter().copied().fold(0.0, f64::max);
+        let [near, far, farther] = [1.2, 3.0, 1e9].map(|x| forest.score(&[x, 0.5]));
+        assert!(highest < far && near < far && far < farther, "{highest} {near} {far} {farther}");
+        // Half of the cuts are in the other feature.
+        let both = forest.score(&[1e9, -1e9]);
+        assert!(farther > 0.7 && both > 0.9, "{farther} {both}");
+        assert!(forest.score(&[f64::MAX, f64::MIN]) <= 1.0);
+    }
+
+    #[test]
+    fn an_added_row_is_as_deep_as_one_that_was_there() {
+        let leaf = |more, extent| (Node::Leaf(more), [extent]);
+        let cut = (Node::Cut { feature: 0, at: 5.0, right: 2 }, [(0.0, 10.0)]);
+        let tree = [cut, leaf(1.0, (0.0, 2.0)), leaf(3.0, (6.0, 10.0))];
+        assert_eq!(expected_depth(&tree, &[2.0]), 2.0);
+        assert_eq!(expected_depth(&tree, &[7.0]), 4.0);
+        // Half of the numbers between the row and the farthest other one separate it, and 10 of 14 in the leaf.
+        let in_leaf = 10.0 / 14.0 + 4.0 / 14.0 * 3.0;
+        assert_eq!(expected_depth(&tree, &[20.0]), 1.0 + 0.5 * in_leaf);
+        assert_eq!(separation(&[(3.0, 3.0), (0.0, 2.0)], &[3.0, 4.0]), 0.5);
+        assert_eq!(separation(&[(3.0, 3.0)], &[3.0]), 0.0);
+        // Equal rows are a single leaf.
+        let forest = Forest::grow(&[[5.0]; 300], &[0.1], &Options::default());
+        let [inside, beyond] = [5.05, 9.0].map(|value| forest.score(&[value]));
+        assert!((inside - 0.5).abs() < 1e-3 && beyond > 0.9, "{inside} {beyond}");
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! passed, or without one, the first distance alone is the score, and four scales are the line.
 
 use super::Verdict;
+use super::past::Past;
 use super::track::Track;
-use crate::order::median_in_place;
 
 /// The constants of the detector. The default ones are used in queries; a benchmark varies them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +36,10 @@ const LINE_ALONE: f64 = 4.0;
 #[derive(Debug, Clone)]
 pub(super) struct Detector {
     tuning: Tuning,
-    period: Option<usize>,
-    /// The newest values; a ring as long as the seasons that are compared.
-    past: Vec<f64>,
-    seen: usize,
+    past: Past,
     plain: Track,
     seasonal_mean: Track,
     seasonal_value: Track,
-    same_time: Vec<f64>,
 }
 
 impl Detector {
@@ -51,30 +47,21 @@ impl Detector {
         let track = || Track::new(tuning.history);
         Detector {
             tuning,
-            period,
-            past: vec![f64::NAN; Detector::past(&tuning, period)],
-            seen: 0,
+            past: Past::new(period, tuning.seasons, tuning.short),
             plain: track(),
             seasonal_mean: track(),
             seasonal_value: track(),
-            same_time: Vec::with_capacity(tuning.seasons),
         }
     }
 
-    fn past(tuning: &Tuning, period: Option<usize>) -> usize {
-        period.unwrap_or(0).saturating_mul(tuning.seasons).max(tuning.short).saturating_add(1)
-    }
-
     pub fn bytes(tuning: &Tuning, period: Option<usize>) -> usize {
-        3 * Track::bytes(tuning.history) + Detector::past(tuning, period).saturating_mul(size_of::<f64>())
+        3 * Track::bytes(tuning.history) + Past::bytes(period, tuning.seasons, tuning.short)
     }
 
     /// Scores a value by those before it, and adds it to them.
     pub fn step(&mut self, value: f64) -> Verdict {
-        let at = self.seen % self.past.len();
-        self.past[at] = value;
-        self.seen += 1;
-        let usual = self.usual();
+        self.past.push(value);
+        let usual = self.past.usual();
         let expected = match usual {
             Some(usual) => self.seasonal_value.expected().map(|(centre, scale)| (usual + centre, scale)),
             None => None,
@@ -101,30 +88,11 @@ impl Detector {
     fn recent_mean(&self) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         let short = self.tuning.short;
-        for back in 0..short.min(self.seen) {
-            let value = self.past[(self.seen - 1 - back) % self.past.len()];
-            if value.is_finite() {
-                // Values may be so large that their sum is not finite.
-                sum += value / short as f64;
-                count += 1.0;
-            }
+        for value in (0..short).filter_map(|back| self.past.back(back)) {
+            // Values may be so large that their sum is not finite.
+            sum += value / short as f64;
+            count += 1.0;
         }
         sum * (short as f64 / count)
-    }
-
-    /// The median of the same time in the seasons before.
-    fn usual(&mut self) -> Option<f64> {
-        let period = self.period?;
-        self.same_time.clear();
-        for season in 1..=self.tuning.seasons {
-            let back = season * period;
-            if back < self.seen {
-                let value = self.past[(self.seen - 1 - back) % self.past.len()];
-                if value.is_finite() {
-                    self.same_time.push(value);
-                }
-            }
-        }
-        (!self.same_time.is_empty()).then(|| median_in_place(&mut self.same_time))
     }
 }

@@ -3,7 +3,10 @@
 //! For every method, a score of 1 is the alert threshold. [`onsets`] converts scores to events.
 
 mod ar;
+mod esd;
 mod fused;
+mod iforest;
+mod past;
 mod track;
 
 use crate::{Check, Error, Pace, Unfit};
@@ -26,12 +29,22 @@ pub enum Method {
     Mad,
     /// By the prediction of an autoregression: see `ar.rs`.
     Ar,
+    /// By a seasonal hybrid test of extreme Studentized deviates: see `esd.rs`.
+    Esd,
+    /// By an isolation forest: see `iforest.rs`. It expects no value in particular.
+    Iforest,
 }
 
 impl Method {
     /// All methods with their names.
-    pub const ALL: [(&'static str, Method); 4] =
-        [("auto", Method::Auto), ("zscore", Method::Zscore), ("mad", Method::Mad), ("ar", Method::Ar)];
+    pub const ALL: [(&'static str, Method); 6] = [
+        ("auto", Method::Auto),
+        ("zscore", Method::Zscore),
+        ("mad", Method::Mad),
+        ("ar", Method::Ar),
+        ("esd", Method::Esd),
+        ("iforest", Method::Iforest),
+    ];
 }
 
 /// The judgement of a detector about a value.
@@ -61,6 +74,8 @@ enum Detector {
     Moments(Moments),
     Mad(Track),
     Ar(ar::Detector),
+    Esd(esd::Detector),
+    Iforest(iforest::Detector),
 }
 
 impl Detector {
@@ -70,6 +85,16 @@ impl Detector {
             Method::Zscore => Detector::Moments(Moments::default()),
             Method::Mad => Detector::Mad(Track::without_tail(HISTORY)),
             Method::Ar => Detector::Ar(ar::Detector::new(period)),
+            Method::Esd => Detector::Esd(esd::Detector::new(period)),
+            Method::Iforest => Detector::Iforest(iforest::Detector::new(period)),
+        }
+    }
+
+    /// The work for one value.
+    fn work(&self) -> usize {
+        match self {
+            Detector::Iforest(_) => iforest::WORK,
+            _ => 2000,
         }
     }
 
@@ -77,6 +102,8 @@ impl Detector {
         match self {
             Detector::Fused(detector) => detector.step(value),
             Detector::Ar(detector) => detector.step(value),
+            Detector::Esd(detector) => detector.step(value),
+            Detector::Iforest(detector) => detector.step(value),
             Detector::Moments(moments) => {
                 let (expected, scale) = moments.expected();
                 let distance = (value - expected).abs();
@@ -99,13 +126,14 @@ impl Detector {
 
 /// The memory that [`score`] takes for `len` values.
 pub fn bytes(len: usize, method: Method, period: Option<usize>) -> usize {
+    let fitting = period.filter(|&period| fits(len, period));
     let state = match method {
-        Method::Auto => {
-            fused::Detector::bytes(&Tuning::default(), period.filter(|&period| fits(len, period)))
-        }
+        Method::Auto => fused::Detector::bytes(&Tuning::default(), fitting),
         Method::Zscore => HISTORY * size_of::<f64>(),
         Method::Mad => Track::bytes(HISTORY),
         Method::Ar => ar::Detector::bytes(len),
+        Method::Esd => esd::Detector::bytes(fitting),
+        Method::Iforest => iforest::Detector::bytes(len),
     };
     3 * len * size_of::<f64>() + state
 }
@@ -154,7 +182,7 @@ fn run(values: &[f64], mut detector: Detector, check: Check<'_>) -> Result<Score
         part.reserve_exact(values.len());
     }
     for &value in values {
-        pace.work(2000)?;
+        pace.work(detector.work())?;
         let verdict = detector.step(value);
         result.scores.push(verdict.score);
         result.expected.push(verdict.expected);

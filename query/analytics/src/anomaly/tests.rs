@@ -32,6 +32,35 @@ fn a_value_that_is_unusual_for_its_time_alone_is_found() {
     assert!(others < 1.0, "{others}");
     let plain = run(&values, Method::Auto, None);
     assert!(plain.scores[2880 - 72] < 1.0);
+    let seasonal = run(&values, Method::Esd, Some(288));
+    assert!(seasonal.scores[2880 - 72] > 5.0, "{}", seasonal.scores[2880 - 72]);
+    let (expected, scale) = (seasonal.expected[2880 - 72], seasonal.scale[2880 - 72]);
+    assert!((expected - 30.0).abs() < 1.0 && scale < 1.0, "{expected} {scale}");
+    assert!(run(&values, Method::Esd, None).scores[2880 - 72] < 1.0);
+}
+
+#[test]
+fn values_as_far_as_many_before_them_are_no_outliers() {
+    // One value in 25 is in a tail, each a little nearer than the one before.
+    let tail = |i: u32| if i.is_multiple_of(25) { 60.0 - f64::from(i) / 60.0 } else { 0.0 };
+    let values: Vec<f64> = (0..3000).map(|i| 10.0 + noise(i) + tail(i)).collect();
+    let scores = run(&values, Method::Esd, None).scores;
+    assert!(scores[1000..].iter().all(|score| *score < 1.0));
+    assert!(run(&values, Method::Mad, None).scores[2975] > 5.0);
+}
+
+#[test]
+fn a_forest_finds_what_is_only_unusual_together() {
+    // Values from 0 to 100 that change slowly, and a jump from 70 to 30.
+    let mut values: Vec<f64> =
+        (0..2000).map(|i| 50.0 + 50.0 * (f64::from(i) / 200.0).sin() + noise(i)).collect();
+    for value in &mut values[1800..] {
+        *value = 100.0 - *value;
+    }
+    let scores = run(&values, Method::Iforest, None);
+    assert!(scores.scores[1800] > 1.0, "{}", scores.scores[1800]);
+    assert!(scores.scores[1300..1800].iter().all(|score| *score < 1.0));
+    assert!(scores.expected.iter().all(|value| value.is_nan()));
 }
 
 #[test]
@@ -61,7 +90,9 @@ fn a_score_depends_on_the_past_alone() {
 fn gaps_and_constant_values_are_not_unusual() {
     for (name, method) in Method::ALL {
         let scores = run(&[5.0; 700], method, Some(10)).scores;
-        assert!(scores.iter().all(|score| score.is_nan() || *score < 1e-6), "{name}");
+        // A forest tells the places in the season apart.
+        let most = if method == Method::Iforest { 0.5 } else { 1e-6 };
+        assert!(scores.iter().all(|score| score.is_nan() || *score < most), "{name}");
         let mut values = daily(1000);
         values[600..640].fill(f64::NAN);
         let scores = run(&values, method, Some(288)).scores;

@@ -38,6 +38,16 @@ impl Track {
         SortedWindow::bytes(history)
     }
 
+    /// The number of values, at most those of the history.
+    pub fn len(&self) -> usize {
+        self.window.len()
+    }
+
+    /// The distance from a centre that a share of the values does not pass.
+    pub fn distance(&self, centre: f64, share: f64) -> f64 {
+        self.window.distance(centre, share)
+    }
+
     /// Centre and scale of the values so far, if there are enough of them.
     pub fn expected(&self) -> Option<(f64, f64)> {
         (self.window.len() >= WARM_UP).then(|| (self.window.median(), self.scale))

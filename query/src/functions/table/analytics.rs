@@ -14,8 +14,17 @@ const ROBUST: Named = Named { name: "robust", kind: NamedKind::Flag, default: "f
 const EXACT: Named = Named { name: "exact", kind: NamedKind::Flag, default: "false" };
 const MAX_SEASONS: Named =
     Named { name: "max_seasons", kind: NamedKind::Number { min: 1.0, max: 5.0 }, default: "3" };
-const DETECTOR: Named =
-    Named { name: "method", kind: NamedKind::Word(&["auto", "zscore", "mad", "ar"]), default: "\"auto\"" };
+const DETECTOR: Named = Named {
+    name: "method",
+    kind: NamedKind::Word(&["auto", "zscore", "mad", "ar", "esd", "iforest"]),
+    default: "\"auto\"",
+};
+/// A detector that expects values; an isolation forest only judges them.
+const EXPECTING: Named = Named {
+    name: "method",
+    kind: NamedKind::Word(&["auto", "zscore", "mad", "ar", "esd"]),
+    default: "\"auto\"",
+};
 const FORECASTER: Named = Named {
     name: "method",
     kind: NamedKind::Word(&["auto", "theta", "holt", "ets", "seasonal_naive", "linear"]),
@@ -76,7 +85,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     )
     .ours()
     .over_all_steps()
-    .named(&[DETECTOR, DAY, K]),
+    .named(&[EXPECTING, DAY, K]),
     entry(
         FAMILY,
         "anomaly_score",
@@ -84,7 +93,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(anomalies::scores),
         Help(
             "v range-vector",
-            "How unusual the newest sample is, compared only with earlier samples: 0 is the expected value, 1 the threshold for an alert. `auto` compares it with the last 4,000 samples and with the same time in the last seven periods; `zscore` and `mad` with the last 4,000 samples; `ar` with the prediction of an autoregression. At least 150 samples are required. A query with many steps uses all samples from the beginning of its first window on.",
+            "How unusual the newest sample is, compared only with earlier samples: 0 is the expected value, 1 the threshold for an alert. `auto` compares it with the last 4,000 samples and with the same time in the last seven periods; `zscore` and `mad` with the last 4,000 samples; `ar` with the prediction of an autoregression; `esd` tests its deviation at the same time of the period against the last 4,000 (extreme Studentized deviate); `iforest` asks an isolation forest how far the value, its change, and mean and deviation of the last 12 are from such rows before. At least 150 samples are required. A query with many steps uses all samples from the beginning of its first window on.",
             "anomaly_score(node_load1[1h:10s])",
         ),
     )
