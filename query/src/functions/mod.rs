@@ -25,6 +25,7 @@ pub(crate) mod buckets;
 pub(crate) mod checks;
 pub(crate) mod eval;
 pub(crate) mod expansion;
+pub(crate) mod left_out;
 pub(crate) mod named;
 pub(crate) mod range;
 pub(crate) mod search;
@@ -151,8 +152,10 @@ pub struct Function {
     pub source: Origin,
     /// The chapter of the reference.
     pub family: Family,
-    /// Arguments that are given by name, after all others.
-    pub named: &'static [Named],
+    /// Arguments that are given by name, after all others, except for `strict`.
+    pub(crate) named: &'static [Named],
+    /// Whether it leaves out series that it cannot use, unless a call says `strict=true`.
+    pub(crate) leaves_out: bool,
     /// Names of the arguments, for help: `"v range-vector, t scalar"`.
     pub signature: &'static str,
     /// A description in one or two sentences.
@@ -187,8 +190,13 @@ impl Function {
     /// All arguments, those that are given by name with their defaults: `v range-vector, k=3`.
     pub fn usage(&self) -> String {
         let positional = Some(self.signature.to_owned()).filter(|signature| !signature.is_empty());
-        let named = self.named.iter().map(|named| format!("{}={}", named.name, named.default));
+        let named = self.options().map(|named| format!("{}={}", named.name, named.default));
         positional.into_iter().chain(named).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Arguments that are given by name, after all others.
+    pub fn options(&self) -> impl Iterator<Item = &'static Named> + use<> {
+        self.named.iter().chain(self.leaves_out.then_some(&left_out::STRICT))
     }
 
     /// Whether every call stands for another query, which the parser puts in its place.

@@ -65,6 +65,18 @@ fn kernels_fit_the_types() {
 }
 
 #[test]
+fn what_may_leave_series_out_can_be_strict() {
+    for function in all() {
+        let is_analytic = matches!(function.eval, Eval::Kernel(Kernel::Analytic(_)));
+        let uses_all = ["trimmed_mean_over_time", "winsorized_mean_over_time"].contains(&function.name);
+        assert_eq!(function.options().any(|named| named.name == "strict"), function.leaves_out);
+        assert!(!is_analytic || function.leaves_out != uses_all, "{}", function.name);
+    }
+    assert!(find("anomaly_score").unwrap().usage().ends_with(", strict=false"));
+    assert_eq!(find("burn_rate").unwrap().usage().matches("strict").count(), 0);
+}
+
+#[test]
 fn texts_are_sentences() {
     for function in all() {
         assert!(function.doc.ends_with('.') && function.doc.len() > 15, "{}", function.name);

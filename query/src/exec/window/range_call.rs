@@ -16,6 +16,7 @@ use crate::exec::select::{self, reading};
 use crate::exec::{Context, Evaluator, text};
 use crate::functions::analytics::{AnalyticKernel, Analyzed, Failure, NamedOptions};
 use crate::functions::eval::Kernel;
+use crate::functions::left_out::LeftOut;
 use crate::functions::window::counter::looks_like_counter;
 use crate::functions::window::slide::Windows;
 use crate::functions::window::{Columns, RangeCall, WindowKernel, WindowedSeries};
@@ -288,11 +289,11 @@ fn finish(
     let span = range_argument(call).span;
     let mut vector = Vec::with_capacity(done.len());
     let mut pace = ev.ctx.budget.pace();
-    let mut noted = 0;
+    let mut left_out = LeftOut::of(call.function.name, NamedOptions(&call.named), span);
     for Done { labels, drop_name, made, flags } in done {
         pace.labels()?;
         if let Some(reason) = made.note {
-            note(ev, call, span, &labels, &reason, &mut noted);
+            left_out.add(&mut ev.annotations, &labels, &reason)?;
         }
         if !flags.is_empty() {
             annotate(&mut ev.annotations, call.function, span, flags, labels.metric_name().unwrap_or(""));
@@ -315,6 +316,7 @@ fn finish(
             }
         }
     }
+    left_out.finish(&mut ev.annotations);
     Ok(vector)
 }
 
@@ -332,20 +334,6 @@ fn labelled(
         )));
     }
     Ok(labels.to_builder().set(label, value).build())
-}
-
-/// Maximum number of series per call whose reasons are listed individually.
-const NOTED_MAX: usize = 10;
-
-/// Says why a series, or a part of it, has no result.
-fn note(ev: &mut Evaluator<'_>, call: &Call, span: Span, labels: &Labels, reason: &str, noted: &mut usize) {
-    let name = call.function.name;
-    *noted += 1;
-    if *noted <= NOTED_MAX {
-        ev.annotations.info(span, format!("{name} leaves out {labels}: {reason}"));
-    } else if *noted == NOTED_MAX + 1 {
-        ev.annotations.info(span, format!("{name} leaves out further series, for reasons like these"));
-    }
 }
 
 fn is_counter_missing(function: &Function, flags: Flags, name: &str) -> bool {

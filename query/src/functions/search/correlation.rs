@@ -13,6 +13,7 @@ use crate::error::QueryError;
 use crate::functions::analytics::seasons::duration;
 use crate::functions::analytics::{Failure, run};
 use crate::functions::arguments::{Arguments, Sampled, Score};
+use crate::functions::left_out::LeftOut;
 use crate::merge::settled;
 use crate::series::{Points, Series, Value, is_absent};
 use crate::usage::Footprint;
@@ -28,7 +29,7 @@ pub(crate) fn correlate(args: &mut dyn Arguments<'_>) -> Result<Value, QueryErro
             let found = prepared.of.compare(values, prepared.max_lag, scratch, check)?;
             Ok(Score { value: found.score, lag: found.lag, p: found.p, ..Score::default() })
         })?;
-    note_left_out(args, 1, &scored);
+    note_left_out(args, 1, &scored)?;
     best(args, scored, topk, |_, step, score| {
         let mut labels = vec![("lag", lag(prepared[step].as_ref(), score.lag.into()))];
         if !score.p.is_nan() {
@@ -103,6 +104,7 @@ pub(crate) fn cross(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     if let Some(reason) = reason {
         let text = format!("cross_correlation cannot use {}: {reason}", other.labels);
         let span = args.span(1);
+        LeftOut::of(args.function().name, args.named(), span).refuse(&other.labels, &reason)?;
         args.annotations().info(span, text);
     }
     by_lag(&search.target, columns)

@@ -70,7 +70,7 @@ pub(crate) fn metric_correlations(args: &mut dyn Arguments<'_>) -> Result<Value,
             _ => Ok(Ok(scores)),
         }
     })?;
-    note_left_out(args, 0, &scored);
+    note_left_out(args, 0, &scored)?;
     best(args, scored, topk, |_, _, _| Vec::new())
 }
 

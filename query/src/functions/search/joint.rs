@@ -9,11 +9,12 @@ use barograph_analytics::forest::{self, LEAST, Options};
 use barograph_engine::budget::map_bytes;
 use barograph_engine::model::Labels;
 
-use super::{DAY_MS, NOTED_MAX, Observed, aligned, on_own_grid, part};
+use super::{DAY_MS, Observed, aligned, on_own_grid, part};
 use crate::budget::{Budget, parallel};
 use crate::error::QueryError;
 use crate::functions::analytics::{Failure, run};
 use crate::functions::arguments::{Arguments, Sampled};
+use crate::functions::left_out::LeftOut;
 use crate::functions::window::slide::Windows;
 use crate::merge::settled;
 use crate::series::{ABSENT, Points, Series, Value, labels_held};
@@ -41,11 +42,13 @@ pub(crate) fn scores(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> 
     };
     let (count, steps, budget) = (args.count(), args.steps().count, args.budget());
     let windows = (0..count).map(|index| args.range(index)).collect::<Result<Vec<Windows>, _>>()?;
-    let (groups, alone) = groups(args)?;
+    let (groups, alone, count_alone) = groups(args)?;
     let span = args.call_span();
-    if alone > 0 {
+    if let Some(labels) = alone {
+        let reason = "no series of another argument has the same labels";
+        LeftOut::of(args.function().name, args.named(), span).refuse(&labels, &reason)?;
         let text = format!(
-            "isolation_forest_score leaves out {alone} series without a counterpart with the same labels in every argument"
+            "isolation_forest_score leaves out {count_alone} series without a counterpart with the same labels in every argument"
         );
         args.annotations().info(span, text);
     }
@@ -63,39 +66,35 @@ pub(crate) fn scores(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> 
         }
         Ok(Some((Series { labels: group.labels, drop_name: false, points }, reason)))
     })?;
-    Ok(Value::Vector(finished(args, done)))
+    Ok(Value::Vector(finished(args, done)?))
 }
 
-/// The series with scores; infos say why others have none.
-fn finished(args: &mut dyn Arguments<'_>, done: Vec<(Series, Option<String>)>) -> Vec<Series> {
-    let (span, mut noted) = (args.call_span(), 0);
+/// The series with scores.
+fn finished(
+    args: &mut dyn Arguments<'_>,
+    done: Vec<(Series, Option<String>)>,
+) -> Result<Vec<Series>, QueryError> {
+    let mut left_out = LeftOut::of(args.function().name, args.named(), args.call_span());
     let mut vector = Vec::with_capacity(done.len());
     for (series, reason) in done {
         if let Some(reason) = reason {
-            noted += 1;
-            if noted <= NOTED_MAX {
-                let text = format!("isolation_forest_score leaves out {}: {reason}", series.labels);
-                args.annotations().info(span, text);
-            }
+            left_out.add(args.annotations(), &series.labels, &reason)?;
         }
         if series.points.any() {
             vector.push(series);
         }
     }
-    if noted > NOTED_MAX {
-        let text =
-            format!("isolation_forest_score leaves out {noted} series, the others for reasons like these");
-        args.annotations().info(span, text);
-    }
-    vector
+    left_out.finish(args.annotations());
+    Ok(vector)
 }
 
-/// The series of all arguments, by their labels without the name, and the number of those without counterparts.
-fn groups(args: &mut dyn Arguments<'_>) -> Result<(Vec<Group>, usize), QueryError> {
+/// The series of all arguments, by their labels without the name, and those without counterparts: one of them and their
+/// number.
+fn groups(args: &mut dyn Arguments<'_>) -> Result<(Vec<Group>, Option<Labels>, usize), QueryError> {
     let (budget, count) = (args.budget(), args.count());
     let mut places: HashMap<Labels, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
-    let mut alone = 0;
+    let (mut alone, mut count_alone) = (None, 0);
     for index in 0..count {
         let series = args.samples(index, 0)?;
         let each = size_of::<Group>() + size_of::<Sampled>();
@@ -118,14 +117,19 @@ fn groups(args: &mut dyn Arguments<'_>) -> Result<(Vec<Group>, usize), QueryErro
                         index + 1
                     )));
                 }
-                _ => alone += 1,
+                _ => {
+                    count_alone += 1;
+                    alone.get_or_insert(sampled.labels);
+                }
             }
         }
     }
-    let before = groups.len();
-    groups.retain(|group| group.members.len() == count);
-    let alone = alone + before - groups.len();
-    Ok((groups, alone))
+    let incomplete = groups.extract_if(.., |group| group.members.len() < count);
+    for labels in incomplete.flat_map(|group| group.members).map(|member| member.labels) {
+        count_alone += 1;
+        alone.get_or_insert(labels);
+    }
+    Ok((groups, alone, count_alone))
 }
 
 /// The score of the newest value of the first series in its window.

@@ -15,6 +15,7 @@ use barograph_engine::model::Labels;
 
 use super::analytics::{Failure, grid, run};
 use super::arguments::{Arguments, Reason, Sampled, Score, Scored};
+use super::left_out::LeftOut;
 use super::window::Columns;
 use super::window::counter::looks_like_counter;
 use super::window::slide::Windows;
@@ -37,9 +38,6 @@ const BRIDGED: usize = 2;
 
 /// Steps that the lags of a search extend over, unless the query says otherwise.
 const LAGS: usize = 10;
-
-/// Maximum number of series per argument whose reasons are listed individually.
-const NOTED_MAX: usize = 10;
 
 /// Whether a series is a counter. The values of a function or an operator are not, even if the name is still known.
 fn is_counter(labels: &Labels, drop_name: bool) -> bool {
@@ -237,6 +235,7 @@ impl Search {
         }
         let (name, span, labels) = (args.function().name, args.span(0), labels.to_string());
         if let Some(reason) = left_out {
+            LeftOut::of(name, args.named(), span).refuse(&labels, &reason)?;
             args.annotations().info(span, format!("{name} cannot use the target {labels}: {reason}"));
         }
         if no_season {
@@ -381,19 +380,14 @@ fn single(
     Ok(only)
 }
 
-/// Says why series of an argument have no score.
-fn note_left_out(args: &mut dyn Arguments<'_>, index: usize, scored: &[Scored]) {
-    let (name, span) = (args.function().name, args.span(index));
-    let mut count = 0;
+/// Leaves out the series of an argument that have no score.
+fn note_left_out(args: &mut dyn Arguments<'_>, index: usize, scored: &[Scored]) -> Result<(), QueryError> {
+    let mut left_out = LeftOut::of(args.function().name, args.named(), args.span(index));
     for series in scored {
-        let Err(reason) = &series.scores else { continue };
-        count += 1;
-        if count <= NOTED_MAX {
-            args.annotations().info(span, format!("{name} leaves out {}: {reason}", series.labels));
+        if let Err(reason) = &series.scores {
+            left_out.add(args.annotations(), &series.labels, reason)?;
         }
     }
-    if count > NOTED_MAX {
-        let text = format!("{name} leaves out {count} series, the others for reasons like these");
-        args.annotations().info(span, text);
-    }
+    left_out.finish(args.annotations());
+    Ok(())
 }

@@ -27,7 +27,7 @@ pub(crate) fn root_cause(args: &mut dyn Arguments<'_>) -> Result<Value, QueryErr
             deviations: found.disturbance.deviations,
         })
     })?;
-    note_left_out(args, 1, &scored);
+    note_left_out(args, 1, &scored)?;
     best(args, scored, topk, |rank, step, score| {
         let prepared = prepared[step].as_ref();
         let begins = match score.lead {

@@ -202,6 +202,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ),
     )
     .ours()
+    .leaves_out()
     .named(&[PEER_METHOD, TOLERANCE]),
     entry(
         FAMILY,
@@ -347,7 +348,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "trimmed_mean_over_time(0.1, node_load1[1h])",
         ),
     )
-    .ours(),
+    .ours()
+    .uses_all(),
     entry(
         FAMILY,
         "winsorized_mean_over_time",
@@ -359,5 +361,6 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "winsorized_mean_over_time(0.1, node_load1[1h])",
         ),
     )
-    .ours(),
+    .ours()
+    .uses_all(),
 ];

@@ -74,6 +74,7 @@ const fn entry(
         source: Origin::PromQl,
         family,
         named: &[],
+        leaves_out: matches!(eval, Eval::Kernel(Kernel::Analytic(_))),
         signature,
         doc,
         example,
@@ -226,6 +227,16 @@ impl Function {
     /// Takes these arguments by name.
     const fn named(self, named: &'static [Named]) -> Function {
         Function { named, ..self }
+    }
+
+    /// Leaves out series that it cannot use, as functions of analytic kernels do.
+    const fn leaves_out(self) -> Function {
+        Function { leaves_out: true, ..self }
+    }
+
+    /// Can use every series, though its kernel is an analytic one.
+    const fn uses_all(self) -> Function {
+        Function { leaves_out: false, ..self }
     }
 
     /// Can be answered from buckets, as this row says.

@@ -41,6 +41,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .ours()
     .keeps_name()
     .stands_for(Expansion::Window)
+    .leaves_out()
     .named(&[MEASURE, MAX_LAG, TOP, DETREND]),
     entry(
         FAMILY,
@@ -54,7 +55,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ),
     )
     .last_optional()
-    .ours(),
+    .ours()
+    .leaves_out(),
     entry(
         FAMILY,
         "isolation_forest_score",
@@ -68,6 +70,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     )
     .last_repeated(16)
     .ours()
+    .leaves_out()
     .named(&[TREES, SAMPLE]),
     entry(
         FAMILY,
@@ -83,6 +86,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .ours()
     .keeps_name()
     .stands_for(Expansion::Highlight)
+    .leaves_out()
     .named(&[BASELINE, SPANS, TOP]),
     entry(
         FAMILY,
@@ -99,5 +103,6 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .ours()
     .keeps_name()
     .stands_for(Expansion::Window)
+    .leaves_out()
     .named(&[MAX_LAG, TOP, DETREND]),
 ];

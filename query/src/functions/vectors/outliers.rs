@@ -6,6 +6,7 @@ use crate::annotations::flags::Flags;
 use crate::annotations::note_flags;
 use crate::error::QueryError;
 use crate::functions::arguments::Arguments;
+use crate::functions::left_out::LeftOut;
 use crate::series::{ABSENT, Series, Value, is_absent};
 
 /// 1 for each series that differs from the others, 0 for the rest.
@@ -20,7 +21,8 @@ pub(crate) fn outliers(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError
     pace.hold(2 * bytes(vector.len()) + vector.len() * size_of::<Option<bool>>())?;
     let mut floats = Vec::with_capacity(vector.len());
     let mut sorted = Vec::with_capacity(vector.len());
-    let mut too_few = false;
+    // One of the series that are at a step with too few others.
+    let mut alone = None;
     for step in 0..steps {
         // A sort of n values is about as much work as twenty passes over them.
         pace.work(20 * vector.len())?;
@@ -30,7 +32,9 @@ pub(crate) fn outliers(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError
             vector.iter().map(|series| if is_absent(value(series)) { f64::NAN } else { value(series) }),
         );
         let flags = of_group(&floats, method, tolerance, &mut sorted);
-        too_few |= !sorted.is_empty() && sorted.len() < LEAST;
+        if alone.is_none() && (1..LEAST).contains(&sorted.len()) {
+            alone = floats.iter().position(|float| !float.is_nan()).map(|place| vector[place].labels.clone());
+        }
         for (series, flag) in vector.iter_mut().zip(flags) {
             series.points.floats[step] = flag.map_or(ABSENT, |is_outlier| f64::from(u8::from(is_outlier)));
         }
@@ -47,7 +51,9 @@ pub(crate) fn outliers(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError
             kept.push(series);
         }
     }
-    if too_few {
+    if let Some(labels) = alone {
+        let reason = format!("fewer than {LEAST} members have a value at a step");
+        LeftOut::of(args.function().name, args.named(), span).refuse(&labels, &reason)?;
         let text =
             format!("outliers needs at least {LEAST} members with a value at a step, and leaves out others");
         args.annotations().info(span, text);

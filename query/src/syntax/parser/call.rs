@@ -63,7 +63,7 @@ impl Parser<'_> {
 
     /// Whether `name=` is looked at, in a call of a function that takes arguments by name.
     fn at_named(&self, function: &Function) -> bool {
-        !function.named.is_empty()
+        function.options().next().is_some()
             && self.token.kind == TokenKind::Word
             && self.peek_kind() == Some(TokenKind::Assign)
     }
@@ -72,8 +72,8 @@ impl Parser<'_> {
     fn named_argument(&mut self, function: &'static Function, given: &[NamedArg]) -> Parsed<NamedArg> {
         let name = self.advance()?;
         let text = self.token_text(name);
-        let Some(named) = function.named.iter().find(|named| named.name == text) else {
-            let names: Vec<&str> = function.named.iter().map(|named| named.name).collect();
+        let Some(named) = function.options().find(|named| named.name == text) else {
+            let names: Vec<&str> = function.options().map(|named| named.name).collect();
             let message = format!(
                 "function {:?} has no argument named {text:?}; it has {}",
                 function.name,

@@ -191,7 +191,7 @@ impl Given {
         if let Some(NamedValue::Number(seconds)) = given {
             return Ok(seconds);
         }
-        let named = self.function.named.iter().find(|named| named.name == text);
+        let named = self.function.options().find(|named| named.name == text);
         literal::duration(named.map_or("", |named| named.default), self.span)
     }
 

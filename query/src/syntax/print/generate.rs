@@ -157,7 +157,7 @@ fn call(returns: ValueType, depth: u32) -> impl Strategy<Value = Expr> {
     (prop::sample::select(functions), any::<bool>()).prop_flat_map(move |(function, short)| {
         let count = if short { function.required } else { function.args.len() };
         let args: Vec<_> = function.args[..count].iter().map(|&arg| argument(arg, depth)).collect();
-        let named: Vec<_> = function.named.iter().map(named).collect();
+        let named: Vec<_> = function.options().map(named).collect();
         (args, named, any::<bool>()).prop_map(move |(args, named, keep)| {
             let keep_names = keep && short;
             let named = named.into_iter().flatten().collect();
