@@ -164,13 +164,15 @@ fn decode_coded(
     base: i64,
     count: usize,
     rebuild: &Rebuild,
-    decode: fn(&[u8], &mut [u64]) -> Result<(), Fault>,
+    decode: fn(&[u8], &mut [i64]) -> Result<(), Fault>,
     out: &mut Vec<i64>,
 ) -> Result<(), Fault> {
     let (mut state, left) = rebuild.begin(count, out);
-    let mut residuals = vec![0u64; left];
-    decode(body, &mut residuals)?;
-    rebuild.append(&residuals, BlockFrame { origin: base, is_zigzag: true }, &mut state, out);
+    let start = out.len();
+    out.resize(start + left, 0);
+    let residuals = &mut out[start..];
+    decode(body, residuals)?;
+    rebuild.replace(residuals, BlockFrame { origin: base, is_zigzag: true }, &mut state);
     Ok(())
 }
 

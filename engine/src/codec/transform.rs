@@ -99,54 +99,87 @@ impl Rebuild {
         (state, left)
     }
 
-    /// Converts the next residuals to integers.
+    /// Appends the integers of the next residuals.
     pub fn append(&self, block: &[u64], frame: BlockFrame, state: &mut State, out: &mut Vec<i64>) {
+        self.rebuild(Appended { block, out }, frame, state);
+    }
+
+    /// Replaces the next residuals, of which there are the bits, by their integers.
+    pub fn replace(&self, residuals: &mut [i64], frame: BlockFrame, state: &mut State) {
+        self.rebuild(residuals, frame, state);
+    }
+
+    fn rebuild(&self, residuals: impl Residuals, frame: BlockFrame, state: &mut State) {
         let BlockFrame { origin, is_zigzag } = frame;
-        let origin = origin.wrapping_mul(self.scale);
-        if is_zigzag {
-            let scale = self.scale;
-            self.append_scaled(block, |u| origin.wrapping_add(unzigzag(u).wrapping_mul(scale)), state, out);
-        } else if self.scale == 1 {
-            self.append_scaled(block, |u| origin.wrapping_add(u as i64), state, out);
-        } else {
-            let scale = self.scale;
-            self.append_scaled(block, |u| origin.wrapping_add((u as i64).wrapping_mul(scale)), state, out);
+        let (origin, scale) = (origin.wrapping_mul(self.scale), self.scale);
+        match (is_zigzag, scale) {
+            (true, 1) => self.rebuild_scaled(residuals, |u| origin.wrapping_add(unzigzag(u)), state),
+            (true, _) => self.rebuild_scaled(
+                residuals,
+                |u| origin.wrapping_add(unzigzag(u).wrapping_mul(scale)),
+                state,
+            ),
+            (false, 1) => self.rebuild_scaled(residuals, |u| origin.wrapping_add(u as i64), state),
+            (false, _) => {
+                self.rebuild_scaled(residuals, |u| origin.wrapping_add((u as i64).wrapping_mul(scale)), state)
+            }
         }
     }
 
     #[inline]
-    fn append_scaled(
-        &self,
-        block: &[u64],
-        residual: impl Fn(u64) -> i64,
-        state: &mut State,
-        out: &mut Vec<i64>,
-    ) {
+    fn rebuild_scaled(&self, residuals: impl Residuals, residual: impl Fn(u64) -> i64, state: &mut State) {
         let State { mut value, mut step, mut line } = *state;
         match self.transform {
             Transform::Frame => {
                 let first = self.first;
-                out.extend(block.iter().map(|&u| first.wrapping_add(residual(u))));
+                residuals.each(|u| first.wrapping_add(residual(u)));
             }
-            Transform::Delta => out.extend(block.iter().map(|&u| {
+            Transform::Delta => residuals.each(|u| {
                 value = value.wrapping_add(residual(u));
                 value
-            })),
-            Transform::Delta2 => out.extend(block.iter().map(|&u| {
+            }),
+            Transform::Delta2 => residuals.each(|u| {
                 step = step.wrapping_add(residual(u));
                 value = value.wrapping_add(step);
                 value
-            })),
+            }),
             Transform::Line => {
                 let Rebuild { first, scale, slope, .. } = *self;
-                out.extend(block.iter().map(|&u| {
+                residuals.each(|u| {
                     line = line.wrapping_add(slope);
                     let expected = (line >> SLOPE_BITS).wrapping_mul(scale);
                     first.wrapping_add(expected).wrapping_add(residual(u))
-                }));
+                });
             }
         }
         *state = State { value, step, line };
+    }
+}
+
+/// Where residuals are, and where their integers go.
+trait Residuals {
+    /// Makes an integer of each residual, in order.
+    fn each(self, integer: impl FnMut(u64) -> i64);
+}
+
+/// Residuals of a block whose integers are appended.
+struct Appended<'a> {
+    block: &'a [u64],
+    out: &'a mut Vec<i64>,
+}
+
+impl Residuals for Appended<'_> {
+    #[inline]
+    fn each(self, mut integer: impl FnMut(u64) -> i64) {
+        self.out.extend(self.block.iter().map(|&u| integer(u)));
+    }
+}
+
+/// Residuals that their integers replace.
+impl Residuals for &mut [i64] {
+    #[inline]
+    fn each(self, mut integer: impl FnMut(u64) -> i64) {
+        self.iter_mut().for_each(|place| *place = integer(*place as u64));
     }
 }
 
