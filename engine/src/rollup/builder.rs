@@ -5,6 +5,7 @@
 //! the samples were divided into chunks.
 
 use super::bucket::{Bucket, Extras};
+use super::columns::Columns;
 use super::piece::Piece;
 use crate::model::Timestamp;
 
@@ -26,7 +27,7 @@ const PIECE: usize = 1024;
 pub struct Builder {
     fold: Fold,
     piece: Piece,
-    extras: Extras,
+    columns: Columns,
 }
 
 impl Builder {
@@ -35,7 +36,16 @@ impl Builder {
     /// # Panics
     /// If the width is not positive.
     pub fn new(width: i64, extras: Extras) -> Self {
-        Builder { fold: Fold::new(width), piece: Piece::default(), extras }
+        Builder::of(width, extras.columns())
+    }
+
+    /// Like [`Builder::new`], but only for these columns and those from which they follow. The others are unknown, as if
+    /// a chunk did not keep them.
+    ///
+    /// # Panics
+    /// If the width is not positive.
+    pub fn of(width: i64, columns: Columns) -> Self {
+        Builder { fold: Fold::new(width), piece: Piece::default(), columns: columns.with_sources() }
     }
 
     /// Adds samples in ascending time order, later than all before. `starts` is empty, or has a start timestamp for each
@@ -92,7 +102,7 @@ impl Builder {
     }
 
     fn close(&mut self, out: &mut Vec<Bucket>) {
-        if let Some(bucket) = self.piece.take(self.extras) {
+        if let Some(bucket) = self.piece.take(self.columns) {
             self.fold.push(bucket, out);
         }
     }

@@ -3,9 +3,11 @@
 //! Each pass reads one or two columns and has no branch that depends on the data, so that it compiles to vector
 //! instructions. Columns with NaN or infinities take a plain loop instead.
 
-use super::bucket::{Bucket, Extras, Gaps, exceeds, step_above};
+use super::bucket::{Bucket, Gaps, exceeds, step_above};
+use super::columns::Columns;
 use super::counter;
 use super::edge::Edge;
+use super::exact_sum::ExactSum;
 use super::sketch::Sketch;
 use super::spread;
 use crate::model::{STALE_NAN_BITS, Timestamp, is_stale};
@@ -70,15 +72,16 @@ impl Piece {
         (self.has_histograms, self.ended) = (true, false);
     }
 
-    /// The bucket of all samples; `None` if there are neither samples nor markers nor histograms. Empties the piece.
-    pub fn take(&mut self, extras: Extras) -> Option<Bucket> {
+    /// The bucket of all samples, with these columns and those from which they follow; `None` if there are neither samples
+    /// nor markers nor histograms. Empties the piece.
+    pub fn take(&mut self, columns: Columns) -> Option<Bucket> {
         let Piece { markers, ended, has_histograms, .. } = *self;
         if self.values.is_empty() && markers == 0 && !has_histograms {
             return None;
         }
         let mut bucket = Bucket { markers, ended, has_histograms, ..Bucket::empty(self.end) };
         if !self.values.is_empty() {
-            self.fold(extras, &mut bucket);
+            self.fold(columns, &mut bucket);
         }
         self.times.clear();
         self.values.clear();
@@ -91,31 +94,44 @@ impl Piece {
         Edge { time: self.times[i], value: self.values[i], start: self.starts.get(i).copied().unwrap_or(0) }
     }
 
-    fn fold(&self, extras: Extras, bucket: &mut Bucket) {
+    fn fold(&self, columns: Columns, bucket: &mut Bucket) {
         let values = &self.values;
-        let last = values.len() - 1;
         bucket.count = values.len() as u64;
-        (bucket.first, bucket.last) = (self.edge(0), self.edge(last));
+        bucket.make_unknown();
+        (bucket.first, bucket.last) = (self.edge(0), self.edge(values.len() - 1));
         bucket.nans = values.iter().map(|value| u64::from(value.is_nan())).sum();
-        (bucket.min, bucket.max) =
-            if bucket.nans == 0 { extremes(values) } else { extremes_beside_nan(values) };
-        bucket.changes = if bucket.nans == 0 {
-            pairs(values).map(|(a, b)| u64::from(a != b)).sum()
-        } else {
-            pairs(values).map(|(a, b)| u64::from(counter::is_change(a, b))).sum()
-        };
-        bucket.sum.extend(values);
-        bucket.sum.normalize();
-        let is_constant = bucket.min == bucket.max && bucket.nans == 0 && bucket.sum.is_exact();
-        bucket.m2 = if is_constant { 0.0 } else { spread::of(values, &bucket.sum) };
-        self.find_resets(bucket);
-        if extras.bounds {
-            bucket.gaps = gaps(&self.times);
-            bucket.step = step(values);
-        } else if last > 0 {
-            (bucket.gaps, bucket.step) = (Gaps::UNKNOWN, f64::INFINITY);
+        let asks = |column: Columns| columns.contains(column);
+        if asks(Columns::MIN) || asks(Columns::MAX) {
+            (bucket.min, bucket.max) =
+                if bucket.nans == 0 { extremes(values) } else { extremes_beside_nan(values) };
         }
-        if extras.distribution {
+        if asks(Columns::CHANGES) {
+            bucket.changes = if bucket.nans == 0 {
+                pairs(values).map(|(a, b)| u64::from(a != b)).sum()
+            } else {
+                pairs(values).map(|(a, b)| u64::from(counter::is_change(a, b))).sum()
+            };
+        }
+        if asks(Columns::SUM) {
+            bucket.sum = ExactSum::default();
+            bucket.sum.extend(values);
+            bucket.sum.normalize();
+        }
+        if asks(Columns::M2) {
+            let is_constant = bucket.min == bucket.max && bucket.nans == 0 && bucket.sum.is_exact();
+            bucket.m2 = if is_constant { 0.0 } else { spread::of(values, &bucket.sum) };
+        }
+        if asks(Columns::LOST) || !self.starts.is_empty() {
+            bucket.lost = ExactSum::default();
+            self.find_resets(bucket);
+        }
+        if asks(Columns::GAPS) {
+            bucket.gaps = gaps(&self.times);
+        }
+        if asks(Columns::STEP) {
+            bucket.step = step(values);
+        }
+        if asks(Columns::SKETCH) {
             bucket.sketch = Some(Sketch::of(values));
         }
     }

@@ -76,6 +76,37 @@ fn assert_same(found: &Bucket, expected: &Bucket) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The columns that are asked for, from a builder of them alone and from one of all.
+fn assert_built_alone(series: &Series, width: i64, columns: Columns) -> Result<(), TestCaseError> {
+    let mut buckets = Vec::new();
+    let mut builder = Builder::of(width, columns);
+    for &(time, value, start) in series {
+        builder.push(time, value, start, &mut buckets);
+    }
+    builder.finish(&mut buckets);
+    let of = |buckets: &[Bucket]| {
+        let mut all = BucketColumns::new(columns);
+        buckets.iter().for_each(|bucket| all.push(bucket));
+        all.buckets().collect::<Vec<_>>()
+    };
+    let (found, expected) = (of(&buckets), of(&built(series, width)));
+    prop_assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        let different = differences(found, expected);
+        prop_assert!(different.is_empty(), "{columns:?}: {different:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn long_buckets_of_some_columns() {
+    let series: Series =
+        (0..5000i64).map(|i| (i + 1, ((i * i % 977) as f64).sqrt() - 9.0, i / 900)).collect();
+    for columns in (0..12).map(|bit| Columns::from_bits(1 << bit)) {
+        assert_built_alone(&series, 10_000, columns).unwrap();
+    }
+}
+
 #[test]
 fn sums_that_cancel_across_borders() {
     let values = [1e200, 1e100, 1.0, -1e200, -1e100];
@@ -122,6 +153,11 @@ proptest! {
             assert_same(found, expected)?;
             prop_assert_eq!(found.m2_rest.to_bits(), 0);
         }
+    }
+
+    #[test]
+    fn columns_are_built_alone(series in series(150), which in 0u16..1 << 12) {
+        assert_built_alone(&series, WIDTH, Columns::from_bits(which))?;
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::Engine;
 use crate::model::{Labels, MatchOp, Matcher, Resolution, TierId, TimeRange, Value};
 use crate::rollup::{Bucket, BucketColumns, Builder, Columns, Extras};
-use crate::view::View;
+use crate::view::{BucketPlan, View, ViewSeries};
 
 const TIERS: &str = "1m, 5m";
 
@@ -24,18 +24,32 @@ fn columns() -> Columns {
     edges | Columns::CHANGES | Columns::SUM | Columns::M2 | Columns::EXTREMES
 }
 
-/// What distinguishes two buckets, but for `lost`: a tier does not keep that of a series that looks like a gauge.
-fn shown(bucket: &Bucket) -> String {
+/// Reads buckets, with resets if the tier keeps what they took. Returns whether all other columns are there.
+fn read(view: &View<'_>, plan: &BucketPlan, series: &ViewSeries, out: &mut BucketColumns) -> bool {
+    let mut read = |columns: Columns| view.reader().read_buckets(plan, series, columns, out).unwrap();
+    read(columns() | Columns::LOST) || read(columns())
+}
+
+/// What distinguishes two buckets, of which these columns are held, but for `lost`: a tier does not keep that of a series
+/// that looks like a gauge.
+fn shown(bucket: &Bucket, held: Columns) -> String {
     let Bucket { end, count, first, last, nans, markers, ended, overlap, resets, changes, min, max, .. } =
         bucket;
     let edge = |edge: &crate::rollup::Edge| (edge.time, edge.value.to_bits(), edge.start);
+    let resets = held.contains(Columns::LOST).then_some(resets);
     let bits = [*min, *max, bucket.sum.value()].map(f64::to_bits);
     let bits = (bits, edge(first), edge(last));
     format!("{:?}", (end, count, nans, markers, ended, overlap, resets, changes, bits))
 }
 
 /// The buckets of the samples of a series, as the model has them.
-fn expected(harness: &Harness, labels: &Labels, resolution: Resolution, range: TimeRange) -> Vec<String> {
+fn expected(
+    harness: &Harness,
+    labels: &Labels,
+    resolution: Resolution,
+    range: TimeRange,
+    held: Columns,
+) -> Vec<String> {
     let mut builder = Builder::new(resolution.width_ns(), Extras::ALL);
     let mut buckets = Vec::new();
     for (&time, told) in harness.samples.get(labels).into_iter().flatten() {
@@ -50,7 +64,8 @@ fn expected(harness: &Harness, labels: &Labels, resolution: Resolution, range: T
         builder.push(time, value, told.start, &mut buckets);
     }
     builder.finish(&mut buckets);
-    buckets.iter().filter(|bucket| range.contains(bucket.end)).map(shown).collect()
+    let inside = buckets.iter().filter(|bucket| range.contains(bucket.end));
+    inside.map(|bucket| shown(bucket, held)).collect()
 }
 
 /// Whether a series has histograms in the buckets of a range.
@@ -69,20 +84,21 @@ pub(super) fn check(harness: &Harness, range: TimeRange, after: &Op) {
         let mut left: Vec<Labels> = harness.samples.keys().cloned().collect();
         let mut buckets = BucketColumns::default();
         for series in &found {
-            let is_whole = view.reader().read_buckets(&plan, series, columns(), &mut buckets).unwrap();
+            let is_whole = read(&view, &plan, series, &mut buckets);
             let is_described = !has_histograms(harness, &series.labels, plan.range());
             assert_eq!(is_whole, is_described, "{} at {resolution} after {after:?}", series.labels);
             if !is_whole {
                 left.retain(|labels| *labels != series.labels);
                 continue;
             }
-            let buckets: Vec<String> = buckets.buckets().map(|bucket| shown(&bucket)).collect();
-            let expected = expected(harness, &series.labels, resolution, plan.range());
+            let held = buckets.held();
+            let buckets: Vec<String> = buckets.buckets().map(|bucket| shown(&bucket, held)).collect();
+            let expected = expected(harness, &series.labels, resolution, plan.range(), held);
             assert_eq!(buckets, expected, "{} at {resolution} after {after:?}", series.labels);
             left.retain(|labels| *labels != series.labels);
         }
         for labels in left {
-            let missing = expected(harness, &labels, resolution, plan.range());
+            let missing = expected(harness, &labels, resolution, plan.range(), Columns::NONE);
             assert!(missing.is_empty(), "{labels} at {resolution} after {after:?}: {missing:?}");
         }
     }
@@ -104,15 +120,16 @@ pub(super) fn assert_buckets_of_samples(view: &View<'_>, resolution: &str) {
         let mut buckets = BucketColumns::default();
         match found.iter().find(|found| found.labels == series.labels) {
             Some(found) => {
-                assert!(view.reader().read_buckets(&plan, found, columns(), &mut buckets).unwrap())
+                assert!(read(view, &plan, found, &mut buckets))
             }
             None => assert!(run.is_empty(), "{} has no buckets", series.labels),
         }
         // Where samples have been dropped of this series alone, they do not tell.
         let matchers: Vec<Matcher> = series.labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
         let whole = resolution.ceil(view.raw_from_of(&[&matchers]).unwrap());
-        let shown = |buckets: &[Bucket]| {
-            buckets.iter().filter(|bucket| bucket.end > whole).map(shown).collect::<Vec<_>>()
+        let shown = |all: &[Bucket]| {
+            let whole = all.iter().filter(|bucket| bucket.end > whole);
+            whole.map(|one| shown(one, buckets.held())).collect::<Vec<_>>()
         };
         assert_eq!(shown(&buckets.buckets().collect::<Vec<_>>()), shown(&expected), "{}", series.labels);
     }

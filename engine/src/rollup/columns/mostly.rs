@@ -53,7 +53,7 @@ impl<T: Clone> Mostly<T> {
         self.values[row] = value;
     }
 
-    pub(super) fn truncate(&mut self, rows: usize) {
+    pub(crate) fn truncate(&mut self, rows: usize) {
         self.values.truncate(rows);
     }
 

@@ -42,6 +42,8 @@ impl Columns {
     pub const SKETCH: Columns = Columns(1 << 11);
     /// All of them.
     pub const ALL: Columns = Columns((1 << 12) - 1);
+    /// Those that every builder fills.
+    pub(in crate::rollup) const CORE: Columns = Columns((1 << 9) - 1);
     /// Minimum and maximum.
     pub const EXTREMES: Columns = Columns::MIN.and(Columns::MAX);
     /// The first and the last sample.
@@ -71,13 +73,13 @@ impl Columns {
     }
 
     /// With the columns from which these are predicted.
-    pub(super) fn with_sources(self) -> Columns {
+    pub(in crate::rollup) fn with_sources(self) -> Columns {
         // From the end of the dependencies to their beginning.
         const SOURCES: [(Columns, Columns); 7] = [
             (Columns::M2, Columns::SUM),
             (Columns::SUM, Columns::EXTREMES),
             (Columns::SKETCH, Columns::EXTREMES),
-            (Columns::MAX, Columns(Columns::VALUES.0 | Columns::LOST.0)),
+            (Columns::MAX, Columns::VALUES),
             (Columns::MIN, Columns::VALUES),
             (Columns::STARTS, Columns::TIMES),
             (Columns::GAPS, Columns::TIMES),

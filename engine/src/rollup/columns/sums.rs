@@ -99,7 +99,7 @@ impl Sums {
         }
     }
 
-    pub(super) fn truncate(&mut self, rows: usize) {
+    pub(crate) fn truncate(&mut self, rows: usize) {
         self.first.truncate(rows);
         self.second.truncate(rows);
         self.huge.truncate(rows);

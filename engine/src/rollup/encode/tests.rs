@@ -6,7 +6,7 @@ use super::section::checksum;
 use super::*;
 use crate::codec::{Fault, varint};
 use crate::rollup::test_data::{COARSE, WIDTH, built, differences, series};
-use crate::rollup::{Edge, ExactSum, Fold, Gaps};
+use crate::rollup::{BucketColumns, Edge, ExactSum, Fold, Gaps};
 
 const KEY: &[u8] = b"class tier partition series";
 const CLASSES: [Class; 3] = [Class::Gauge, Class::Counter, Class::Unclear];
@@ -134,6 +134,23 @@ fn columns_that_are_not_asked_for_are_unknown() {
     assert_eq!((found.end, found.count, found.changes), (60, 4, 0));
     assert!(found.sum.is_huge() && found.lost.is_huge() && found.m2.is_nan() && found.min.is_nan());
     assert_eq!((found.gaps, found.step, found.sketch.is_some()), (Gaps::UNKNOWN, f64::INFINITY, false));
+}
+
+/// What a reset took is not stored if it is zero, but a maximum may follow from it.
+#[test]
+fn maxima_that_follow_from_lost_zeros() {
+    let values = [-2.0, 0.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0];
+    let sample = |at: i64| (at / 8 * WIDTH + at % 8 * 7 + 1, values[at as usize % 8], 0);
+    let buckets = built(&(0..64).map(sample).collect::<Vec<_>>(), WIDTH);
+    for class in CLASSES {
+        let bytes = encoded(&shape(class, false), &buckets, CompressionLevel::Best);
+        let chunk = BucketChunk::open(KEY, &bytes).unwrap();
+        assert!(chunk.sizes().all(|(name, _)| name != "lost"));
+        let mut found = BucketColumns::new(Columns::MAX);
+        chunk.decode_columns(&mut found).unwrap();
+        assert!(found.maxima.iter().eq(buckets.iter().map(|bucket| &bucket.max)), "{class:?}");
+        assert!(found.resets.is_usual() && found.lost.huge.is_usual(), "they are not held");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::Result;
 use crate::chunk::Run;
 use crate::model::{TierId, TimeRange, Timestamp};
-use crate::rollup::{BucketColumns, Builder, Columns, Extras};
+use crate::rollup::{BucketColumns, Builder, Columns};
 use crate::store::generation::fold_run;
 use crate::view::reader::SeriesReader;
 use crate::view::tier::BucketPlan;
@@ -185,9 +185,7 @@ impl SeriesReader<'_, '_> {
         if !run.histograms.is_empty() {
             return Ok(false);
         }
-        let bounds = columns.contains(Columns::GAPS) || columns.contains(Columns::STEP);
-        let extras = Extras { bounds, distribution: columns.contains(Columns::SKETCH) };
-        let mut builder = Builder::new(plan.resolution.width_ns(), extras);
+        let mut builder = Builder::of(plan.resolution.width_ns(), columns);
         let mut computed = Vec::new();
         fold_run(&mut builder, &run, &mut computed);
         builder.finish(&mut computed);

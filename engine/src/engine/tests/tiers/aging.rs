@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{columns, shown};
+use super::{read, shown};
 use crate::clock::ManualClock;
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
 use crate::model::{MatchOp, Matcher, Resolution, TierId, TimeRange, Value};
-use crate::rollup::{BucketColumns, Builder, Extras};
+use crate::rollup::{Bucket, BucketColumns, Builder, Extras};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Options};
 
@@ -146,10 +146,11 @@ impl Aged {
         let mut expected = Vec::new();
         samples.iter().for_each(|(&time, &value)| builder.push(time, value, 0, &mut expected));
         builder.finish(&mut expected);
-        let expected: Vec<_> = expected.iter().filter(|b| plan.range().contains(b.end)).map(shown).collect();
         let of_series = found.iter().find(|found| found.labels == labels(series)).unwrap();
         let mut buckets = BucketColumns::default();
-        assert!(view.reader().read_buckets(&plan, of_series, columns(), &mut buckets).unwrap());
+        assert!(read(&view, &plan, of_series, &mut buckets));
+        let shown = |bucket: &Bucket| shown(bucket, buckets.held());
+        let expected: Vec<_> = expected.iter().filter(|b| plan.range().contains(b.end)).map(shown).collect();
         let buckets: Vec<_> = buckets.buckets().map(|bucket| shown(&bucket)).collect();
         let differ = buckets.iter().zip(&expected).find(|(found, expected)| found != expected);
         assert_eq!(differ, None, "{name}, series {series}");

@@ -201,13 +201,33 @@ impl BucketChunk<'_> {
             self.floats(Column::Minima, count, &predict, scratch)?;
             out.minima.extend_from_slice(&scratch.floats);
         }
-        if out.held().contains(Columns::MAX) {
+        if !out.held().contains(Columns::MAX) {
+            return Ok(());
+        }
+        let reads_lost = !out.held().contains(Columns::LOST) && self.maxima_follow_lost(start, out);
+        let read = if reads_lost { self.read_lost(start, scratch, out) } else { Ok(()) };
+        let read = read.and_then(|()| {
             let rows = Rows::new(out, start);
             let predict = |number: usize, out: &mut Vec<f64>| predict::maxima(rows, class, number, out);
-            self.floats(Column::Maxima, count, &predict, scratch)?;
-            out.maxima.extend_from_slice(&scratch.floats);
+            self.floats(Column::Maxima, count, &predict, scratch)
+        });
+        if reads_lost {
+            out.resets.truncate(0);
+            out.lost.truncate(0);
         }
+        read?;
+        out.maxima.extend_from_slice(&scratch.floats);
         Ok(())
+    }
+
+    /// Whether maxima are predicted from what resets took. Where that is not stored, it is zero, which is greater than the
+    /// first and the last value of a row only if both are negative or NaN.
+    fn maxima_follow_lost(&self, start: usize, out: &BucketColumns) -> bool {
+        let is_stored = self.section(Column::Lost).is_some() || self.section(Column::LostMore).is_some();
+        let rows = Rows::new(out, start);
+        let ends = rows.first_values().iter().zip(rows.last_values());
+        let is_above_zero = || ends.fold(true, |all, (first, last)| all & ((*first >= 0.0) | (*last >= 0.0)));
+        self.shape.class.counts() && (is_stored || !is_above_zero())
     }
 
     fn read_sums(
