@@ -21,7 +21,7 @@ pub(crate) const EXPONENT_MAX: usize = 18;
 /// Scaled floats stay below 2^51, where every integer and its neighbours are exact.
 const SCALED_MAX: f64 = (1u64 << 51) as f64;
 /// Adding 1.5 * 2^52 rounds to an integer, which is then in the low bits of the mantissa.
-const ROUNDER: f64 = 6_755_399_441_055_744.0;
+pub(crate) const ROUNDER: f64 = 6_755_399_441_055_744.0;
 /// The number of floats examined before the whole column is tried.
 const SAMPLE: usize = 32;
 /// At most one in this many floats may be an exception.

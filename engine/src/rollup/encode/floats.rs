@@ -12,7 +12,7 @@
 use super::columns::Column;
 use super::predict::Predict;
 use super::section::{Section, Sections};
-use crate::codec::decimal::{EXPONENT_MAX, POWERS, exponent_of, nearest, scaled};
+use crate::codec::decimal::{EXPONENT_MAX, POWERS, ROUNDER, exponent_of, nearest, scaled};
 use crate::codec::exceptions::{self, Exceptions};
 use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, common_divisor, varint};
 use crate::rollup::columns::Scratch;
@@ -27,6 +27,11 @@ const PREDICTION_MASK: u8 = 3 << PREDICTION_SHIFT;
 const HAS_DIVISOR: u8 = 1 << 7;
 /// At most one in this many floats may be an exception.
 const EXCEPTION_SHARE: usize = 6;
+
+/// Integers below this, and sums of two, are in the low bits of the mantissa of a float around [`ROUNDER`].
+const SMALL: f64 = (1u64 << 50) as f64;
+/// Bits of an integer below it, and its sign.
+const SMALL_BITS: u32 = 51;
 
 /// The number of a float in the order of floats: neighbours differ by one. Its own inverse.
 #[inline]
@@ -206,16 +211,39 @@ fn read_scaled(
     let divisor = i64::try_from(divisor).ok().filter(|divisor| *divisor > 0).ok_or(Fault::Field)?;
     let others = Exceptions::read(section.bytes, &mut at, floats.len())?;
     section.ints(at, floats.len(), ints)?;
-    let rows = floats.iter_mut().zip(ints);
-    match (divisor, exponent) {
-        (1, 0) => rows.for_each(|(float, int)| *float = int.wrapping_add(nearest(*float, 0)) as f64),
-        (1, _) => rows.for_each(|(float, int)| {
-            *float = int.wrapping_add(nearest(*float, exponent)) as f64 / POWERS[exponent];
-        }),
-        _ => rows.for_each(|(float, int)| {
+    if divisor == 1 && are_small(floats, ints, exponent) {
+        add_small(floats, ints, exponent);
+    } else {
+        floats.iter_mut().zip(ints).for_each(|(float, int)| {
             let predicted = multiple(nearest(*float, exponent), divisor);
             *float = int.wrapping_add(predicted) as f64 / POWERS[exponent];
-        }),
+        });
     }
     others.apply(section.bytes, floats)
+}
+
+/// Whether all predictions and differences are less than 2^50, so that their sums are in the low bits of a mantissa.
+fn are_small(predictions: &[f64], differences: &[i64], exponent: usize) -> bool {
+    let power = POWERS[exponent];
+    // False for NaN too.
+    let are_small =
+        predictions.iter().fold(true, |all, prediction| all & ((prediction * power).abs() < SMALL));
+    let above =
+        differences.iter().fold(0, |any, int| any | int.wrapping_add(SMALL as i64) as u64 >> SMALL_BITS);
+    are_small && above == 0
+}
+
+/// Adds differences to the integers next to predictions. All are [small](are_small): each step is exact, and compiles to
+/// vector instructions.
+fn add_small(floats: &mut [f64], ints: &[i64], exponent: usize) {
+    let power = POWERS[exponent];
+    let added = |float: f64, int: i64| {
+        let bits = (float + ROUNDER).to_bits().wrapping_add(int as u64);
+        f64::from_bits(bits) - ROUNDER
+    };
+    let rows = floats.iter_mut().zip(ints);
+    match exponent {
+        0 => rows.for_each(|(float, &int)| *float = added(*float, int)),
+        _ => rows.for_each(|(float, &int)| *float = added(*float * power, int) / power),
+    }
 }

@@ -174,7 +174,8 @@ pub(super) fn first_values(rows: Rows<'_>, number: usize, out: &mut Vec<f64>) ->
 #[inline]
 fn chosen(first: f64, later: f64, is_better: impl Fn(f64, f64) -> bool) -> f64 {
     let best = if first.is_nan() { f64::NAN } else { first };
-    if is_better(later, best) || (best.is_nan() && !later.is_nan()) { later } else { best }
+    // Without short circuits, so that it compiles to vector instructions.
+    if is_better(later, best) | (best.is_nan() & !later.is_nan()) { later } else { best }
 }
 
 /// Predicts the minima.

@@ -46,7 +46,7 @@ impl Lengths {
         if last >= TOKENS {
             return Err(Fault::Field);
         }
-        let mut lengths = [0u8; TOKENS];
+        let (mut used, mut count) = ([(0, 0); TOKENS], 0);
         let (mut token, mut pair, mut is_low) = (0, 0, true);
         while token <= last {
             if is_low {
@@ -57,7 +57,9 @@ impl Lengths {
             match RUNS.get(usize::from(nibble.wrapping_sub(12))) {
                 Some(run) => token += run,
                 None => {
-                    lengths[token] = nibble;
+                    // The next one takes its place if the token is not used.
+                    used[count] = (token as u8, nibble);
+                    count += usize::from(nibble > 0);
                     token += 1;
                 }
             }
@@ -66,7 +68,7 @@ impl Lengths {
         if token != last + 1 || (!is_low && pair >> 4 != 0) {
             return Err(Fault::Field);
         }
-        Lengths::of(&lengths[..=last])
+        Lengths::of(&used[..count])
     }
 
     fn of_one(token: u8) -> Self {
@@ -81,16 +83,15 @@ impl Lengths {
         one
     }
 
-    /// The order of the codes of the tokens up to the last one that is used.
+    /// The order of the codes of tokens, which ascend, with their lengths from 1 on.
     ///
     /// # Errors
     /// The code is not complete.
-    pub(super) fn of(lengths: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn of(used: &[(u8, u8)]) -> Result<Self, Fault> {
         let mut many = [0usize; LENGTH_MAX as usize + 1];
-        for &length in lengths {
+        for &(_, length) in used {
             many[usize::from(length)] += 1;
         }
-        many[0] = 0;
         let shares = many.iter().enumerate().map(|(length, many)| many << (LENGTH_MAX as usize - length));
         if shares.sum::<usize>() != ENTRIES {
             return Err(Fault::Field);
@@ -100,18 +101,19 @@ impl Lengths {
             next[length + 1] = next[length] + many[length];
         }
         let (mut tokens, mut widest) = ([0; TOKENS], 0);
-        for (token, &length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+        for &(token, length) in used {
             let next = &mut next[usize::from(length)];
-            tokens[*next] = token as u8;
+            tokens[*next] = token;
             *next += 1;
-            widest = widest.max(u32::from(length) + raw_bits(token));
+            widest = widest.max(u32::from(length) + raw_bits(token.into()));
         }
         let longest = many.iter().rposition(|&many| many > 0).unwrap_or(0);
-        Ok(Lengths { tokens, many, longest, widest, is_direct: lengths.len() <= DIRECT as usize })
+        let is_direct = used.last().is_none_or(|(token, _)| u64::from(*token) < DIRECT);
+        Ok(Lengths { tokens, many, longest, widest, is_direct })
     }
 
-    /// An entry for each value of the next bits: bits 0 to 3 are the length of the code, 4 to 9 the number of raw bits, and
-    /// from 16 on, the bits above them.
+    /// An entry for each value of the next bits: bits 0 to 3 are the length of the code, 4 to 9 the number of raw bits, 10 to
+    /// 15 the sum of both, up to 63, and from 16 on, the bits above the raw ones.
     ///
     /// The first code of `length` bits decides `2^length` entries, all later ones repeat them. So the table doubles with
     /// each length, by copying, and each code is one entry.
@@ -125,7 +127,7 @@ impl Lengths {
                 code <<= 1;
             }
             for &token in tokens.by_ref().take(many) {
-                let place = code.reverse_bits().checked_shr(16 - length as u32).unwrap_or(0);
+                let place = REVERSED[usize::from(code) % ENTRIES] >> (LENGTH_MAX as usize - length);
                 table[usize::from(place)] = entry(token.into(), length as u32);
                 code += 1;
             }
@@ -143,8 +145,19 @@ fn double(table: &mut [u32], size: &mut usize) {
 }
 
 fn entry(token: usize, length: u32) -> u32 {
-    (leading(token) as u32) << 16 | raw_bits(token) << 4 | length
+    let raw = raw_bits(token);
+    (leading(token) as u32) << 16 | (raw + length).min(63) << 10 | raw << 4 | length
 }
+
+/// The lowest bits of numbers in reverse order: there is no instruction for it.
+static REVERSED: [u16; ENTRIES] = {
+    let (mut reversed, mut number) = ([0; ENTRIES], 0);
+    while number < ENTRIES {
+        reversed[number] = (number as u16).reverse_bits() >> (16 - LENGTH_MAX);
+        number += 1;
+    }
+    reversed
+};
 
 /// A source of bits.
 trait Bits {
@@ -309,17 +322,16 @@ impl Both<'_> {
 #[inline]
 fn taken<const N: usize, const RAW: bool>(table: &[u32; N], word: &mut u64, used: &mut u32) -> i64 {
     let entry = table[*word as usize & (N - 1)];
-    let length = entry & 15;
-    *word >>= length;
-    *used = used.wrapping_add(length);
-    let leading = u64::from(entry >> 16);
+    let (length, leading) = (entry & 15, u64::from(entry >> 16));
     if !RAW {
+        *word >>= length;
+        *used = used.wrapping_add(length);
         return leading as i64;
     }
-    let raw = entry >> 4 & 63;
-    let value = leading << raw | *word & (1u64 << raw).wrapping_sub(1);
-    *word >>= raw;
-    *used = used.wrapping_add(raw);
+    let (raw, all) = (entry >> 4 & 63, entry >> 10 & 63);
+    let value = leading << raw | *word >> length & (1u64 << raw).wrapping_sub(1);
+    *word >>= all;
+    *used = used.wrapping_add(all);
     value as i64
 }
 
