@@ -130,11 +130,16 @@ pub(crate) enum Counter {
 
 impl Row {
     /// What a kernel over samples would notice about a window that has a result.
+    #[inline]
     pub(crate) fn noticed(&self, edges: Edges, span: &Span<'_>) -> Flags {
-        let mut flags = Flags::default();
-        if self.counter == Counter::No {
-            return flags;
+        match self.counter {
+            Counter::No => Flags::default(),
+            Counter::Window | Counter::Previous => self.noticed_of_counter(edges, span),
         }
+    }
+
+    fn noticed_of_counter(&self, edges: Edges, span: &Span<'_>) -> Flags {
+        let mut flags = Flags::default();
         flags.raise(Flags::FLOAT_RESULT);
         let Span { columns, lo, hi, .. } = *span;
         let has_starts = !columns.first_starts.is_usual() || !columns.is_plain();

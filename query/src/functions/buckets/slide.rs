@@ -44,9 +44,9 @@ impl Slide<'_> {
         };
         let rows = columns.len();
         let (mut lo, mut hi, mut read, mut unchecked) = (0, 0, 0, 0);
-        let steps = self.windows.steps;
+        let (steps, bounds) = (self.windows.steps, self.windows.all_bounds());
         for step in steps.first_where(|step| self.windows.bounds(step).1 >= least)..steps.count {
-            let (start, end) = self.windows.bounds(step);
+            let (start, end) = bounds(step);
             lo = beyond(past, lo, start);
             hi = beyond(first, lo.max(hi), end);
             if lo == rows {

@@ -116,7 +116,17 @@ impl Extremes {
     }
 
     /// The first of the most extreme values of a window that are not NaN; NaN if all are.
+    #[inline]
     pub fn of(&mut self, values: &[f64], rows: Range<usize>) -> f64 {
+        // As in most windows over buckets of their own length.
+        if let [one] = values[rows.clone()] {
+            self.end = rows.end;
+            return one;
+        }
+        self.of_several(values, rows)
+    }
+
+    fn of_several(&mut self, values: &[f64], rows: Range<usize>) -> f64 {
         // A deque is worthwhile only if a window shares many samples with the previous one.
         let is_direct = rows.start >= self.end || rows.len() <= DIRECT_MAX;
         self.end = rows.end;
@@ -161,6 +171,11 @@ fn extreme_of(which: Extreme, values: &[f64]) -> f64 {
 /// Compares several values at a time, which vectorizes. Any value beats `least`.
 fn scan(values: &[f64], least: f64, beats: impl Fn(f64, f64) -> bool + Copy) -> f64 {
     let (chunks, rest) = values.as_chunks::<8>();
+    // Among equal values, zeros too, the first one counts; and all values may be NaN.
+    let in_order = |best: f64, &value: &f64| if best.is_nan() || beats(value, best) { value } else { best };
+    if chunks.is_empty() {
+        return values.iter().fold(f64::NAN, in_order);
+    }
     let mut lanes = [least; 8];
     for chunk in chunks {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
@@ -172,8 +187,6 @@ fn scan(values: &[f64], least: f64, beats: impl Fn(f64, f64) -> bool + Copy) -> 
     if best != 0.0 && best != least {
         return best;
     }
-    // Among zeros, the sign of the first one counts; and all values may be NaN.
-    let in_order = |best: f64, &value: &f64| if best.is_nan() || beats(value, best) { value } else { best };
     values.iter().fold(f64::NAN, in_order)
 }
 

@@ -3,7 +3,7 @@
 use super::{Columns, Window};
 use crate::budget::Budget;
 use crate::error::QueryError;
-use crate::steps::{Shift, Steps, ms_to_ns};
+use crate::steps::{NS_PER_MS, Shift, Steps, ms_to_ns};
 
 /// Windows, and samples passed to kernels, between two checks of the clock.
 const CHECK_EVERY: usize = 1 << 16;
@@ -24,6 +24,30 @@ impl Windows {
     pub fn bounds(&self, i: usize) -> (i64, i64) {
         let end = self.steps.reference_ns(i, self.shift);
         (end.saturating_sub(ms_to_ns(self.range_ms)), end)
+    }
+
+    /// The same as [`Windows::bounds`], which costs less if it is asked for many windows: unless times saturate, they are
+    /// multiples of the step apart.
+    pub fn all_bounds(&self) -> impl Fn(usize) -> (i64, i64) + '_ {
+        let (range, linear) = (ms_to_ns(self.range_ms), self.linear());
+        move |i| match linear {
+            Some((first, step)) => {
+                let end = first.wrapping_add(step.wrapping_mul(i as i64));
+                (end.saturating_sub(range), end)
+            }
+            None => self.bounds(i),
+        }
+    }
+
+    /// The end of the first window and the distance of ends, nanoseconds, if that is the same for all.
+    fn linear(&self) -> Option<(i64, i64)> {
+        let last = self.steps.count.checked_sub(1)?;
+        let ends = (self.bounds(0).1, self.bounds(last).1);
+        let step = if self.shift.at_ms.is_some() { 0 } else { self.steps.step_ms };
+        let step = if last == 0 { 0 } else { step.checked_mul(NS_PER_MS)? };
+        // A time that saturates in between brings the last one nearer to the first.
+        let span = i64::try_from(last).ok().and_then(|last| step.checked_mul(last))?;
+        (ends.0.checked_add(span) == Some(ends.1)).then_some((ends.0, step))
     }
 
     /// `(start, end]` of all windows together.
@@ -104,4 +128,40 @@ fn far(times: &[i64], limit: i64) -> usize {
     }
     let (low, high) = (leap / 2, leap.min(times.len()));
     low + times[low..high].partition_point(|&t| t <= limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Also near the ends of time.
+    fn any_ms() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            -1_000_000i64..1_000_000,
+            any::<i64>(),
+            (0i64..1000).prop_map(|near| i64::MAX / NS_PER_MS - near),
+            (0i64..1000).prop_map(|near| near - i64::MAX / NS_PER_MS),
+            (0i64..1000).prop_map(|near| i64::MAX - near),
+            (0i64..1000).prop_map(|near| i64::MIN + near),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn all_bounds_are_those_of_each(
+            (start_ms, offset_ms, range_ms) in (any_ms(), any_ms(), 0i64..1_000_000),
+            step_ms in prop_oneof![1i64..1000, 1i64..],
+            count in 0usize..40,
+            at_ms in prop_oneof![3 => Just(None), 1 => any_ms().prop_map(Some)],
+        ) {
+            let steps = Steps { start_ms, step_ms, count };
+            let windows = Windows { steps, shift: Shift { at_ms, offset_ms }, range_ms };
+            let all = windows.all_bounds();
+            for i in 0..count {
+                prop_assert_eq!(all(i), windows.bounds(i), "step {}", i);
+            }
+        }
+    }
 }
