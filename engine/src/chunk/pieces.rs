@@ -9,8 +9,7 @@ use super::Run;
 use crate::Result;
 use crate::model::{Duplicates, Timestamp};
 
-/// The sources of one series' samples. Those of a source with a smaller number
-/// are older.
+/// The sources of one series' samples. Those of a source with a smaller number are older.
 pub trait Sources {
     /// The number of sources.
     fn count(&self) -> usize;

@@ -1,8 +1,8 @@
 //! One series in the head: its open chunk, its closed chunks, and its late samples.
 //!
 //! In-order samples are appended to the open chunk. A sample at or before the newest one goes to the late buffer, in
-//! arrival order; if both have a sample with the same timestamp, the late one is newer (`Duplicates` says which counts). A flush freezes
-//! everything of one epoch; later samples go into new chunks.
+//! arrival order; if both have a sample with the same timestamp, the late one is newer (`Duplicates` says which counts).
+//! A flush freezes everything of one epoch; later samples go into new chunks.
 //!
 //! # Invariants
 //! H1. Closed chunks and the open chunk ascend in time; none spans two partitions.

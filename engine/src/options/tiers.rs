@@ -16,8 +16,8 @@ pub struct Tier {
     pub keep: Duration,
 }
 
-/// The tiers of a database, ascending by width; each is kept at least as long as the one before it. Or the compactor chooses
-/// one ([`Tiers::automatic`]).
+/// The tiers of a database, ascending by width; each is kept at least as long as the one before it. Or the compactor
+/// chooses one ([`Tiers::automatic`]).
 ///
 /// ```
 /// use barograph_engine::Tiers;

@@ -33,9 +33,9 @@ impl Partition {
         self.generations.iter().chain(self.aside.iter().map(|aside| &aside.generation))
     }
 
-    /// Whether a merge of raw generations would make it smaller: it has several generations, or one written by a flush. A partition with a
-    /// generation set aside is not merged: others may rely on its series records, and its position in their order
-    /// matters.
+    /// Whether a merge of raw generations would make it smaller: it has several generations, or one written by a flush.
+    /// A partition with a generation set aside is not merged: others may rely on its series records, and its position in
+    /// their order matters.
     pub fn needs_merge(&self) -> bool {
         self.id.tier.is_raw() && self.aside.is_empty() && self.is_unmerged()
     }

@@ -9,9 +9,9 @@
 //! All of it happens under the merging lock. Raw partitions that need a repair are merged and expired after it, because
 //! merging mixes what a tier includes with what it does not, and expiring ends the possibility to compute.
 //!
-//! Next: `automatic.rs` (which tier is worth its bytes), `included.rs` (what a tier includes of the raw samples), `source.rs` (what buckets are computed from), `write.rs`,
-//! `extend.rs`, `repair.rs`, `rebuild.rs` (damaged partitions), `merge.rs` (the generations of a tier's partition) and
-//! `commit.rs`.
+//! Next: `automatic.rs` (which tier is worth its bytes), `included.rs` (what a tier includes of the raw samples),
+//! `source.rs` (what buckets are computed from), `write.rs`, `extend.rs`, `repair.rs`, `rebuild.rs` (damaged partitions),
+//! `merge.rs` (the generations of a tier's partition) and `commit.rs`.
 
 mod automatic;
 mod commit;
