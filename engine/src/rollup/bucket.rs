@@ -129,20 +129,9 @@ impl Bucket {
     /// Whether all that is in it is in `range` (true) or nothing (false); `None` if neither is certain. `width` is that of
     /// its span, in which stale markers and native histograms may be anywhere.
     pub fn is_inside(&self, range: TimeRange, width: i64) -> Option<bool> {
-        if self.is_empty() {
-            return Some(false);
-        }
-        let span = TimeRange::new(self.end.saturating_sub(width), self.end);
-        let has_times = self.markers == 0 && !self.has_histograms;
-        let span = match has_times {
-            true => TimeRange::inclusive(self.first.time, self.last.time),
-            false => span,
-        };
-        if range.start <= span.start && span.end <= range.end {
-            return Some(true);
-        }
-        let is_outside = range.intersection(span).is_empty();
-        is_outside.then_some(false)
+        let has_times = self.count > 0 && self.markers == 0 && !self.has_histograms;
+        let times = has_times.then_some((self.first.time, self.last.time));
+        if self.is_empty() { Some(false) } else { is_inside(self.end, times, range, width) }
     }
 
     /// Appends the bucket that follows in time: what both add up to, including the pair of samples across the border.
@@ -202,6 +191,25 @@ impl Bucket {
         self.step = self.step.max(step_between(last.value, next.value));
         self.gaps.add(next.time.saturating_sub(last.time));
     }
+}
+
+/// What [`Bucket::is_inside`] says of a bucket that is not empty; `times` are those of its first and last entry, if they
+/// are known.
+pub(super) fn is_inside(
+    end: Timestamp,
+    times: Option<(Timestamp, Timestamp)>,
+    range: TimeRange,
+    width: i64,
+) -> Option<bool> {
+    let span = match times {
+        Some((first, last)) => TimeRange::inclusive(first, last),
+        None => TimeRange::new(end.saturating_sub(width), end),
+    };
+    if range.start <= span.start && span.end <= range.end {
+        return Some(true);
+    }
+    let is_outside = range.intersection(span).is_empty();
+    is_outside.then_some(false)
 }
 
 /// The distances between the times of neighbouring samples, nanoseconds.

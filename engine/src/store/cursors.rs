@@ -11,6 +11,7 @@ pub(crate) use buckets::decode_chunk;
 use crate::chunk::run::Admit;
 use crate::chunk::{Run, Scratch};
 use crate::model::{SeriesId, TimeRange, Timestamp};
+use crate::rollup::BucketColumns;
 use crate::store::catalogue::Generation;
 use crate::store::keys::{self, Prefix};
 use crate::store::kv::{Cursor, Family, Kv};
@@ -35,6 +36,8 @@ pub struct ChunkCursors<'a> {
     /// The one to replace when there are too many.
     oldest: usize,
     scratch: Scratch,
+    /// Memory for the buckets of one label set.
+    buckets: BucketColumns,
 }
 
 /// A cursor in one generation.
@@ -48,7 +51,14 @@ struct ChunkCursor<'a> {
 impl<'a> ChunkCursors<'a> {
     /// Creates it without cursors.
     pub fn new(kv: &'a dyn Kv) -> Self {
-        ChunkCursors { kv, is_scan: false, open: Vec::new(), oldest: 0, scratch: Scratch::default() }
+        ChunkCursors {
+            kv,
+            is_scan: false,
+            open: Vec::new(),
+            oldest: 0,
+            scratch: Scratch::default(),
+            buckets: BucketColumns::default(),
+        }
     }
 
     /// The same for one pass over whole generations, which bypasses the store's cache.
@@ -120,17 +130,24 @@ impl<'a> ChunkCursors<'a> {
         Ok(chunks)
     }
 
-    /// The bytes of the chunks of a series in a generation.
+    /// Calls `visit` with the samples of each chunk of a series in a generation, and the bytes that it takes.
     ///
     /// # Errors
-    /// The store could not be read.
-    pub fn bytes_of(&mut self, generation: &Generation, id: SeriesId) -> Result<u64> {
-        let mut bytes = 0;
-        self.each_chunk(generation, id, Timestamp::MAX, &mut |_, value, _| {
-            bytes += value.len() as u64;
+    /// Same as [`ChunkCursors::read`].
+    pub fn each_run(
+        &mut self,
+        generation: &Generation,
+        id: SeriesId,
+        visit: &mut dyn FnMut(&Run, u64),
+    ) -> Result<()> {
+        let mut run = Run::default();
+        self.each_chunk(generation, id, Timestamp::MAX, &mut |key, value, scratch| {
+            run.clear();
+            run.extend_from_chunk(key, value, Timestamp::MIN, scratch, &mut |_, _| Ok(()))?;
+            visit(&run, value.len() as u64);
             Ok(())
         })?;
-        Ok(bytes)
+        Ok(())
     }
 
     /// The start of the first chunk of series `id` in `generation` that begins at `from` or later.

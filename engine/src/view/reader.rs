@@ -27,6 +27,8 @@ pub struct SeriesReader<'v, 'e> {
     chunks: u64,
     /// The maximum memory that the samples of one series took. It is reused for the next series.
     pub(super) taken: Taken,
+    /// Memory for the samples from which buckets of one series are computed.
+    pub(super) scratch: Run,
     /// The number of samples that may still be decoded, if it is limited; `None` again after the limit was exceeded.
     pub(super) samples_left: Option<usize>,
 }
@@ -90,7 +92,15 @@ impl<'e> View<'e> {
     /// Creates a reader of selected series. Several readers may be in use concurrently, each on its own part.
     pub fn reader(&self) -> SeriesReader<'_, 'e> {
         let taken = Taken::of(&self.work);
-        SeriesReader { view: self, call: None, cursors: None, chunks: 0, taken, samples_left: None }
+        SeriesReader {
+            view: self,
+            call: None,
+            cursors: None,
+            chunks: 0,
+            taken,
+            scratch: Run::default(),
+            samples_left: None,
+        }
     }
 
     /// The samples of `series` in `range`, ascending.

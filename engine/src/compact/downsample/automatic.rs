@@ -5,7 +5,6 @@ use crate::Result;
 use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
 use crate::compact::index::SeriesMerge;
-use crate::compact::samples::for_each_chunk;
 use crate::model::{Labels, PartitionId, Resolution, SeriesId, TierId};
 use crate::rollup::{Bucket, Builder, Extras, Shape, encode};
 use crate::store::catalogue::Catalogue;
@@ -19,7 +18,7 @@ const CHOICES: [&str; 3] = ["1h", "6h", "1d"];
 const SAMPLES_MIN: u64 = 30;
 /// Raw samples take at least as many times the bytes of the buckets.
 const TIMES_SMALLER: u64 = 4;
-/// The number of series that are measured, spread evenly over all.
+/// The maximum number of series that are measured, spread evenly over all.
 const SERIES: u64 = 256;
 /// The number of partitions that are measured.
 const PARTITIONS: usize = 32;
@@ -53,6 +52,12 @@ pub(crate) fn newest_merged(catalogue: &Catalogue) -> Option<PartitionId> {
     merged(catalogue).last().map(|partition| partition.id)
 }
 
+/// Whether the series with this index is measured, of `count`.
+fn is_measured(at: u64, count: u64) -> bool {
+    let measured_before = |at: u64| at.saturating_mul(SERIES) / count.max(1);
+    measured_before(at) != measured_before(at + 1)
+}
+
 fn merged(catalogue: &Catalogue) -> impl Iterator<Item = &Partition> {
     let raw = catalogue.generations.partitions_from(PartitionId::first_of(TierId::RAW));
     raw.take_while(|partition| partition.id.tier.is_raw()).filter(|partition| {
@@ -66,13 +71,13 @@ impl Compactor<'_> {
         let all: Vec<&Partition> = merged(catalogue).collect();
         let newest = &all[all.len().saturating_sub(PARTITIONS)..];
         let Some(last) = newest.last().map(|partition| &partition.generations) else { return Ok(None) };
-        let stride = (last[0].record.series / SERIES).max(1);
+        let series = last[0].record.series;
         let mut measured = choices().map(|resolution| (resolution, Measured::default())).collect::<Vec<_>>();
         let mut cursors = ChunkCursors::scanning(self.versions.kv());
         let (mut records, mut at) = (SeriesMerge::new(self.versions.kv(), last)?, 0u64);
         while let Some((id, labels)) = records.next()? {
             at += 1;
-            if !(at - 1).is_multiple_of(stride) {
+            if !is_measured(at - 1, series) {
                 continue;
             }
             let of_series = SeriesParts::read(&mut cursors, newest, id)?;
@@ -105,8 +110,8 @@ impl SeriesParts {
         let mut of = SeriesParts { samples: 0, bytes: 0, is_constant: true, buckets };
         let mut first: Option<u64> = None;
         for generation in partitions.iter().flat_map(|partition| &partition.generations) {
-            of.bytes += cursors.bytes_of(generation, id)?;
-            for_each_chunk(cursors, generation, id, &mut |run| {
+            cursors.each_run(generation, id, &mut |run, bytes| {
+                of.bytes += bytes;
                 of.samples += run.len() as u64;
                 let mut bits = run.values.iter().map(|value| value.to_bits());
                 of.is_constant = of.is_constant && bits.all(|bits| *first.get_or_insert(bits) == bits);
@@ -137,5 +142,20 @@ impl SeriesParts {
         into.raw_bytes += self.bytes;
         into.samples += self.samples;
         into.buckets += all as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_series_are_measured_as_there_may_be() {
+        for (count, expected) in [(1, 1), (255, 255), (256, 256), (257, 256), (511, 256), (100_000, 256)] {
+            let measured: Vec<u64> = (0..count).filter(|&at| is_measured(at, count)).collect();
+            assert_eq!(measured.len(), expected, "of {count}");
+            let distances = measured.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(distances.clone().max() <= distances.min().map(|least| least + 1), "evenly");
+        }
     }
 }

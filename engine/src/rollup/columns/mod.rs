@@ -5,6 +5,7 @@
 
 mod mostly;
 mod runs;
+mod sampled;
 mod set;
 mod sums;
 
@@ -13,10 +14,12 @@ pub use runs::Runs;
 pub use set::Columns;
 pub use sums::Sums;
 
-use super::bucket::{Bucket, Gaps};
+use std::ops::Range;
+
+use super::bucket::{self, Bucket, Gaps};
 use super::edge::Edge;
 use super::sketch::Sketch;
-use crate::model::Timestamp;
+use crate::model::{TimeRange, Timestamp};
 
 /// Bits of [`BucketColumns::states`].
 pub(crate) const ENDED: u8 = 1;
@@ -171,6 +174,16 @@ impl BucketColumns {
     #[inline]
     pub fn is_vacant(&self, row: usize) -> bool {
         self.counts[row] == 0 && self.markers.at(row) == 0 && !self.has_histograms(row)
+    }
+
+    /// What [`Bucket::is_inside`] says of a row, whose times are held.
+    pub fn is_inside(&self, row: usize, range: TimeRange, width: i64) -> Option<bool> {
+        if self.is_vacant(row) {
+            return Some(false);
+        }
+        let has_times = self.markers.at(row) == 0 && !self.has_histograms(row);
+        let times = has_times.then(|| (self.first_times[row], self.last_times[row]));
+        bucket::is_inside(self.ends[row], times, range, width)
     }
 
     /// The first sample of a row, whose times and values are held.
@@ -330,11 +343,20 @@ impl BucketColumns {
         self.choose(begin, &kept);
     }
 
+    /// Removes these rows.
+    pub(crate) fn remove(&mut self, rows: Range<usize>) {
+        if !rows.is_empty() {
+            let kept: Vec<usize> = (rows.end..self.len()).collect();
+            self.choose(rows.start, &kept);
+        }
+    }
+
     /// Of several of the rows from `first` on with the same end keeps the last one, in ascending order, and removes those
     /// without samples, markers and histograms.
     pub(crate) fn newest_of_each(&mut self, first: usize) {
         let added = &self.ends[first..];
-        if !added.is_sorted_by(|a, b| a < b) {
+        let pairs = added.iter().zip(added.get(1..).unwrap_or_default());
+        if !pairs.fold(true, |all, (a, b)| all & (a < b)) {
             let mut rows: Vec<usize> = (first..self.len()).collect();
             // The sort is stable: later ones stay behind earlier ones.
             rows.sort_by_key(|&row| self.ends[row]);
@@ -343,7 +365,21 @@ impl BucketColumns {
             let rows: Vec<usize> = (0..rows.len()).filter(|&at| newest(at)).map(|at| rows[at]).collect();
             self.choose(first, &rows);
         }
-        self.retain_from(first, |all, row| !all.is_vacant(row));
+        if self.has_empty(first) {
+            self.retain_from(first, |all, row| !all.is_vacant(row));
+        }
+    }
+
+    /// Whether a row from `first` on has no samples.
+    pub(crate) fn has_empty(&self, first: usize) -> bool {
+        self.counts[first..].iter().fold(false, |any, count| any | (*count == 0))
+    }
+
+    /// Removes the rows without samples, whatever else they have.
+    pub fn retain_sampled(&mut self) {
+        if self.has_empty(0) {
+            self.retain_from(0, |all, row| all.counts[row] > 0);
+        }
     }
 
     fn each_plain(&mut self, mut visit: impl FnMut(&mut Vec<f64>)) {
@@ -358,25 +394,32 @@ impl BucketColumns {
 
     /// The memory that it holds, bytes.
     pub fn memory_bytes(&self) -> usize {
-        let words =
-            [&self.ends, &self.first_times, &self.last_times].map(Vec::capacity).iter().sum::<usize>()
-                + self.counts.capacity()
-                + [&self.first_values, &self.last_values, &self.minima, &self.maxima, &self.squares]
-                    .map(Vec::capacity)
-                    .iter()
-                    .sum::<usize>();
+        self.column_bytes() + self.detail_bytes(0)
+    }
+
+    /// The memory of the columns, without the [details](BucketColumns::detail_bytes) of rows, bytes.
+    pub(crate) fn column_bytes(&self) -> usize {
+        let times = [&self.ends, &self.first_times, &self.last_times].map(Vec::capacity);
+        let floats = [&self.first_values, &self.last_values, &self.minima, &self.maxima, &self.squares]
+            .map(Vec::capacity);
+        let words = times.iter().chain(&floats).sum::<usize>() + self.counts.capacity();
         let counts = [&self.nans, &self.markers, &self.resets, &self.changes].map(Mostly::memory_bytes);
         let starts = self.first_starts.memory_bytes() + self.last_starts.memory_bytes();
         let bounds = self.gaps.memory_bytes() + self.steps.memory_bytes() + self.sketches.memory_bytes();
-        let sketches: usize = self.sketches.stored().iter().flatten().map(|s| size_of_val(s.entries())).sum();
         words * size_of::<u64>()
             + counts.iter().sum::<usize>()
             + starts
             + bounds
-            + sketches
             + self.states.memory_bytes()
-            + self.lost.memory_bytes()
-            + self.sums.memory_bytes()
+            + self.lost.column_bytes()
+            + self.sums.column_bytes()
+    }
+
+    /// What the rows from `first` on hold beside the columns: sketches, and sums with many components. Bytes.
+    pub(crate) fn detail_bytes(&self, first: usize) -> usize {
+        let sketches = self.sketches.stored().get(first..).unwrap_or_default().iter().flatten();
+        let sketches: usize = sketches.map(|sketch| size_of_val(sketch.entries())).sum();
+        sketches + self.lost.detail_bytes(first) + self.sums.detail_bytes(first)
     }
 }
 

@@ -118,10 +118,15 @@ impl Sums {
         }
     }
 
-    /// The memory that it holds, bytes.
-    pub(super) fn memory_bytes(&self) -> usize {
-        let longer: usize = self.longer.iter().map(|(_, sum)| sum.memory_bytes()).sum();
+    /// The memory of the columns, bytes.
+    pub(super) fn column_bytes(&self) -> usize {
         let columns = self.first.memory_bytes() + self.second.memory_bytes() + self.huge.memory_bytes();
-        columns + longer + self.longer.capacity() * size_of::<(usize, ExactSum)>()
+        columns + self.longer.capacity() * size_of::<(usize, ExactSum)>()
+    }
+
+    /// What the sums from row `first` on hold beside them, bytes.
+    pub(super) fn detail_bytes(&self, first: usize) -> usize {
+        let from = self.longer.partition_point(|(row, _)| *row < first);
+        self.longer[from..].iter().map(|(_, sum)| sum.memory_bytes()).sum()
     }
 }

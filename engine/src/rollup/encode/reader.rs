@@ -79,6 +79,13 @@ impl<'a> BucketChunk<'a> {
         self.shape
     }
 
+    /// The end of the last bucket, if it follows from the header: no bucket is missing.
+    pub(crate) fn last_end(&self) -> Option<Timestamp> {
+        let is_regular = self.section(Column::Ends).is_none();
+        let last = self.first.checked_add(self.count as i64 - 1).filter(|_| is_regular)?;
+        last.checked_mul(self.unit)
+    }
+
     /// The number of buckets, 1 to [`BUCKETS_MAX`].
     pub fn count(&self) -> usize {
         self.count
@@ -126,28 +133,16 @@ impl<'a> BucketChunk<'a> {
         out: &mut BucketColumns,
     ) -> Result<(), BucketChunkError> {
         self.read_all_rows(start, &mut scratch.ints, out)?;
-        if !out.counts[start..].contains(&0) {
+        if !out.has_empty(start) {
             return self.decode_rows(start, scratch, out);
         }
-        let mut full = BucketColumns::new(out.held());
+        let mut sampled = BucketColumns::new(out.held());
         for row in (start..out.len()).filter(|&row| out.counts[row] > 0) {
-            full.ends.push(out.ends[row]);
-            full.counts.push(out.counts[row]);
+            sampled.ends.push(out.ends[row]);
+            sampled.counts.push(out.counts[row]);
         }
-        self.decode_rows(0, scratch, &mut full)?;
-        let mut found = 0..full.len();
-        let buckets: Vec<Bucket> = (start..out.len())
-            .map(|row| {
-                let own = (out.counts[row] > 0).then(|| found.next()).flatten();
-                let mut bucket = own.map_or_else(|| Bucket::empty(out.ends[row]), |own| full.bucket(own));
-                bucket.markers = out.markers.at(row);
-                (bucket.ended, bucket.overlap) = (out.has_ended(row), out.has_overlap(row));
-                bucket.has_histograms = out.has_histograms(row);
-                bucket
-            })
-            .collect();
-        out.truncate(start);
-        buckets.iter().for_each(|bucket| out.push(bucket));
+        self.decode_rows(0, scratch, &mut sampled)?;
+        out.fill_sampled(start, &sampled);
         Ok(())
     }
 

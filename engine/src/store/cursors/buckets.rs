@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ChunkCursors;
 use crate::model::{SeriesId, TimeRange};
+use crate::rollup::encode::BucketChunkError;
 use crate::rollup::{Bucket, BucketChunk, BucketColumns, Columns};
 use crate::store::catalogue::Generation;
 use crate::{Error, Result};
@@ -25,10 +26,18 @@ impl ChunkCursors<'_> {
         let mut has_all = true;
         self.each_chunk(generation, id, range.end, &mut |key, value, _| {
             let before = out.len();
-            has_all &= decode_chunk(key, value, columns, out)?;
-            let inside = before + out.ends[before..].partition_point(|&end| end <= range.end);
-            out.truncate(inside);
-            out.retain_from(before, |all, row| all.ends[row] > range.start);
+            has_all &= in_chunk(key, value, |chunk| {
+                if chunk.last_end().is_some_and(|last| last <= range.start) {
+                    return Ok(true);
+                }
+                chunk.decode_columns(out)?;
+                Ok(keeps(chunk, columns))
+            })?;
+            let added = &out.ends[before..];
+            let outside = added.partition_point(|&end| end <= range.start);
+            let inside = added.partition_point(|&end| end <= range.end);
+            out.truncate(before + inside.max(outside));
+            out.remove(before..before + outside);
             Ok(())
         })?;
         Ok(has_all)
@@ -48,15 +57,22 @@ impl ChunkCursors<'_> {
         columns: Columns,
         out: &mut Vec<Bucket>,
     ) -> Result<bool> {
-        let (mut found, mut has_all) = (BucketColumns::new(columns), true);
+        let mut found = std::mem::take(&mut self.buckets);
+        found.restart(columns);
+        let mut read = Ok(true);
         for generation in generations {
             for &id in ids {
-                has_all &= self.read_buckets(generation, SeriesId(id), range, columns, &mut found)?;
+                read = read.and_then(|has_all| {
+                    Ok(self.read_buckets(generation, SeriesId(id), range, columns, &mut found)? && has_all)
+                });
             }
         }
         found.newest_of_each(0);
-        out.extend(found.buckets());
-        Ok(has_all)
+        if read.is_ok() {
+            out.extend(found.buckets());
+        }
+        self.buckets = found;
+        read
     }
 }
 
@@ -70,11 +86,19 @@ pub(crate) fn decode_chunk(
     columns: Columns,
     out: &mut BucketColumns,
 ) -> Result<bool> {
-    let decoded = BucketChunk::open(key, value).and_then(|chunk| {
+    in_chunk(key, value, |chunk| {
         chunk.decode_columns(out)?;
-        Ok(keeps(&chunk, columns))
-    });
-    decoded.map_err(|e| Error::Corrupt {
+        Ok(keeps(chunk, columns))
+    })
+}
+
+/// Opens a chunk, and names it in the error.
+fn in_chunk<T>(
+    key: &[u8],
+    value: &[u8],
+    read: impl FnOnce(&BucketChunk<'_>) -> std::result::Result<T, BucketChunkError>,
+) -> Result<T> {
+    BucketChunk::open(key, value).and_then(|chunk| read(&chunk)).map_err(|e| Error::Corrupt {
         file: format!("chunks/{}", key.escape_ascii()),
         offset: e.offset as u64,
         what: e.what.to_string(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{Labels, PartitionId, Resolution, TierId, TimeRange, Timestamp};
-use crate::rollup::Bucket;
+use crate::rollup::BucketColumns;
 use crate::store::catalogue::{Catalogue, Coverage, Generation, Tombstone};
 use crate::store::generations::Partition;
 
@@ -111,12 +111,18 @@ impl BucketPlan {
     }
 
     /// Whether a delete removes a stored bucket of a series that can be computed again from `computable` on.
-    pub(super) fn is_removed(&self, bucket: &Bucket, labels: &Labels, computable: Timestamp) -> bool {
+    pub(super) fn is_removed(
+        &self,
+        buckets: &BucketColumns,
+        row: usize,
+        labels: &Labels,
+        computable: Timestamp,
+    ) -> bool {
         let width = self.resolution.width_ns();
         let removes = |delete: &Arc<Tombstone>| {
-            bucket.is_inside(delete.range, width) == Some(true) && delete.matches(labels)
+            buckets.is_inside(row, delete.range, width) == Some(true) && delete.matches(labels)
         };
-        bucket.end.saturating_sub(width) < computable && self.deletes.iter().any(removes)
+        buckets.ends[row].saturating_sub(width) < computable && self.deletes.iter().any(removes)
     }
 
     /// The buckets of a series that deletes may have changed.

@@ -31,15 +31,16 @@ impl SeriesReader<'_, '_> {
         let computed = self.computed_spans(plan, series)?;
         let mut from = plan.range.start;
         let mut has_all = true;
+        let into = &mut Filled { columns, out, details: 0 };
         for span in computed {
             let before = TimeRange::new(from, span.start);
             has_all = has_all
-                && self.add_stored_buckets(plan, series, before, columns, out)?
-                && self.add_computed_buckets(plan, series, span, columns, out)?;
+                && self.add_stored_buckets(plan, series, before, into)?
+                && self.add_computed_buckets(plan, series, span, into)?;
             from = span.end;
         }
         let rest = TimeRange::new(from, plan.range.end);
-        Ok(has_all && self.add_stored_buckets(plan, series, rest, columns, out)?)
+        Ok(has_all && self.add_stored_buckets(plan, series, rest, into)?)
     }
 
     /// Replaces `out` by the raw samples in `range` of a series of [`View::select_buckets`](crate::View::select_buckets),
@@ -116,16 +117,17 @@ impl SeriesReader<'_, '_> {
         plan: &BucketPlan,
         series: &ViewSeries,
         span: TimeRange,
-        columns: Columns,
-        out: &mut BucketColumns,
+        into: &mut Filled<'_>,
     ) -> Result<bool> {
         if span.is_empty() {
             return Ok(true);
         }
+        let columns = into.columns;
         let mut has_all = true;
         let ids: Vec<_> = series.ids.iter().copied().filter(|(known, _)| known.tier == plan.tier).collect();
         let catalogue = series.catalogue.clone();
         for ids in ids.chunk_by(|a, b| a.0 == b.0) {
+            let out = &mut *into.out;
             let first = out.len();
             for generation in catalogue.generations.in_partition(ids[0].0) {
                 let record = &generation.record;
@@ -143,16 +145,14 @@ impl SeriesReader<'_, '_> {
             out.newest_of_each(first);
             if !plan.deletes.is_empty() {
                 let computable = plan.computable_of(&catalogue, &series.labels);
-                out.retain_from(first, |all, row| {
-                    !plan.is_removed(&all.bucket(row), &series.labels, computable)
-                });
+                out.retain_from(first, |all, row| !plan.is_removed(all, row, &series.labels, computable));
             }
             has_all &= self.leave_out_histograms(series, out, first);
             if columns.contains(Columns::LOST) {
                 // It is not kept where there are as many resets as in a gauge.
                 has_all &= out.lost.are_known(first);
             }
-            self.take_buckets(0, out)?;
+            self.take_buckets(0, first, into)?;
         }
         Ok(has_all)
     }
@@ -177,28 +177,39 @@ impl SeriesReader<'_, '_> {
         plan: &BucketPlan,
         series: &ViewSeries,
         span: TimeRange,
-        columns: Columns,
-        out: &mut BucketColumns,
+        into: &mut Filled<'_>,
     ) -> Result<bool> {
-        let mut run = Run::default();
+        let mut run = std::mem::take(&mut self.scratch);
         self.read_samples(plan, series, span, &mut run)?;
-        if !run.histograms.is_empty() {
-            return Ok(false);
+        let has_histograms = !run.histograms.is_empty();
+        if !has_histograms {
+            let first = into.out.len();
+            let mut builder = Builder::of(plan.resolution.width_ns(), into.columns);
+            let mut computed = Vec::new();
+            fold_run(&mut builder, &run, &mut computed);
+            builder.finish(&mut computed);
+            computed.iter().for_each(|bucket| into.out.push(bucket));
+            self.take_buckets(size_of_val(&computed[..]) + run.memory_bytes(), first, into)?;
         }
-        let mut builder = Builder::of(plan.resolution.width_ns(), columns);
-        let mut computed = Vec::new();
-        fold_run(&mut builder, &run, &mut computed);
-        builder.finish(&mut computed);
-        computed.iter().for_each(|bucket| out.push(bucket));
-        self.take_buckets(size_of_val(&computed[..]), out)?;
-        Ok(true)
+        self.scratch = run;
+        Ok(!has_histograms)
     }
 
-    /// Takes memory for buckets, and as many bytes besides.
-    fn take_buckets(&self, besides: usize, out: &BucketColumns) -> Result<()> {
+    /// Takes memory for all buckets, of which those from `first` on were added, and as many bytes besides.
+    fn take_buckets(&self, besides: usize, first: usize, into: &mut Filled<'_>) -> Result<()> {
         self.view.work().check()?;
-        Ok(self.taken.at_least(out.memory_bytes() + besides)?)
+        into.details += into.out.detail_bytes(first);
+        let besides = besides + self.scratch.memory_bytes();
+        Ok(self.taken.at_least(into.out.column_bytes() + into.details + besides)?)
     }
+}
+
+/// The buckets of a series that have been read.
+struct Filled<'o> {
+    columns: Columns,
+    out: &'o mut BucketColumns,
+    /// The [details](BucketColumns::detail_bytes) of all rows. They are not counted again for each partition.
+    details: usize,
 }
 
 /// The union of spans, ascending; spans that touch are one.

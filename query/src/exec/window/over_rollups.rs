@@ -165,7 +165,7 @@ impl<'j> Job<'j> {
             return Ok(None);
         };
         // A marker does not end a window's samples.
-        columns.retain_from(0, |columns, row| columns.counts[row] > 0);
+        columns.retain_sampled();
         let RangeCall { budget, windows, params, .. } = self.call;
         let mut made = vec![Points::absent(windows.steps.count); self.columns];
         let mut unknown = Vec::new();
