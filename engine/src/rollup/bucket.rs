@@ -4,7 +4,6 @@
 //! bucket and the first of the next (reset, change, distance, step) is derived when buckets are joined
 //! ([`Bucket::merge`]). So a late sample changes one bucket and never a neighbour.
 
-use super::columns::Columns;
 use super::counter;
 use super::edge::Edge;
 use super::exact_sum::ExactSum;
@@ -25,13 +24,6 @@ pub struct Extras {
 impl Extras {
     /// All of them.
     pub const ALL: Extras = Extras { bounds: true, distribution: true };
-
-    /// The columns of a builder with these.
-    pub(super) fn columns(self) -> Columns {
-        let bounds = if self.bounds { Columns::BOUNDS } else { Columns::NONE };
-        let distribution = if self.distribution { Columns::SKETCH } else { Columns::NONE };
-        Columns::CORE | bounds | distribution
-    }
 }
 
 /// One record of a tier: what the samples of one series in `(end - width, end]` add up to.

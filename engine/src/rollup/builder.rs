@@ -36,7 +36,9 @@ impl Builder {
     /// # Panics
     /// If the width is not positive.
     pub fn new(width: i64, extras: Extras) -> Self {
-        Builder::of(width, extras.columns())
+        let bounds = if extras.bounds { Columns::BOUNDS } else { Columns::NONE };
+        let distribution = if extras.distribution { Columns::SKETCH } else { Columns::NONE };
+        Builder::of(width, Columns::CORE | bounds | distribution)
     }
 
     /// Like [`Builder::new`], but only for these columns and those from which they follow. The others are unknown, as if
