@@ -11,9 +11,10 @@ pub struct Accuracy {
     pub tier: Duration,
     /// Whether the answer is that of the samples. Otherwise some values are estimates.
     pub exact: bool,
-    /// No value differs by more than this; 0 if the answer is exact, and `None` if no bound is known.
+    /// No value differs by more than this, and no count of a native histogram, be it of one bucket, of several or of all;
+    /// 0 if the answer is exact, and `None` if no bound is known.
     pub absolute: Option<f64>,
-    /// No value differs by more than this share of it; 0 if the answer is exact, and `None` if no bound is known.
+    /// No value differs by more than this share of it, and neither count nor sum of a native histogram; 0 if the answer is exact, and `None` if no bound is known.
     pub relative: Option<f64>,
     /// Whether the samples may have no value where the answer has one.
     pub may_be_absent: bool,
@@ -48,8 +49,13 @@ impl Notes {
         let error = if error.is_nan() { f64::INFINITY } else { error };
         let relative = if error == 0.0 { 0.0 } else { error / value.abs() };
         self.absolute = self.absolute.max(error);
-        self.relative = self.relative.max(if relative.is_nan() { f64::INFINITY } else { relative });
+        self.add_relative(relative);
         self.may_be_absent |= may_be_absent;
+    }
+
+    /// Another part of an estimate, such as the sum of a histogram, is off by at most this share of it.
+    pub fn add_relative(&mut self, relative: f64) {
+        self.relative = self.relative.max(if relative.is_nan() { f64::INFINITY } else { relative });
     }
 }
 

@@ -34,6 +34,7 @@ pub use crew::Crew;
 pub use error::{QueryError, QueryErrorKind};
 pub use explain::{Cost, Explained};
 pub use histogram::bounds::{Bucket, BucketKind, ascending as histogram_buckets};
+pub use histogram::sketched;
 pub use request::{Limits, Request, TierChoice, Times};
 pub use usage::Usage;
 pub use value::{MatrixSeries, QueryStats, QueryValue, Response, SampleValue, VectorSample};

@@ -178,6 +178,36 @@ fn a_tier_answers_for_samples_that_are_past_the_retention() {
     assert_eq!(names.len(), 3, "their labels are found too: {names:?}");
 }
 
+/// Buckets keep distributions if they outlive samples.
+#[test]
+fn distributions_outlive_samples() {
+    const OF_ALL: &str = "histogram_quantile(0.9, sum(histogram_over_time(gauge[6h])))";
+    let dir = tempfile::tempdir().expect("a directory");
+    let db = Database::open_with(dir.path(), options()).expect("open");
+    write(&db, 0..DAYS);
+    let old = (24, 5 * 24);
+    let queries = ["histogram_over_time(gauge[6h])", "sum(histogram_over_time(gauge[1d]))", OF_ALL];
+    let ask = |query, tier| answer(&db, query, old, 6 * HOUR, tier);
+    let raw = queries.map(|query| ask(query, TierChoice::Raw));
+    db.set_retention(Duration::from_secs(3 * DAY as u64)).expect("three days");
+    db.compact().expect("build and expire");
+    assert_eq!(ask(queries[0], TierChoice::Raw), "Matrix([])", "no sample is left");
+    assert_eq!(queries.map(|query| ask(query, TierChoice::Exact)), raw);
+    assert!(raw.iter().all(|answer| answer.len() > 500), "{raw:?}");
+
+    let at = |query, second| db.execute(&Request::instant(query, Timestamp::from_secs(START + second)));
+    let accuracy = |query| at(query, 2 * DAY + 1_000).map(|response| response.accuracy.expect("buckets"));
+    let estimated = accuracy("histogram_over_time(gauge[6h])").expect("an estimate");
+    assert!(!estimated.exact && estimated.absolute.is_some_and(|bound| bound < 30.0), "{estimated:?}");
+    assert_eq!(accuracy(OF_ALL).expect("an estimate").absolute, None, "quantiles have no bound");
+    let refused =
+        at("histogram_over_time(counter_total[6h])", 2 * DAY).expect_err("no distribution of counters");
+    assert!(
+        refused.to_string().contains("needs columns that the buckets of a series do not have"),
+        "{refused}"
+    );
+}
+
 /// The page lists the functions that are answered from buckets. `BAROGRAPH_WRITE_DOCS=1` writes the list.
 #[test]
 fn the_page_lists_the_functions() {

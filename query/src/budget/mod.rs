@@ -12,6 +12,7 @@ use barograph_engine::model::Expressions;
 use barograph_engine::model::timestamp::Timestamp;
 
 use crate::steps::Steps;
+pub(crate) mod made;
 pub(crate) mod pace;
 pub(crate) mod parallel;
 

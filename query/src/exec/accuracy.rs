@@ -119,21 +119,21 @@ fn has_aggregation(node: &Node) -> bool {
     }
 }
 
-/// The smallest and the largest magnitude of the floats of an answer.
+/// The smallest and the largest magnitude of the floats of an answer. Beside histograms, none is the smallest.
 fn magnitudes(value: &QueryValue) -> (f64, f64) {
-    let mut ends = (f64::INFINITY, 0.0f64);
+    let (mut ends, mut has_histograms) = ((f64::INFINITY, 0.0f64), false);
     let mut add = |v: f64| ends = (ends.0.min(v.abs()), ends.1.max(v.abs()));
     match value {
-        QueryValue::Vector(vector) => vector.iter().for_each(|sample| {
-            if let SampleValue::Float(v) = sample.value {
-                add(v);
-            }
+        QueryValue::Vector(vector) => vector.iter().for_each(|sample| match sample.value {
+            SampleValue::Float(v) => add(v),
+            SampleValue::Histogram(_) => has_histograms = true,
         }),
         QueryValue::Matrix(matrix) => {
             matrix.iter().flat_map(|series| &series.floats_ms).for_each(|(_, v)| add(*v));
+            has_histograms = matrix.iter().any(|series| !series.histograms_ms.is_empty());
         }
         QueryValue::Scalar(_, v) => add(*v),
         QueryValue::String(..) => {}
     }
-    ends
+    if has_histograms { (0.0, ends.1) } else { ends }
 }

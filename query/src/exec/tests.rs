@@ -334,6 +334,7 @@ fn values_near_the_largest_float_have_a_sum() {
 }
 
 mod comparisons;
+mod distributions;
 mod extensions;
 mod held;
 mod spans;

@@ -17,6 +17,7 @@ pub(crate) mod fraction;
 pub(crate) mod moments;
 pub(crate) mod quantile;
 pub(crate) mod resets;
+pub mod sketched;
 pub(crate) mod text;
 pub(crate) mod trim;
 

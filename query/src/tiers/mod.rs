@@ -56,6 +56,12 @@ impl Bounded {
         let largest = self.hi.abs().max(self.lo.abs());
         if error == 0.0 { 0.0 } else { error + largest * f64::EPSILON }
     }
+
+    /// The same as a share of the value.
+    pub fn relative_error(&self) -> f64 {
+        let error = self.error();
+        if error == 0.0 { 0.0 } else { error / self.value.abs() }
+    }
 }
 
 /// What rounding may add to a sum of values with these magnitudes together.

@@ -74,6 +74,8 @@ const ASKED: &[Asked] = &[
     asked("q smoothed", "rate(m_total[W] smoothed)", Close::Number),
     asked("q quantile", "quantile_over_time(0.3, m_total[W])", Close::Number),
     asked("q extreme", "quantile_over_time(1, m_total[W])", Close::Number),
+    asked("q distrib.", "histogram_quantile(0.3, histogram_over_time(m_total[W]))", Close::Number),
+    asked("q distr. sum", "histogram_sum(histogram_over_time(m_total[W]))", Close::Sum),
     asked("q mad", "mad_over_time(m_total[W])", Close::Number),
     asked("q count gt", "count_gt_over_time(m_total[W], 20)", Close::Bits),
     asked("q count le", "count_le_over_time(m_total[W], 40)", Close::Bits),

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use crate::source::MemorySource;
 use crate::{QueryValue, Request, Response, TierChoice, execute};
 
-const S: i64 = 1_000_000_000;
+pub(super) const S: i64 = 1_000_000_000;
 /// Widths of buckets, seconds.
-const WIDTHS: [i64; 3] = [60, 300, 900];
+pub(super) const WIDTHS: [i64; 3] = [60, 300, 900];
 
 /// How close answers are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +30,7 @@ enum Close {
 
 use Close::{Bits, Equal, Number, Rounded, Spread};
 
-const FUNCTIONS: [(&str, Close); 45] = [
+const FUNCTIONS: [(&str, Close); 50] = [
     ("count_over_time(m_total[W])", Number),
     ("present_over_time(m_total[W])", Number),
     ("absent_over_time(m_total[W])", Number),
@@ -59,6 +59,11 @@ const FUNCTIONS: [(&str, Close); 45] = [
     ("quantile_over_time(time() / 1000 % 1, m_total[W])", Equal),
     ("quantiles_over_time(\"phi\", 0, 0.5, 1, m_total[W])", Equal),
     ("mad_over_time(m_total[W])", Equal),
+    ("histogram_quantile(0.3, histogram_over_time(m_total[W]))", Number),
+    ("histogram_quantile(time() / 1000 % 1, histogram_over_time(m_total[W]))", Number),
+    ("histogram_fraction(-7, 20, histogram_over_time(m_total[W]))", Number),
+    ("histogram_count(histogram_over_time(m_total[W]))", Number),
+    ("histogram_sum(histogram_over_time(m_total[W]))", Rounded),
     ("count_gt_over_time(m_total[W], 20)", Number),
     ("count_le_over_time(m_total[W], time() / 60 % 50)", Number),
     ("count_eq_over_time(m_total[W], 7)", Number),
@@ -140,7 +145,7 @@ fn times(count: usize) -> impl Strategy<Value = Vec<i64>> {
 }
 
 /// Time (milliseconds), value, start time.
-fn series() -> impl Strategy<Value = Vec<(i64, f64, i64)>> {
+pub(super) fn series() -> impl Strategy<Value = Vec<(i64, f64, i64)>> {
     values().prop_flat_map(|values| {
         let starts = proptest::collection::vec(
             prop_oneof![12 => Just(None), 1 => (0i64..3).prop_map(Some)],
@@ -162,7 +167,7 @@ fn series() -> impl Strategy<Value = Vec<(i64, f64, i64)>> {
     })
 }
 
-fn source_of(samples: &[(i64, f64, i64)]) -> MemorySource {
+pub(super) fn source_of(samples: &[(i64, f64, i64)]) -> MemorySource {
     let mut source = MemorySource::new();
     for &(time, value, start) in samples {
         source.insert(&name(), time * S / 1000, Value::Float(value), start * S / 1000);

@@ -7,19 +7,20 @@ use smallvec::SmallVec;
 use super::columned::{Columned, read_range};
 use crate::accuracy::Notes;
 use crate::annotations::flags::Flags;
+use crate::budget::made::Made;
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::exec::select::reading::Access;
 use crate::exec::select::rollup;
 use crate::functions::buckets::merged::Merged;
 use crate::functions::buckets::slide::Slide;
-use crate::functions::buckets::{self, Answer, Kernel, Row};
+use crate::functions::buckets::{self, Answer, Kernel, Row, Seen};
 use crate::functions::window::slide::Windows;
 use crate::functions::window::{Columns, RangeCall, WindowedSeries};
 use crate::functions::{Edges, Function};
 use crate::plan::tier::Looks;
 use crate::plan::{Kind, Selection};
-use crate::series::{Points, is_absent};
+use crate::series::Points;
 use crate::source::{self, SeriesRef};
 use crate::steps::{Steps, ms_to_ns};
 
@@ -169,6 +170,7 @@ impl<'j> Job<'j> {
         let RangeCall { budget, windows, params, .. } = self.call;
         let mut made = vec![Points::absent(windows.steps.count); self.columns];
         let mut unknown = Vec::new();
+        let mut histograms = Made::new(budget);
         let (mut notes, mut is_refused) = (Notes::of(tier.width), false);
         let (range_ns, overlaps) = (ms_to_ns(windows.range_ms), windows.steps.step_ms < windows.range_ms);
         let mut evaluate = (tier.kernel)(buckets::Series { columns, range_ns, overlaps });
@@ -178,25 +180,16 @@ impl<'j> Job<'j> {
         slide.each(columns, |step, span| {
             for (place, points) in made.iter_mut().enumerate() {
                 let argument = params.get(place).map_or(f64::NAN, |values| values[step]);
-                match evaluate(span, argument) {
+                let mut answer = evaluate(span, argument);
+                if matches!(answer, Answer::Unknown) && self.must_estimate(span.start) {
+                    let merged = merged.get_or_insert_with(|| Merged::new(columns, range_ns, overlaps));
+                    answer = self.estimate(tier.row, &merged.see(span), argument, &mut notes);
+                    is_refused |= matches!(answer, Answer::Unknown);
+                }
+                match answer {
                     Answer::Absent => continue,
                     Answer::Exact(value) => points.floats[step] = value,
-                    Answer::Unknown if self.must_estimate(span.start) => {
-                        let merged = merged.get_or_insert_with(|| Merged::new(columns, range_ns, overlaps));
-                        let seen = merged.see(span);
-                        let refined = tier.row.refined.map(|refined| refined(&seen, argument));
-                        if let Some(Answer::Exact(value)) = refined {
-                            points.floats[step] = value;
-                            continue;
-                        }
-                        let estimate = tier.row.estimate.filter(|_| self.call.edges == Edges::Plain);
-                        let Some(found) = estimate.and_then(|estimate| estimate(&seen, argument)) else {
-                            is_refused = true;
-                            return;
-                        };
-                        notes.add(found.value, found.error(), found.may_be_absent);
-                        points.floats[step] = found.value;
-                    }
+                    Answer::Distribution(histogram) => histograms.put(points, step, *histogram),
                     Answer::Unknown => {
                         unknown.push(step);
                         return;
@@ -205,6 +198,7 @@ impl<'j> Job<'j> {
                 flags.raise(tier.row.noticed(self.call.edges, span));
             }
         })?;
+        histograms.finish()?;
         if is_refused {
             return Err(refused(self.function, "has no sound answer from these buckets"));
         }
@@ -214,6 +208,25 @@ impl<'j> Job<'j> {
 }
 
 impl Job<'_> {
+    /// The answer for a window whose samples are gone, and how far it may be off; unknown if nothing sound can be said.
+    fn estimate(&self, row: &Row, seen: &Seen<'_>, argument: f64, notes: &mut Notes) -> Answer {
+        if let Some(Answer::Exact(value)) = row.refined.map(|refined| refined(seen, argument)) {
+            return Answer::Exact(value);
+        }
+        if let Some(estimate) = row.estimated_distribution {
+            let Some(found) = estimate(seen) else { return Answer::Unknown };
+            notes.add(found.histogram.count, found.doubtful, found.sum.may_be_absent);
+            notes.add_relative(found.sum.relative_error());
+            return Answer::Distribution(Box::new(found.histogram));
+        }
+        let estimate = row.estimate.filter(|_| self.call.edges == Edges::Plain);
+        let Some(found) = estimate.and_then(|estimate| estimate(seen, argument)) else {
+            return Answer::Unknown;
+        };
+        notes.add(found.value, found.error(), found.may_be_absent);
+        Answer::Exact(found.value)
+    }
+
     /// The columns that are read.
     fn wanted(&self, tier: &Tier, estimates: bool) -> source::Columns {
         let mut wanted = tier.row.columns;
@@ -258,7 +271,6 @@ fn copy(made: &mut [Points], part: Columned, first: usize) {
         for step in 0..part.len() {
             points.set(first + step, part.get(step));
         }
-        debug_assert!(part.floats.iter().any(|v| !is_absent(*v)) || !part.any());
     }
 }
 

@@ -16,7 +16,7 @@
 
 use std::ops::Range;
 
-use barograph_engine::model::Timestamp;
+use barograph_engine::model::{Histogram, Timestamp};
 use barograph_engine::rollup::counter::is_start_overlap;
 use barograph_engine::rollup::{Bucket, BucketColumns, Edge};
 
@@ -32,6 +32,7 @@ mod estimated_change;
 mod estimated_distribution;
 mod estimates;
 mod folds;
+pub(crate) mod histogram;
 mod losses;
 pub(crate) mod merged;
 mod over_time;
@@ -57,6 +58,8 @@ pub struct Row {
     pub(crate) refined: Option<fn(&Seen<'_>, f64) -> Answer>,
     /// Computes the interval if the answer is not exact and the samples are gone; `None` if nothing sound can be said.
     pub(crate) estimate: Option<fn(&Seen<'_>, f64) -> Option<Bounded>>,
+    /// The same of a function whose answers are native histograms.
+    pub(crate) estimated_distribution: Option<fn(&Seen<'_>) -> Option<histogram::Estimated>>,
     /// The kernel for anchored windows, if the function accepts them.
     pub(crate) anchored: Option<Kernel>,
 }
@@ -170,12 +173,14 @@ impl Row {
 }
 
 /// What buckets say about a function of one window.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
     /// The window has no result.
     Absent,
     /// The result that the samples have.
     Exact(f64),
+    /// The native histogram that the samples have.
+    Distribution(Box<Histogram>),
     /// Only samples can tell.
     Unknown,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Counter, Kernel, Row, Seen, anchored, change, distribution, estimated_change,
-    estimated_distribution, estimates, over_time,
+    estimated_distribution, estimates, histogram, over_time,
 };
 use crate::functions::window::conditional_count::Condition;
 use crate::source::Columns;
@@ -27,6 +27,7 @@ const fn row(columns: Columns, exact: &'static str, kernel: Kernel) -> Row {
         kernel,
         refined: None,
         estimate: None,
+        estimated_distribution: None,
         anchored: None,
     }
 }
@@ -182,6 +183,17 @@ pub(crate) static QUANTILE: Row = row(
 )
 .refined(distribution::quantile_of_sketch)
 .or(DISTRIBUTION, KEYS, estimated_distribution::quantile);
+
+pub(crate) static DISTRIBUTED: Row = Row {
+    bounds: DISTRIBUTION.and(Columns::ENDS),
+    otherwise: "cut buckets count in proportion; refused with NaN or infinities in them",
+    estimated_distribution: Some(histogram::estimated),
+    ..row(
+        Columns::SUM.and(Columns::SKETCH).and(Columns::EXTREMES),
+        "no bucket is cut, and each has a sketch or values with one key; the sum is correctly rounded",
+        histogram::distribution,
+    )
+};
 
 const APART: &str = "no bucket is cut; in each, x is outside the extremes";
 const AROUND: &str = "the values beyond the key of x, and those with it; without a sketch, by the extremes";

@@ -7,7 +7,7 @@ use crate::functions::vectors::presence;
 use crate::functions::window::conditional_count::{self, Condition};
 use crate::functions::window::float_histogram::{self, End};
 use crate::functions::window::over_time::{self, Extreme};
-use crate::functions::window::{folds, kernels};
+use crate::functions::window::{distribution, folds, kernels};
 use crate::functions::{Family, Function};
 
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -110,6 +110,17 @@ pub(super) static FUNCTIONS: &[Function] = &[
             "first_over_time(node_load1[1h])",
         ),
     ).keeps_name().over_buckets(&rows::FIRST_VALUE),
+    entry(
+        Family::OverTime,
+        "histogram_over_time",
+        &[RANGE],
+        window(distribution::distribution),
+        Help(
+            "v range-vector",
+            "The distribution of the floats in the window as a native histogram, of any series and without buckets that somebody chose before: `histogram_quantile`, `histogram_fraction`, `histogram_avg` and others read it, and `sum by (…)` adds the distributions of several series without further loss. The buckets are those of schema 8; a value and any number in its bucket differ by less than 0.65 % of the value, and so do a quantile and the value at its rank. Zero has a bucket of its own. NaN counts, is in no bucket and makes the sum NaN. Histograms in the window are ignored. Buckets of tiers with distributions give the same histogram as samples. In MetricsQL, the function of this name returns floats with a label `vmrange` instead.",
+            "histogram_quantile(0.99, sum(histogram_over_time(node_load1[1h])))",
+        ),
+    ).ours().over_buckets(&rows::DISTRIBUTED),
     entry(
         Family::OverTime,
         "last_over_time",

@@ -19,6 +19,7 @@ pub(crate) mod boundaries;
 mod call;
 pub(crate) mod conditional_count;
 pub(crate) mod counter;
+pub(crate) mod distribution;
 pub(crate) mod edges;
 pub(crate) mod float_histogram;
 pub(crate) mod folds;
