@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::tiers::{S, WIDTHS, series, source_of};
 use crate::histogram::bounds::ascending;
+use crate::histogram::sketched::RELATIVE_MAX;
 use crate::source::MemorySource;
 use crate::{Limits, QueryValue, Request, Response, SampleValue, TierChoice, execute};
 
@@ -29,6 +30,12 @@ fn histogram(response: &Response) -> Option<Arc<Histogram>> {
         SampleValue::Histogram(h) => Arc::clone(h),
         SampleValue::Float(v) => panic!("{v}"),
     })
+}
+
+fn number(source: &MemorySource, query: &str, at_ms: i64) -> Option<f64> {
+    let response = execute(source, &Request::instant_ms(query, at_ms)).unwrap();
+    let QueryValue::Vector(vector) = response.value else { panic!("{:?}", response.value) };
+    vector.first().and_then(|sample| sample.value.as_f64())
 }
 
 /// The same buckets; the sums may differ by rounding.
@@ -125,6 +132,44 @@ proptest! {
             prop_assert!((raw.count - found.count).abs() <= relative * found.count);
             prop_assert!((raw.sum - found.sum).abs() <= relative * found.sum.abs() || raw.sum == found.sum);
         }
+    }
+
+    /// A quantile over all values of several series is within the bound of the value at its rank, from buckets too.
+    #[test]
+    fn quantiles_of_several_series_are_those_of_all_their_values(
+        all in prop::collection::vec(prop::collection::vec(-1e4..1e4f64, 1..120), 1..6),
+        phi in 0.0..=1.0f64,
+        width in prop::sample::select(vec![0i64, 60, 300]),
+    ) {
+        let mut source = source_with(&all);
+        if width > 0 {
+            source.set_tiers(&[width * S]);
+        }
+        let query = format!("histogram_quantile({phi}, sum(histogram_over_time(m[30m])))");
+        let found = number(&source, &query, 1_800_000).unwrap();
+        let mut values: Vec<f64> = all.concat();
+        values.sort_by(f64::total_cmp);
+        let rank = phi * values.len() as f64;
+        let at = |rank: f64| values[(rank.max(0.0) as usize).min(values.len() - 1)];
+        let is_close = |value: f64| (found - value).abs() <= RELATIVE_MAX * value.abs();
+        prop_assert!(is_close(at(rank.ceil() - 1.0)) || is_close(at(rank.floor())), "{found}");
+    }
+}
+
+/// A quantile of instant values needs no distribution: the newest values of buckets are those of the samples.
+#[test]
+fn quantiles_of_newest_values_are_exact_from_buckets() {
+    let all: Vec<Vec<f64>> =
+        (0..7).map(|i| (0..960).map(|at| f64::from(at * at % (97 + i))).collect()).collect();
+    let mut source = source_with(&all);
+    source.set_tiers(&[300 * S]);
+    for query in ["quantile(0.3, m)", "quantile by (i) (0.9, m)", "quantile(0.5, last_over_time(m[5m]))"] {
+        let request = Request::range_ms(query, 300_000, 14_100_000, 300_000);
+        let raw = execute(&source, &Request { tier: TierChoice::Raw, ..request.clone() }).unwrap();
+        let tiers = execute(&source, &request).unwrap();
+        assert_eq!(raw.value, tiers.value, "{query}");
+        assert!(tiers.accuracy.is_some_and(|accuracy| accuracy.exact), "{query}");
+        assert!(request.usage.buckets_decoded() >= 7 * 40, "{query}");
     }
 }
 
