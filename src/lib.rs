@@ -63,9 +63,10 @@ pub mod internals {
     pub use barograph_engine::codec::varint;
     pub use barograph_engine::model::{Samples, pattern};
     pub use barograph_engine::options::PARTS;
+    pub use barograph_engine::rollup::{Sketch, sketch};
     pub use barograph_engine::{line, remote};
     pub use barograph_query::request::Metered;
-    pub use barograph_query::{Usage, functions, syntax};
+    pub use barograph_query::{Usage, functions, sketched, syntax};
 }
 
 pub use barograph_engine::line::{

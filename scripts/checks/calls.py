@@ -1,11 +1,14 @@
 """Valid calls of every route of the server, with random parameters. The routes are read from the server's own table, so
 a new route without a call here fails the check."""
 
+import base64
 import gzip
 import json
 import pathlib
 import re
+import struct
 import urllib.parse
+import zlib
 
 import wire
 from ledger import FACTOR, GONE, STORED, TICK_NS, UNCERTAIN
@@ -268,6 +271,24 @@ class Caller:
     def call_export(self, random, path, methods):
         return self.ask(random, path, methods, self.selectors(random) + self.times(random))
 
+    def call_export_hdr(self, random, path, methods):
+        start, end = self.span(random)
+        some = f"histogram_over_time({random.choice(PLAIN)}{{w=\"{self.worker}\"}}[10m])"
+        times = random.choice([[("time", end)], [("start", start), ("end", end), ("step", max((end - start) / 10, 0.001))]])
+        return self.ask(random, path, methods, [("query", some), ("unit", random.choice([1, 0.001])), *times])
+
+    def call_import_hdr(self, random, path, _):
+        log = f"#[BaseTime: {self.ledger.time(0) / 1e9} (seconds since epoch)]\n"
+        for at in range(random.randint(0, 20)):
+            # Counts of 0, 1, 2 …: zigzag, below 64.
+            counts = bytes(2 * random.randint(0, 30) for _ in range(random.randint(0, 100)))
+            plain = struct.pack(">IIIIQQd", 0x1C849313, len(counts), 0, 3, 1, 1 << 40, 1.0) + counts
+            packed = zlib.compress(plain)
+            packed = struct.pack(">II", 0x1C849314, len(packed)) + packed
+            payload = base64.b64encode(random.choice([plain, packed])).decode()
+            log += f"{random.choice(['', 'Tag=A,', f'Tag=w={self.worker},'])}{at},1,7,{payload}\n"
+        return Call("POST", path + "?metric=hdr", body=log.encode())
+
     def call_federate(self, random, path, methods):
         return self.ask(random, path, methods, self.selectors(random))
 
@@ -349,6 +370,8 @@ class Caller:
         "/api/v1/query_exemplars": call_query_exemplars,
         "/api/v1/events": call_events,
         "/api/v1/export": call_export,
+        "/api/v1/export/hdr": call_export_hdr,
+        "/api/v1/import/hdr": call_import_hdr,
         "/federate": call_federate,
         "/api/v1/read": call_remote_read,
         "/api/v1/status/tsdb": call_tsdb,

@@ -12,11 +12,14 @@
 //! of either sign, is in the zero bucket, which contains nothing else; an infinity is in the bucket beyond the largest
 //! float. NaN is in no bucket, but counts, and makes the sum NaN, as for every native histogram.
 
+use std::collections::BTreeMap;
+
 use barograph_engine::model::{Histogram, ResetHint};
 use barograph_engine::rollup::{Sketch, sketch};
 
 use super::bounds::{Bucket, BucketKind, ascending};
 use super::{Buckets, arithmetic, pack};
+use crate::numbers::compensated::Sum;
 
 /// The finest schema: 256 buckets for each power of two.
 const SCHEMA: i32 = 8;
@@ -41,16 +44,22 @@ pub(crate) fn of_counts(counts: impl Iterator<Item = (i32, f64)>, nans: f64, sum
         count += number;
         match key {
             0 => zero_count += number,
-            1.. => positive.push((index(key), number)),
-            _ => negative.push((index(-key), number)),
+            1.. => positive.push((index(sketch::representative(key)), number)),
+            _ => negative.push((index(-sketch::representative(key)), number)),
         }
     }
     negative.reverse();
-    let mut h = Histogram { count, sum, zero_count, reset_hint: ResetHint::Gauge, ..Histogram::default() };
+    let gauge = Histogram { count, sum, zero_count, reset_hint: ResetHint::Gauge, ..Histogram::default() };
+    with_buckets(gauge, &positive, &negative)
+}
+
+/// `h` with buckets of the finest schema, or of the finest one in which they are few enough.
+fn with_buckets(mut h: Histogram, positive: &Buckets, negative: &Buckets) -> Histogram {
+    // The lowest schema is -4, in which all floats have 256 buckets.
     for by in 0..=SCHEMA + 4 {
         h.schema = SCHEMA - by;
-        (h.positive_spans, h.positive_buckets) = pack(&arithmetic::coarser(&positive, by));
-        (h.negative_spans, h.negative_buckets) = pack(&arithmetic::coarser(&negative, by));
+        (h.positive_spans, h.positive_buckets) = pack(&arithmetic::coarser(positive, by));
+        (h.negative_spans, h.negative_buckets) = pack(&arithmetic::coarser(negative, by));
         let buckets = h.positive_buckets.len() + h.negative_buckets.len();
         let spans = h.positive_spans.len() + h.negative_spans.len();
         if buckets <= Histogram::BUCKETS_MAX && spans <= Histogram::SPANS_MAX {
@@ -60,11 +69,57 @@ pub(crate) fn of_counts(counts: impl Iterator<Item = (i32, f64)>, nans: f64, sum
     h
 }
 
-/// The index of the bucket that contains the middle of a positive key. No middle is so close to a bound that rounding
-/// matters: the closest is 0.008 of a bucket away, but for 2^-1030, whose logarithm is exact.
-fn index(key: i32) -> i32 {
-    let middle = sketch::representative(key);
-    if middle.is_infinite() { BEYOND } else { (middle.log2() * f64::from(1 << SCHEMA)).ceil() as i32 }
+/// Counts values by bucket of the finest schema, as they arrive, without the keys of a sketch between: a value and any
+/// number in its bucket differ by less than 0.28 % of the value.
+///
+/// ```
+/// let mut tally = barograph_query::sketched::Tally::default();
+/// tally.add(0.25, 3);
+/// tally.add(0.0, 1);
+/// let histogram = tally.finish();
+/// assert_eq!((histogram.count, histogram.sum, histogram.zero_count), (4.0, 0.75, 1.0));
+/// ```
+#[derive(Debug, Default)]
+pub struct Tally {
+    count: f64,
+    zero_count: f64,
+    sum: Sum,
+    positive: BTreeMap<i32, f64>,
+    negative: BTreeMap<i32, f64>,
+}
+
+impl Tally {
+    /// Counts a value, which is not NaN, this many times.
+    pub fn add(&mut self, value: f64, count: u64) {
+        let count = count as f64;
+        self.count += count;
+        self.sum = self.sum.add(value * count);
+        match value {
+            0.0 => self.zero_count += count,
+            _ if value > 0.0 => *self.positive.entry(index(value)).or_default() += count,
+            _ => *self.negative.entry(index(-value)).or_default() += count,
+        }
+    }
+
+    /// The histogram of the values.
+    pub fn finish(self) -> Histogram {
+        let Tally { count, zero_count, sum, positive, negative } = self;
+        let gauge = Histogram {
+            count,
+            sum: sum.total(),
+            zero_count,
+            reset_hint: ResetHint::Gauge,
+            ..Histogram::default()
+        };
+        with_buckets(gauge, &positive.into_iter().collect(), &negative.into_iter().collect())
+    }
+}
+
+/// The index of the bucket that contains a positive value. The logarithm is rounded, so a value within 10^-13 of a bound may
+/// be counted on its other side. The middle of a key never is: the closest is 0.008 of a bucket away from a bound, but for
+/// 2^-1030, whose logarithm is exact.
+fn index(value: f64) -> i32 {
+    if value.is_infinite() { BEYOND } else { (value.log2() * f64::from(1 << SCHEMA)).ceil() as i32 }
 }
 
 /// The sketch of the middles of a histogram's buckets, and the number of its observations that are NaN. Counts are rounded to
@@ -179,6 +234,25 @@ mod tests {
         assert_eq!(to_sketch(&custom), (Sketch::of(&[-1.0, 1.0, 1.0, 3.0, 3.0, 3.0]), 0));
         let zero = Histogram { zero_threshold: 0.5, zero_count: 2.0, count: 2.0, ..Histogram::default() };
         assert_eq!(to_sketch(&zero).0, Sketch::of(&[0.0, 0.0]));
+    }
+
+    #[test]
+    fn values_are_tallied_in_finer_buckets() {
+        let mut tally = Tally::default();
+        let values = [1.0, 1.1, 777.7, 1e-300, 3e300, f64::MAX];
+        values.iter().for_each(|&value| tally.add(value, 2));
+        tally.add(0.0, 1);
+        tally.add(-5.0, 7);
+        let h = tally.finish();
+        assert_eq!((h.count, h.zero_count, h.schema, h.validate()), (20.0, 1.0, 8, Ok(())));
+        let buckets = ascending(&h);
+        assert!(buckets[0].lower <= -5.0 && -5.0 < buckets[0].upper && buckets[0].count == 7.0);
+        let mut sorted = values;
+        sorted.sort_by(f64::total_cmp);
+        for (value, bucket) in sorted.into_iter().zip(&buckets[2..]) {
+            assert!(bucket.lower < value && value <= bucket.upper, "{value} {bucket:?}");
+            assert!(bucket.upper / bucket.lower < 1.0028, "{bucket:?}");
+        }
     }
 
     proptest! {

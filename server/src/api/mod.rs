@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod endpoint;
 pub mod export;
 pub mod gate;
+pub mod hdr;
 pub mod influx;
 pub mod prometheus;
 pub mod routes;

@@ -15,7 +15,7 @@ use crate::api::prometheus::{
     describe, features, federate, labels, notes, query, remote_read, remote_write, scraping,
 };
 use crate::api::status::active;
-use crate::api::{admin, export, influx, status};
+use crate::api::{admin, export, hdr, influx, status};
 use crate::error::{ApiError, Dialect};
 use crate::http::auth::Access;
 use crate::http::reply::Reply;
@@ -101,6 +101,8 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v1/alertmanagers"                       GET    Read        Same  Prometheus INSTANT  Form None  scraping::alertmanagers;
     "/api/v1/events"                              GET    Read        Own   Prometheus LIST     Form None  export::events;
     "/api/v1/export"                              BOTH   Read        Own   Prometheus EXPORT   Form None  export::export;
+    "/api/v1/export/hdr"                          BOTH   Read        Own   Prometheus QUERY    Form Query hdr::export;
+    "/api/v1/import/hdr"                          POST   Write       Own   Prometheus WRITE    Own  Write hdr::import;
     "/api/v1/admin/tsdb/delete_series"            CHANGE Admin       Own   Prometheus ADMIN    Form None  admin::delete_series;
     "/api/v1/admin/tsdb/clean_tombstones"         CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::clean_tombstones;
     "/api/v1/admin/tsdb/snapshot"                 CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::snapshot;

@@ -7,6 +7,7 @@
 //! Next: `barograph::Database::write_lines`.
 
 pub mod far;
+pub mod hdr;
 pub mod options;
 pub mod sections;
 

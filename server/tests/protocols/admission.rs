@@ -47,7 +47,8 @@ const INSTANT: &[&str] = &[
 ];
 
 /// Routes that write; memory for bodies and the engine's limits bound them.
-const WRITES: &[&str] = &["/write", "/api/v1/write", "/api/v2/write", "/api/v3/write_lp"];
+const WRITES: &[&str] =
+    &["/write", "/api/v1/write", "/api/v1/import/hdr", "/api/v2/write", "/api/v3/write_lp"];
 
 /// One request of a route that is good in every way.
 fn ask(endpoint: &Endpoint) -> Vec<u8> {

@@ -20,6 +20,7 @@ mod death;
 mod every_command;
 mod expressions;
 mod harness;
+mod hdr;
 mod health;
 mod influx;
 mod lifecycle;

@@ -11,6 +11,7 @@ use barograph_server::clock::now_ns;
 use barograph_server::http::auth::generate;
 
 use crate::harness::{ENDLESS, Reply, Server, escape, read_reply, request, server_without_database};
+use crate::hdr;
 use crate::remote::{put_labels, put_sample, series, snappy};
 use crate::remote_read;
 
@@ -221,6 +222,10 @@ fn probe(path: &str) -> Option<Probe> {
         "/federate" => Probe::Own(gets(&[&format!("/federate?match[]={all}")])),
         "/api/v1/events" => Probe::Own(gets(&["/api/v1/events", &format!("/api/v1/events?match[]={all}")])),
         "/api/v1/export" => Probe::Own(gets(&[&format!("/api/v1/export?match[]={all}")])),
+        "/api/v1/export/hdr" => Probe::Own(gets(&[&format!(
+            "/api/v1/export/hdr?time={now}&query={}",
+            escape("histogram_over_time(cpu_v[1h])")
+        )])),
         "/api/v1/status/tsdb" => Probe::Own(gets(&[
             "/api/v1/status/tsdb?limit=1000",
             &format!("/api/v1/status/tsdb?limit=1000&{window}"),
@@ -243,6 +248,7 @@ fn plain_probe(path: &str) -> Option<Probe> {
         | "/api/v2/write"
         | "/api/v3/write_lp"
         | "/api/v1/write"
+        | "/api/v1/import/hdr"
         | "/api/v1/admin/tsdb/delete_series"
         | "/api/v1/status/active_queries/{name}/cancel" => Probe::Change,
         "/api/v1/status/buildinfo"
@@ -396,6 +402,11 @@ fn what_a_tenant_writes_is_its_own_by_every_way_in() {
         for _ in 0..2 {
             assert_eq!(shared.ask(name, &remote_write(&message)).status, 204);
         }
+        let log = hdr::log_of_one(seconds as u64);
+        let reply = shared.post(name, "/api/v1/import/hdr?metric=m_v&extra_label=path%3Dhdr", &log);
+        assert_eq!(reply.status, 204, "{}", reply.text());
+        let others = shared.post(name, "/api/v1/import/hdr?metric=m_v&extra_label=db%3Dcccc", &log);
+        assert!(others.error(400, "bad_data").contains("line 1: "), "{}", others.text());
     }
     let counts = |who: &str| {
         let target = format!("/api/v1/query?time={}&query=count+by+(db)+(m_v)", seconds + 60);
@@ -406,7 +417,7 @@ fn what_a_tenant_writes_is_its_own_by_every_way_in() {
             .map(|one| (one["metric"]["db"].to_string(), one["value"][1].to_string()))
             .collect::<Vec<_>>()
     };
-    let both = [("\"aaaa\"".to_owned(), "\"4\"".to_owned()), ("\"bbbb\"".to_owned(), "\"4\"".to_owned())];
+    let both = [("\"aaaa\"".to_owned(), "\"5\"".to_owned()), ("\"bbbb\"".to_owned(), "\"5\"".to_owned())];
     assert_eq!(
         (&counts("root")[..], &counts("aaaa")[..], &counts("bbbb")[..]),
         (&both[..], &both[..1], &both[1..])
@@ -437,7 +448,7 @@ fn what_a_tenant_writes_is_its_own_by_every_way_in() {
     assert_eq!(shared.post("aaaa", "/write", export).status, 400, "nor does an export get there");
     assert_eq!(
         shared.values("bbbb", "path"),
-        ["_api_v2_write", "_api_v3_write_lp", "_write", "remote", "x", "z"]
+        ["_api_v2_write", "_api_v3_write_lp", "_write", "hdr", "remote", "x", "z"]
     );
     assert!(!shared.values("aaaa", "path").contains(&"w".to_owned()));
 

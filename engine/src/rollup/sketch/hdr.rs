@@ -84,26 +84,8 @@ impl Sketch {
     /// # Errors
     /// The fault of bytes that are no such payload.
     pub fn from_hdr(payload: &[u8], unit: f64) -> Result<Self, Fault> {
-        let (header, counts) = payload.split_at_checked(HEADER_LEN).ok_or(Fault::Truncated)?;
-        let layout = Layout::read(header, counts.len())?;
-        let unit = unit * layout.ratio;
-        let (mut index, mut at) = (0u64, 0);
         let mut entries = Vec::new();
-        while at < counts.len() {
-            let number = unzigzag(read_leb(counts, &mut at)?);
-            let Ok(count) = u64::try_from(number) else {
-                index = index.checked_add(number.unsigned_abs()).ok_or(Fault::Field)?;
-                continue;
-            };
-            if count > 0 {
-                let value = layout.middle(index).ok_or(Fault::Field)? * unit;
-                if !value.is_finite() {
-                    return Err(Fault::Field);
-                }
-                entries.push((key(value), count));
-            }
-            index = index.checked_add(1).ok_or(Fault::Field)?;
-        }
+        read(payload, unit, |middle, count| entries.push((key(middle), count)))?;
         Ok(Sketch::from_counts(entries))
     }
 
@@ -113,6 +95,34 @@ impl Sketch {
             entries: self.entries.iter().rev().map(|&(key, count)| (key.saturating_neg(), count)).collect(),
         }
     }
+}
+
+/// Calls `visit` with the middle of each bucket of a payload that is not empty, and its count, ascending. The payload
+/// counts in `unit`, a positive number. Needs no memory, whatever layout the payload claims.
+///
+/// # Errors
+/// The fault of bytes that are no such payload. Buckets before the fault have been visited.
+pub fn read(payload: &[u8], unit: f64, mut visit: impl FnMut(f64, u64)) -> Result<(), Fault> {
+    let (header, counts) = payload.split_at_checked(HEADER_LEN).ok_or(Fault::Truncated)?;
+    let layout = Layout::read(header, counts.len())?;
+    let unit = unit * layout.ratio;
+    let (mut index, mut at) = (0u64, 0);
+    while at < counts.len() {
+        let number = unzigzag(read_leb(counts, &mut at)?);
+        let Ok(count) = u64::try_from(number) else {
+            index = index.checked_add(number.unsigned_abs()).ok_or(Fault::Field)?;
+            continue;
+        };
+        if count > 0 {
+            let middle = layout.middle(index).ok_or(Fault::Field)? * unit;
+            if !middle.is_finite() {
+                return Err(Fault::Field);
+            }
+            visit(middle, count);
+        }
+        index = index.checked_add(1).ok_or(Fault::Field)?;
+    }
+    Ok(())
 }
 
 /// The exponent of the values with a key, that of the least normal float for subnormal ones; `None` for zero and the

@@ -32,8 +32,17 @@ const POINTS_MAX: i64 = 11_000;
 /// # Errors
 /// 400 for invalid parameters, and the errors of the evaluation.
 pub async fn query(call: Call) -> Result<Reply, ApiError> {
+    let times = instant_times(&call)?;
+    evaluate(call, times).await
+}
+
+/// The time of an instant query.
+///
+/// # Errors
+/// 400 for a text that is no time.
+pub fn instant_times(call: &Call) -> Result<Times, ApiError> {
     let time_ms = call.params.time("time")?.unwrap_or_else(|| clock::now_ns() / 1_000_000);
-    evaluate(call, Times::Instant { time: Timestamp::from_millis(time_ms) }).await
+    Ok(Times::Instant { time: Timestamp::from_millis(time_ms) })
 }
 
 /// `/api/v1/query_range`
@@ -41,6 +50,15 @@ pub async fn query(call: Call) -> Result<Reply, ApiError> {
 /// # Errors
 /// 400 for invalid parameters, and the errors of the evaluation.
 pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
+    let times = range_times(&call)?;
+    evaluate(call, times).await
+}
+
+/// The times of a range query.
+///
+/// # Errors
+/// 400 if one is missing or invalid, or if there are too many steps.
+pub fn range_times(call: &Call) -> Result<Times, ApiError> {
     let missing = |name| move || ApiError::parameter(name, "it is required");
     let start_ms = call.params.time("start")?.ok_or_else(missing("start"))?;
     let end_ms = call.params.time("end")?.ok_or_else(missing("end"))?;
@@ -61,7 +79,7 @@ pub async fn query_range(call: Call) -> Result<Reply, ApiError> {
         ));
     }
     let (start, end) = (Timestamp::from_millis(start_ms), Timestamp::from_millis(end_ms));
-    evaluate(call, Times::Range { start, end, step: Duration::from_millis(step_ms as u64) }).await
+    Ok(Times::Range { start, end, step: Duration::from_millis(step_ms as u64) })
 }
 
 /// The text of the query.
@@ -79,7 +97,11 @@ pub fn text(call: &Call) -> Result<&str, ApiError> {
     Ok(text)
 }
 
-fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
+/// The query of a request, with the limits that the server and the request set.
+///
+/// # Errors
+/// 400 for missing or invalid parameters.
+pub fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
     let config = &call.config;
     let lookback = call.params.lookback()?;
     let limits = Limits::default()
@@ -99,18 +121,22 @@ fn request(call: &Call, times: Times) -> Result<Request, ApiError> {
         .with_per_step_stats(call.params.get("stats") == Some("all")))
 }
 
+/// How a query is admitted.
+pub fn asked(request: &Request) -> Asked {
+    Asked {
+        text: request.query.clone(),
+        times: Some(request.times),
+        timeout: Some(request.limits.timeout),
+        usage: request.usage().clone(),
+        cancel: request.cancel.clone(),
+    }
+}
+
 async fn evaluate(call: Call, times: Times) -> Result<Reply, ApiError> {
     let mut request = request(&call, times)?;
     let wanted = Wanted { limit: call.params.limit("limit")?, has_stats: call.params.get("stats").is_some() };
     let database = call.database()?;
-    let asked = Asked {
-        text: request.query.clone(),
-        times: Some(times),
-        timeout: Some(request.limits.timeout),
-        usage: request.usage().clone(),
-        cancel: request.cancel.clone(),
-    };
-    let admitted = call.admit(asked).await?;
+    let admitted = call.admit(asked(&request)).await?;
     let since = admitted.since;
     admitted
         .answer(JSON, move |work, out| {
