@@ -401,13 +401,7 @@ impl<'a> Player<'a> {
                 self.engine().compact().unwrap();
                 self.engine().set_retention(Duration::ZERO).unwrap();
             }
-            Step::Trim { series, seconds } => {
-                let selector = vec![Matcher::equal("job", labels(series).get("job").unwrap())];
-                let ladder = Ladder::new(selector, &format!("raw {}m, {TIERS}", seconds / 60)).unwrap();
-                self.engine().set_ladders(vec![ladder]).unwrap();
-                self.engine().compact().unwrap();
-                self.engine().set_ladders(Vec::new()).unwrap();
-            }
+            Step::Trim { series, seconds } => self.trim(series, seconds),
             Step::Snapshot(name) => drop(self.engine().snapshot(&self.root.join(name)).unwrap()),
             Step::Restore(name) => {
                 let to = self.root.join(format!("{name}-restored"));
@@ -447,6 +441,14 @@ impl<'a> Player<'a> {
                 self.reopen(true);
             }
         }
+    }
+
+    fn trim(&self, series: u8, seconds: i64) {
+        let selector = vec![Matcher::equal("job", labels(series).get("job").unwrap())];
+        let ladder = Ladder::new(selector, &format!("raw {}m, {TIERS}", seconds / 60)).unwrap();
+        self.engine().set_ladders(vec![ladder]).unwrap();
+        self.engine().compact().unwrap();
+        self.engine().set_ladders(Vec::new()).unwrap();
     }
 
     /// Takes in a table that no catalogue names; the last record of the MANIFEST adds it. Returns its file.

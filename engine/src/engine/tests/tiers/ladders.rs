@@ -186,8 +186,7 @@ fn ladders_that_change_drop_more_and_bring_nothing_back() {
     let bad = aged.engine.set_ladders(vec![ladder("job0", "raw 1h")]).expect_err("less than a partition");
     assert!(bad.to_string().contains("{job=\"job0\"} -> raw 1h keeps raw samples shorter"), "{bad}");
     let longer = ladder("job1", "raw 30d, 1d 40d");
-    let tier = |name: &str| TierId::of(0, Resolution::parse(name).unwrap());
-    aged.engine.set_ladders(vec![longer.clone(), ladder("job2", "raw 20d, 1h, 1d")]).unwrap();
+    aged.engine.set_ladders(vec![longer, ladder("job2", "raw 20d, 1h, 1d")]).unwrap();
     aged.day(DAYS);
     assert_eq!([0, 1, 2].map(|series| raw(&aged, series)), [Some(44), Some(56), Some(40)]);
     // The first has no ladder now, and raw samples are kept for 50 days.
@@ -196,8 +195,18 @@ fn ladders_that_change_drop_more_and_bring_nothing_back() {
     let until = YEAR_2024 + (DAYS + 12) * DAY;
     aged.check_series("1h", 2, TimeRange::new(YEAR_2024 + 20 * DAY, until));
     aged.check_series("1h", 0, TimeRange::new(YEAR_2024 + 25 * DAY, until));
-    // Samples of a time that was dropped, while the ladder was shorter, are kept as long as it says now.
-    let old = YEAR_2024 + (DAYS - 8) * DAY + 7 * SECOND;
+    assert!(aged.engine.verify().unwrap().is_clean());
+}
+
+#[test]
+fn samples_written_after_a_trim_are_kept_as_long_as_the_ladder_says_then() {
+    let mut aged = aged();
+    let raw =
+        |aged: &Aged, series| stored(aged, TierId::RAW, series).map(|(first, _)| (first - YEAR_2024) / DAY);
+    let longer = ladder("job1", "raw 30d, 1d 40d");
+    let tier = |name: &str| TierId::of(0, Resolution::parse(name).unwrap());
+    let until = YEAR_2024 + DAYS * DAY;
+    let old = until - 8 * DAY + 7 * SECOND;
     aged.engine.set_ladders(vec![longer]).unwrap();
     aged.append(1, [old].into_iter());
     for _ in 0..3 {
@@ -207,8 +216,8 @@ fn ladders_that_change_drop_more_and_bring_nothing_back() {
     }
     // No bucket includes it, because the others of its time are gone.
     aged.forget(1, TimeRange::inclusive(old, old));
-    let until = until + 12 * DAY;
-    (DAYS + 12..DAYS + 24).for_each(|day| aged.day(day));
+    (DAYS..DAYS + 24).for_each(|day| aged.day(day));
+    let until = until + 24 * DAY;
     assert_eq!(raw(&aged, 1), Some(56), "after 30 days");
     // A tier that is new has whole buckets, and none of series without what they are computed from.
     aged.engine

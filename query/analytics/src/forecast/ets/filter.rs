@@ -11,7 +11,7 @@
 //! | next trend | `d b + beta (y - m)` | `d b + beta (y - m) / s` |
 //! | next season | `s + gamma (y - m)` | `s + gamma (y - m) / L` |
 
-use super::model::{Component, Shape};
+use super::shape::{Component, Shape};
 
 /// The parameters of a recursion: weights, damping, and the states before the first value.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,11 +9,13 @@
 mod filter;
 mod minimise;
 mod model;
+mod shape;
 
 use super::smoothing::Path;
 use crate::{Pace, Stop};
 use filter::{Parameters, follow};
-use model::{Component, Layout, Shape};
+use model::Layout;
+use shape::{Component, Shape};
 
 /// The longest season that is a part of the model.
 pub(super) const SEASON_MAX: usize = 24;
