@@ -42,7 +42,7 @@ fn parse_ladder(text: &str) -> Result<Ladder> {
 
 /// The parts of a text between separators that are not quoted. `separator` returns the length of one at the beginning of
 /// the rest.
-fn split<'t>(text: &'t str, separator: impl Fn(&str) -> Option<usize>) -> impl Iterator<Item = &'t str> {
+fn split(text: &str, separator: impl Fn(&str) -> Option<usize>) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let part = rest?;
