@@ -26,9 +26,10 @@ pub mod wal;
 mod workers;
 
 pub use engine::{
-    AppendReport, CleanReport, Dropped, Engine, FarLine, FlushReport, Health, LadderReport, LineBody,
-    LineOptions, LineReport, OpenReport, PartUse, PendingAppend, RemoteError, RemoteRefusal, RemoteReport,
-    RepairReport, SnapshotProgress, SnapshotReport, Subscription, TierReport, Update, VerifyReport, restore,
+    AppendReport, BudgetReport, CleanReport, Dropped, Engine, FarLine, FlushReport, Health, LadderReport,
+    LineBody, LineOptions, LineReport, OpenReport, PartUse, PendingAppend, RemoteError, RemoteRefusal,
+    RemoteReport, RepairReport, SnapshotProgress, SnapshotReport, Subscription, TierReport, Update,
+    VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use barograph_engine::{
-    CleanReport, Engine, FlushReport, Health, Ladder, LadderReport, OpenReport, Options, PartUse,
-    RepairReport, Stats, TenantsReport, TierReport, Tiers, VerifyReport,
+    BudgetReport, CleanReport, Engine, FlushReport, Health, Ladder, LadderReport, OpenReport, Options,
+    PartUse, RepairReport, Stats, TenantsReport, TierReport, Tiers, VerifyReport,
 };
 
 use crate::{Database, Result};
@@ -326,6 +326,39 @@ impl Database {
     /// ```
     pub fn tiers(&self) -> Vec<TierReport> {
         self.engine.tiers()
+    }
+
+    /// Changes [`Options::disk_bytes`] of the running database; zero: no limit.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// db.set_disk_bytes(90 << 30)?;
+    /// assert_eq!(db.budget().budget_bytes, 90 << 30);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// It is too small.
+    pub fn set_disk_bytes(&self, disk_bytes: u64) -> Result<()> {
+        Ok(self.engine.set_disk_bytes(disk_bytes)?)
+    }
+
+    /// How the database fits into its budget of disk space, and when that is used up at the present pace.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// let budget = db.budget();
+    /// assert_eq!((budget.budget_bytes, budget.full_in), (0, None), "without a budget there is no end");
+    /// # Ok(()) }
+    /// ```
+    pub fn budget(&self) -> BudgetReport {
+        self.engine.budget()
     }
 
     /// The ladders in the order in which they are tried, and up to when each has dropped data. The last one, without a

@@ -16,7 +16,7 @@ mod samples;
 mod trim;
 mod untouched;
 
-pub(crate) use retention::is_expiry_due;
+pub(crate) use retention::{Horizons, is_expiry_due};
 pub(crate) use trim::{TrimGoal, is_trim_due, unapplied_trims};
 
 use std::time::Duration;

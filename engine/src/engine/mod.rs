@@ -51,6 +51,7 @@ pub use subscribe::{Subscription, Update};
 pub use tiers::{Dropped, LadderReport, TierReport};
 pub use upkeep::clean::CleanReport;
 pub use upkeep::flush::FlushReport;
+pub use upkeep::merge::BudgetReport;
 pub use upkeep::verify::VerifyReport;
 pub use write::append::AppendReport;
 pub use write::deferred::PendingAppend;

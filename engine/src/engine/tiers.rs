@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::engine::jobs::Task;
 use crate::engine::retention::Kept;
+use crate::engine::upkeep::merge::BudgetReport;
 use crate::engine::{Engine, duration_ns};
 use crate::model::{Resolution, SeriesSet, TierId};
 use crate::options::{Ladder, Tiers};
@@ -81,7 +82,20 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::set_retention`], [`Engine::set_tiers`] and [`Engine::set_ladders`]; nothing is changed.
     pub fn set_kept(&self, retention: Duration, tiers: Tiers, ladders: Vec<Ladder>) -> Result<()> {
-        self.change_kept(|kept| *kept = Kept { retention, tiers, ladders })
+        self.change_kept(|kept| *kept = Kept { retention, tiers, ladders, ..*kept })
+    }
+
+    /// Changes [`Options::disk_bytes`](crate::Options::disk_bytes) of the running database.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if it is too small; [`Error::Closed`](crate::Error::Closed).
+    pub fn set_disk_bytes(&self, disk_bytes: u64) -> Result<()> {
+        self.change_kept(|kept| kept.disk_bytes = disk_bytes)
+    }
+
+    /// How the database fits into its budget of disk space, and a forecast.
+    pub fn budget(&self) -> BudgetReport {
+        if self.is_usable() { self.shared.merger.budget() } else { BudgetReport::default() }
     }
 
     pub(super) fn change_kept(&self, change: impl FnOnce(&mut Kept)) -> Result<()> {

@@ -117,6 +117,10 @@ pub struct Options {
     /// What is kept of some series in place of [`Options::retention`] and [`Options::tiers`]; the first ladder whose
     /// selector matches counts. Default none; at most 64.
     pub ladders: Vec<Ladder>,
+    /// The size of the database on the disk beyond which the oldest partitions are dropped, those of raw samples first, then
+    /// those of the narrowest tier, and so on, bytes. The newest two of each stay, and so does what a wider tier does not
+    /// include yet. Default 0: no limit; otherwise at least 16 MiB, and the log counts too.
+    pub disk_bytes: u64,
     /// Which of several samples of a series with the same timestamp counts. Default [`Duplicates::Last`]. A change concerns
     /// samples that have not been merged yet; buckets that have been built stay as they are.
     pub duplicates: Duplicates,
@@ -191,6 +195,7 @@ impl Default for Options {
             retention: Duration::ZERO,
             tiers: Tiers::automatic(),
             ladders: Vec::new(),
+            disk_bytes: 0,
             duplicates: Duplicates::Last,
             partition_width: Duration::from_secs(86_400),
             flush_interval: Duration::from_secs(7_200),
@@ -258,6 +263,11 @@ impl Options {
         let width = self.partition_width;
         if !(Duration::from_secs(60)..=Duration::from_secs(365 * 86_400)).contains(&width) {
             return bad("partition_width", format!("{width:?} is not between 1 minute and 365 days"));
+        }
+        // In tests, databases of a few samples have several partitions.
+        let disk_bytes_min = if cfg!(test) { 1 } else { 16 << 20 };
+        if self.disk_bytes > 0 {
+            at_least("disk_bytes", self.disk_bytes, disk_bytes_min)?;
         }
         if !(16..=65_536).contains(&self.chunk_samples) {
             return bad("chunk_samples", format!("{} is not between 16 and 65536", self.chunk_samples));

@@ -142,6 +142,10 @@ pub static SETTINGS: &[Setting] = &[
          for ever, and so are raw samples without the step `raw`; tiers that only other ladders name are kept as long as \
          raw samples. At most 64. docs/downsampling.md has more.",
         |c, t| c.ladders = barograph::parse_ladders(t).map_err(|e| ValueError(e.to_string()))?),
+    setting!("disk_budget" "SIZE" = "0", STORAGE, true,
+        "Size of the data directory beyond which the oldest partitions are dropped, those of raw samples first, then those \
+         of the narrowest tier, and so on: 16MiB to 1PiB; 0: no limit. docs/downsampling.md has more.",
+        |c, t| c.disk_budget = if t.trim() == "0" { 0 } else { values::size(t, 16 * MIB, 1024 * 1024 * GIB)? }),
     setting!("duplicates" "RULE" = "last", STORAGE, false,
         "Which of several samples of a series with the same timestamp counts: the `last` or the `first` that was \
          written, or the one with the largest (`max`) or the smallest (`min`) value. With `max` and `min`, native \

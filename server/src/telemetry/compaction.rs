@@ -1,11 +1,11 @@
 //! The work of the compactor: `/api/v1/status/compaction`, and metrics of the tiers of buckets.
 
-use barograph::{Database, LadderReport, TierReport};
+use barograph::{BudgetReport, Database, LadderReport, TierReport};
 use serde_json::{Value, json};
 
 use crate::telemetry::exposition::{Kind, Metric};
 
-/// Counts since the start, the tiers of buckets, and what is kept of which series.
+/// Counts since the start, the tiers of buckets, the disk budget, and what is kept of which series.
 pub fn describe(database: &Database) -> Value {
     let stats = database.stats();
     json!({
@@ -17,6 +17,7 @@ pub fn describe(database: &Database) -> Value {
         "samples": stats.stored_samples,
         "tombstones": stats.tombstones,
         "tiers": database.tiers().iter().map(tier).collect::<Vec<_>>(),
+        "budget": budget(&database.budget()),
         "ladders": database.ladders().iter().map(ladder).collect::<Vec<_>>(),
     })
 }
@@ -42,6 +43,16 @@ pub fn metrics(tiers: &[TierReport]) -> Vec<Metric> {
     }
     let all = [buckets, bytes, through];
     all.into_iter().filter(|metric| !metric.points.is_empty()).collect()
+}
+
+fn budget(report: &BudgetReport) -> Value {
+    json!({
+        "budgetBytes": report.budget_bytes,
+        "usedBytes": report.used_bytes,
+        "bytesPerDay": report.bytes_per_day,
+        "fullInSeconds": report.full_in.map(|time| time.as_secs()),
+        "rawKeptSeconds": report.raw_kept.map(|time| time.as_secs()),
+    })
 }
 
 fn ladder(report: &LadderReport) -> Value {

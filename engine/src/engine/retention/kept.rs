@@ -17,13 +17,16 @@ pub(in crate::engine) struct Kept {
     pub tiers: Tiers,
     /// What differs for some series; the first that matches counts.
     pub ladders: Vec<Ladder>,
+    /// The size beyond which the oldest data is dropped; zero: no limit.
+    pub disk_bytes: u64,
 }
 
 impl Kept {
     /// What the options say.
     pub fn of(options: &Options) -> Kept {
-        let Options { retention, tiers, ladders, .. } = options;
-        Kept { retention: *retention, tiers: tiers.clone(), ladders: ladders.clone() }
+        let Options { retention, tiers, ladders, disk_bytes, .. } = options;
+        let (tiers, ladders) = (tiers.clone(), ladders.clone());
+        Kept { retention: *retention, tiers, ladders, disk_bytes: *disk_bytes }
     }
 
     /// The tiers of the database, narrowest first, each with the longest time that some series keep it. `chosen` is the one
@@ -171,6 +174,7 @@ mod tests {
             retention: Duration::ZERO,
             tiers: Tiers::automatic(),
             ladders: vec![ladder("a", steps)],
+            disk_bytes: 0,
         };
         let names = |kept: &Kept| {
             kept.all_tiers(hourly).iter().map(|tier| tier.resolution.name()).collect::<Vec<_>>()

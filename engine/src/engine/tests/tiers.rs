@@ -2,6 +2,7 @@
 
 mod aging;
 mod automatic;
+mod budget;
 mod changes;
 mod ladders;
 

@@ -1,7 +1,8 @@
 //! When partitions are merged and expired, one pass at a time. The merge itself is in `compact/`.
 //!
-//! Next: `tiers.rs`, the tiers of buckets.
+//! Next: `tiers.rs`, the tiers of buckets, and `budget.rs`.
 
+mod budget;
 mod tiers;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::stats::Stats;
 use crate::store::versions::Versions;
 use crate::sync::{Mutex, MutexGuard, RwLock};
 use crate::{Error, Result};
+pub use budget::BudgetReport;
+use tiers::Pass;
 
 /// The maximum size of chunks whose removal is postponed until all merges are done: that of a table.
 const DEAD_BYTES_MAX: u64 = 64 << 20;
@@ -99,13 +102,13 @@ impl Merger {
         // not needed.
         let pass = self.pass(self.retention.pass(self.versions.layout().width(TierId::RAW)));
         fail_point!("pass.planned");
-        let done = self.expire(&pass);
+        let done = self.expire(&pass).and_then(|()| self.fit(&pass));
         // Before merges, which mix what a tier includes with what it does not.
         let done = unless_full(done, || self.repair(&mut merging));
         let done = unless_full(done, || self.merge_all(&mut merging, |from| self.next_merges(from)));
         let done = unless_full(done, || self.extend(&mut merging, &pass));
         // Now the tiers include partitions that had to stay.
-        let done = unless_full(done, || self.expire(&pass));
+        let done = unless_full(done, || self.expire(&pass).and_then(|()| self.fit(&pass)));
         let done = unless_full(done, || self.apply_trims(&mut merging));
         // Also after a failure: there is no other way to free space on a full disk.
         done.and(self.collect_with_room())?;

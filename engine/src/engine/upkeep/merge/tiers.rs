@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Merger, unless_full};
 use crate::Result;
 use crate::compact::downsample::{TierJob, choices, newest_merged};
-use crate::compact::{TrimGoal, is_expiry_due, is_trim_due, unapplied_trims};
+use crate::compact::{Horizons, TrimGoal, is_expiry_due, is_trim_due, unapplied_trims};
 use crate::engine::retention::{Kept, horizon_of, keep_of};
 use crate::model::{PartitionId, Resolution, SeriesSet, TierId, Timestamp};
 use crate::options::{Ladder, Options, Tier, longest};
@@ -155,8 +155,8 @@ impl Merger {
         let mut kept = self.kept.lock();
         let mut changed = kept.clone();
         change(&mut changed);
-        let Kept { retention, tiers, ladders } = changed.clone();
-        Options { retention, tiers, ladders, ..(*self.options).clone() }.validate()?;
+        let Kept { retention, tiers, ladders, disk_bytes } = changed.clone();
+        Options { retention, tiers, ladders, disk_bytes, ..(*self.options).clone() }.validate()?;
         self.retention.set(&changed);
         *kept = changed;
         Ok(())
@@ -188,16 +188,24 @@ impl Merger {
         jobs
     }
 
+    /// Drops the partitions of each tier up to a time, and no further than wider tiers include what they keep.
+    pub(super) fn drop_before(&self, pass: &Pass, horizon: Horizons<'_>) -> Result<()> {
+        // Held until the end: what is kept from now on is not dropped, and no bucket that a delete cuts loses its samples.
+        let expiring = self.expiry.write();
+        if *self.kept.lock() != pass.kept || !is_expiry_due(&self.versions.current(), horizon, &pass.tiers) {
+            return Ok(());
+        }
+        self.disk.with_room(|| self.compactor().expire(horizon, &pass.tiers))?;
+        drop(expiring);
+        self.collect_with_room()
+    }
+
     /// Drops what is past the retention. Raw partitions stay until the tiers include them.
     pub(super) fn expire(&self, pass: &Pass) -> Result<()> {
-        // Held until the end: what is kept from now on is not dropped, and no bucket that a delete cuts loses its samples.
+        self.drop_before(pass, &|tier| pass.horizon(tier))?;
         let expiring = self.expiry.write();
         if *self.kept.lock() != pass.kept {
             return Ok(());
-        }
-        let horizon = |tier: TierId| pass.horizon(tier);
-        if is_expiry_due(&self.versions.current(), &horizon, &pass.tiers) {
-            self.disk.with_room(|| self.compactor().expire(&horizon, &pass.tiers))?;
         }
         let trims = pass.trims();
         if is_trim_due(&self.versions.current(), &trims, &pass.tiers) {
