@@ -116,7 +116,7 @@ impl SeriesParts {
                 let mut bits = run.values.iter().map(|value| value.to_bits());
                 of.is_constant = of.is_constant && bits.all(|bits| *first.get_or_insert(bits) == bits);
                 for (builder, buckets) in builders.iter_mut().zip(&mut of.buckets) {
-                    fold_run(builder, run, buckets);
+                    fold_run(builder, run, 0, buckets);
                 }
             })?;
         }

@@ -104,7 +104,7 @@ impl<'kv> Source<'kv> {
         self.merge.begin(&mut sources)?;
         self.run.clear();
         while self.merge.next(&mut sources, &mut self.run)? {
-            fold_run(&mut builder, &self.run, out);
+            fold_run(&mut builder, &self.run, 0, out);
             self.run.clear();
         }
         builder.finish(out);

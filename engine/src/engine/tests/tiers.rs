@@ -116,7 +116,7 @@ pub(super) fn assert_buckets_of_samples(view: &View<'_>, resolution: &str) {
     for series in &samples {
         let run = view.read(series, plan.range()).unwrap();
         let (mut builder, mut expected) = (Builder::new(resolution.width_ns(), Extras::ALL), Vec::new());
-        crate::store::generation::fold_run(&mut builder, &run, &mut expected);
+        crate::store::generation::fold_run(&mut builder, &run, 0, &mut expected);
         builder.finish(&mut expected);
         let mut buckets = BucketColumns::default();
         match found.iter().find(|found| found.labels == series.labels) {

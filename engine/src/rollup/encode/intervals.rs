@@ -138,31 +138,71 @@ pub(super) fn read_first_times(
             section.ints(at, several, ints)?;
         }
     }
+    if several == counts.len() {
+        return extend_first_times(form, (width, interval), ints, start, out);
+    }
+    let rows = || ends.iter().zip(counts).zip(last);
     let mut ints = ints.iter().copied();
     let mut next = |count: u64, last: i64, origin: &dyn Fn(i64) -> i64| match count {
         1 => last,
         _ => origin(ints.next().unwrap_or(0)),
     };
-    let rows = ends.iter().zip(counts).zip(last);
     match form {
-        0 => out.first_times.extend(rows.map(|((end, &count), &last)| {
-            next(count, last, &|int| end.wrapping_sub(width).wrapping_add(int))
-        })),
+        0 => out.first_times.extend(
+            rows().map(|((end, &count), &last)| next(count, last, &|int| from_start(*end, width, int))),
+        ),
         1 => {
             let mut before = None;
-            out.first_times.extend(rows.map(|((end, &count), &last)| {
+            out.first_times.extend(rows().map(|((end, &count), &last)| {
                 let origin = before
                     .replace(last)
                     .map_or(end.wrapping_sub(width), |before| interval.wrapping_add(before));
                 next(count, last, &|int| origin.wrapping_add(int))
             }));
         }
-        2 => out.first_times.extend(rows.map(|((_, &count), &last)| {
+        2 => out.first_times.extend(rows().map(|((_, &count), &last)| {
             next(count, last, &|int| last.wrapping_sub(lasting(count, interval)).wrapping_sub(int))
         })),
         _ => return Err(Fault::Field),
     }
     Ok(())
+}
+
+/// Appends the times of the first samples of rows which all have several, from the integers of a form.
+fn extend_first_times(
+    form: u8,
+    (width, interval): (i64, i64),
+    ints: &[i64],
+    start: usize,
+    out: &mut BucketColumns,
+) -> Result<(), Fault> {
+    let (ends, counts, last) = (&out.ends[start..], &out.counts[start..], &out.last_times[start..]);
+    let rows = ends.iter().zip(ints);
+    let mut from_starts = rows.map(|(end, int)| from_start(*end, width, *int));
+    match form {
+        0 => out.first_times.extend(from_starts),
+        1 => {
+            out.first_times.extend(from_starts.next());
+            let others = last.iter().zip(ints.iter().skip(1));
+            let others = others.map(|(before, int)| interval.wrapping_add(*before).wrapping_add(*int));
+            out.first_times.extend(others);
+        }
+        2 => {
+            let rows = last.iter().zip(counts).zip(ints);
+            out.first_times.extend(
+                rows.map(|((last, &count), int)| {
+                    last.wrapping_sub(lasting(count, interval)).wrapping_sub(*int)
+                }),
+            );
+        }
+        _ => return Err(Fault::Field),
+    }
+    Ok(())
+}
+
+/// A first time that is counted from the start of its bucket.
+fn from_start(end: i64, width: i64, int: i64) -> i64 {
+    end.wrapping_sub(width).wrapping_add(int)
 }
 
 pub(super) fn last_starts(rows: Rows<'_>) -> [Form; 2] {

@@ -41,11 +41,12 @@ fn instant_of(bucket: &Bucket) -> Timestamp {
     if bucket.count > 0 { bucket.first.time } else { bucket.end }
 }
 
-/// Adds the samples of a run to a builder.
-pub(crate) fn fold_run(builder: &mut Builder, run: &Run, out: &mut Vec<Bucket>) {
+/// Adds the samples of a run to a builder, from the one with this index on.
+pub(crate) fn fold_run(builder: &mut Builder, run: &Run, first: usize, out: &mut Vec<Bucket>) {
     let starts = |from: usize, to: usize| if run.starts.is_empty() { &[][..] } else { &run.starts[from..to] };
-    let mut from = 0;
-    for at in run.histograms.iter().map(|(at, _)| *at as usize).chain([run.len()]) {
+    let histograms = run.histograms.iter().map(|(at, _)| *at as usize).skip_while(|at| *at < first);
+    let mut from = first;
+    for at in histograms.chain([run.len()]) {
         builder.extend(&run.timestamps[from..at], &run.values[from..at], starts(from, at), out);
         if let Some(&time) = run.timestamps.get(at) {
             builder.note_histogram(time, out);

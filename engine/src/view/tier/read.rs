@@ -180,13 +180,16 @@ impl SeriesReader<'_, '_> {
         into: &mut Filled<'_>,
     ) -> Result<bool> {
         let mut run = std::mem::take(&mut self.scratch);
-        self.read_samples(plan, series, span, &mut run)?;
-        let has_histograms = !run.histograms.is_empty();
+        // A sample at the start is left out below: to remove it, all others would have to move.
+        let read = TimeRange::new(span.start.saturating_sub(1), span.end);
+        self.read_samples(plan, series, read, &mut run)?;
+        let from = run.timestamps.partition_point(|time| *time <= span.start);
+        let has_histograms = run.histograms.iter().any(|(at, _)| *at as usize >= from);
         if !has_histograms {
             let first = into.out.len();
             let mut builder = Builder::of(plan.resolution.width_ns(), into.columns);
             let mut computed = Vec::new();
-            fold_run(&mut builder, &run, &mut computed);
+            fold_run(&mut builder, &run, from, &mut computed);
             builder.finish(&mut computed);
             computed.iter().for_each(|bucket| into.out.push(bucket));
             self.take_buckets(size_of_val(&computed[..]) + run.memory_bytes(), first, into)?;

@@ -33,7 +33,7 @@ fn change(Series { columns, .. }: Series<'_>, kind: ChangeKind) -> Evaluator<'_>
         }
         let lost = losses.as_ref().map_or(Some(None), |losses| losses.lost(From::First, (span.lo, span.hi)));
         let Some(lost) = lost else { return Answer::Unknown };
-        let count = counts.advance(span.rows(), 0.0, |row| columns.counts[row]);
+        let count = counts.advance_over(span.rows(), &columns.counts);
         let (first, last) = (columns.first(span.lo), columns.last(span.hi - 1));
         Answer::of(change_of(kind, (span.start, span.end), &Observed { first, last, count, lost }))
     })

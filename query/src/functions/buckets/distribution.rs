@@ -16,7 +16,7 @@ pub(super) fn quantile(Series { columns, .. }: Series<'_>) -> Evaluator<'_> {
         if span.is_cut() || !columns.sketches.is_usual() {
             return Answer::Unknown;
         }
-        let count = counts.advance(span.rows(), 0.0, |row| columns.counts[row]);
+        let count = counts.advance_over(span.rows(), &columns.counts);
         let (min, max) = constant.extremes(span);
         if constant.nans(span) > 0 || !(min.is_finite() && max.is_finite()) {
             return Answer::Unknown;
@@ -67,7 +67,7 @@ pub(super) fn share(Series { columns, .. }: Series<'_>, condition: Condition) ->
     let mut met = Met::of(columns, condition);
     let mut counts = SlidingSum::default();
     uncut(move |span, x| {
-        let all = counts.advance(span.rows(), 0.0, |row| columns.counts[row]);
+        let all = counts.advance_over(span.rows(), &columns.counts);
         met.number(span, x).map(|met| met as f64 / all as f64)
     })
 }

@@ -72,7 +72,8 @@ impl Losses {
 /// Whether there is surely no reset.
 fn is_monotone(columns: &BucketColumns) -> bool {
     let (first, last) = (&columns.first_values, &columns.last_values);
-    let drops = first.iter().skip(1).zip(last).fold(false, |any, (after, before)| any | (after < before));
+    let pairs = first.get(1..).unwrap_or_default().iter().zip(last);
+    let drops = pairs.fold(false, |any, (after, before)| any | (after < before));
     !drops && columns.resets.is_usual() && columns.first_starts.is_usual()
 }
 

@@ -13,7 +13,7 @@ use crate::functions::window::shown_seconds;
 /// `count_over_time`
 pub(super) fn count(Series { columns, .. }: Series<'_>) -> Evaluator<'_> {
     let mut counts = SlidingSum::default();
-    uncut(move |span, _| Some(counts.advance(span.rows(), 0.0, |row| columns.counts[row]) as f64))
+    uncut(move |span, _| Some(counts.advance_over(span.rows(), &columns.counts) as f64))
 }
 
 /// `present_over_time`
@@ -36,7 +36,7 @@ pub(super) fn sum(Series { columns, .. }: Series<'_>) -> Evaluator<'_> {
 pub(super) fn mean(Series { columns, .. }: Series<'_>) -> Evaluator<'_> {
     let (runs, mut counts) = (runs(columns), SlidingSum::default());
     uncut(move |span, _| {
-        let count = counts.advance(span.rows(), 0.0, |row| columns.counts[row]);
+        let count = counts.advance_over(span.rows(), &columns.counts);
         Some(runs.sum(span.rows())? / count as f64)
     })
 }

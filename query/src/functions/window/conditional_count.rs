@@ -35,6 +35,21 @@ impl SlidingSum {
         self.range = range;
         self.total
     }
+
+    /// The same of numbers whose sum fits, such as numbers of samples.
+    pub fn advance_over(&mut self, range: Range<usize>, numbers: &[u64]) -> u64 {
+        let sum =
+            |range: Range<usize>| numbers[range].iter().fold(0u64, |sum, &number| sum.wrapping_add(number));
+        self.total = match self.range.end > range.start {
+            true => {
+                let left = sum(self.range.start..range.start);
+                self.total.wrapping_sub(left).wrapping_add(sum(self.range.end..range.end))
+            }
+            false => sum(range.clone()),
+        };
+        self.range = range;
+        self.total
+    }
 }
 
 /// The condition that a float must meet.
