@@ -37,6 +37,8 @@ flags! {
     RESET_CONFLICT_AGG = 11;
     /// Custom buckets with different bounds were reconciled while aggregating.
     RECONCILED_AGG = 12;
+    /// The rates of a counter were used instead of its values.
+    RATES = 13;
 }
 
 impl Flags {

@@ -94,7 +94,7 @@ pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str
     for (_, text) in warnings.iter().filter(|(flag, _)| flags.has(*flag)) {
         annotations.warn(span, text());
     }
-    let infos: [(Flags, &dyn Fn() -> String); 4] = [
+    let infos: [(Flags, &dyn Fn() -> String); 5] = [
         (Flags::HISTOGRAMS_IGNORED, &|| {
             for_metric("ignored histograms in a range containing both floats and histograms", name)
         }),
@@ -105,6 +105,7 @@ pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str
         (Flags::RECONCILED_AGG, &|| {
             "mismatched custom buckets were reconciled during aggregation".to_owned()
         }),
+        (Flags::RATES, &|| format!("the rate per second is used, as {name:?} has the name of a counter")),
     ];
     for (_, text) in infos.iter().filter(|(flag, _)| flags.has(*flag)) {
         annotations.info(span, text());

@@ -154,6 +154,8 @@ pub struct Function {
     pub family: Family,
     /// Arguments that are given by name, after all others, except for `strict`.
     pub(crate) named: &'static [Named],
+    /// Whether a counter becomes its rates before the function sees it.
+    pub(crate) rates_counters: bool,
     /// Whether it leaves out series that it cannot use, unless a call says `strict=true`.
     pub(crate) leaves_out: bool,
     /// Names of the arguments, for help: `"v range-vector, t scalar"`.

@@ -77,6 +77,20 @@ fn what_may_leave_series_out_can_be_strict() {
 }
 
 #[test]
+fn counters_become_rates_unless_values_are_meant() {
+    let keep = |f: &&Function| matches!(f.eval, Eval::Kernel(Kernel::Analytic(_))) && !f.rates_counters;
+    let names: Vec<&str> = all().iter().filter(keep).map(|f| f.name).collect();
+    let expected = [
+        "predict_exhaustion",
+        "stalled",
+        "time_until",
+        "trimmed_mean_over_time",
+        "winsorized_mean_over_time",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
 fn texts_are_sentences() {
     for function in all() {
         assert!(function.doc.ends_with('.') && function.doc.len() > 15, "{}", function.name);

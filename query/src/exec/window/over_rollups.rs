@@ -12,6 +12,7 @@ use crate::error::QueryError;
 use crate::exec::Context;
 use crate::exec::select::reading::Access;
 use crate::exec::select::rollup;
+use crate::functions::analytics::counters::is_counter;
 use crate::functions::buckets::merged::Merged;
 use crate::functions::buckets::slide::Slide;
 use crate::functions::buckets::{self, Answer, Kernel, Row, Seen};
@@ -149,7 +150,8 @@ impl<'j> Job<'j> {
         if columns.len() == 0 {
             return Ok(None);
         }
-        (self.compute)(&mut WindowedSeries { call, columns, flags }).map(Some)
+        let is_counter = self.function.rates_counters && is_counter(&series.labels, false);
+        (self.compute)(&mut WindowedSeries { call, columns, is_counter, flags }).map(Some)
     }
 
     /// The columns, and the steps that only samples can answer; `None` if the series cannot be described by buckets.

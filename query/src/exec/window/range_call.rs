@@ -14,6 +14,7 @@ use crate::error::QueryError;
 use crate::exec::select::reading::Access;
 use crate::exec::select::{self, reading};
 use crate::exec::{Context, Evaluator, text};
+use crate::functions::analytics::counters::{self, is_counter};
 use crate::functions::analytics::{AnalyticKernel, Analyzed, Failure, NamedOptions};
 use crate::functions::eval::Kernel;
 use crate::functions::left_out::LeftOut;
@@ -80,24 +81,49 @@ pub(crate) fn analytic(
     let params = parameters(ev, call, steps)?;
     let options = NamedOptions(&call.named);
     let done = evaluate(ev, call, params, steps, |series| {
-        let mut analyzed = Analyzed { series: &*series, options, note: None };
-        let parts = match kernel(&mut analyzed) {
-            Ok(parts) => parts,
-            Err(Failure::Query(error)) => return Err(error),
-            Err(Failure::Unfit(reason)) => {
-                analyzed.note = Some(reason);
-                Vec::new()
-            }
-        };
-        let note = analyzed.note;
-        if !series.columns.histogram_times.is_empty() {
-            series.flags.raise(Flags::HISTOGRAMS_IGNORED);
+        let budget = series.call.budget;
+        let rates = series.is_counter.then(|| Footprint::bytes(counters::bytes(series.columns.times.len())));
+        if let Some(held) = rates {
+            budget.hold(held)?;
+            series.flags.raise(Flags::RATES);
         }
-        let (labels, columns) = parts.into_iter().map(|part| (part.label, part.points)).unzip();
-        Ok(Columned { columns, labels, note })
+        let columns = rates.map(|_| counters::rates(series.columns));
+        let made = analyze(series, columns.as_ref(), kernel, options);
+        rates.into_iter().for_each(|held| budget.release(held));
+        made
     })?;
     let vector = finish(ev, call, done, None)?;
     merge_equal(&ev.ctx.budget, vector)
+}
+
+/// Runs an analytic kernel over one series, or over other samples in place of its own.
+fn analyze(
+    series: &mut WindowedSeries<'_>,
+    columns: Option<&Columns>,
+    kernel: AnalyticKernel,
+    options: NamedOptions<'_>,
+) -> Result<Columned, QueryError> {
+    if !series.columns.histogram_times.is_empty() {
+        series.flags.raise(Flags::HISTOGRAMS_IGNORED);
+    }
+    let seen = WindowedSeries {
+        call: series.call,
+        columns: columns.unwrap_or(series.columns),
+        is_counter: series.is_counter,
+        flags: series.flags,
+    };
+    let mut analyzed = Analyzed { series: &seen, times: &series.columns.times, options, note: None };
+    let parts = match kernel(&mut analyzed) {
+        Ok(parts) => parts,
+        Err(Failure::Query(error)) => return Err(error),
+        Err(Failure::Unfit(reason)) => {
+            analyzed.note = Some(reason);
+            Vec::new()
+        }
+    };
+    let note = analyzed.note;
+    let (labels, columns) = parts.into_iter().map(|part| (part.label, part.points)).unzip();
+    Ok(Columned { columns, labels, note })
 }
 
 /// Runs a kernel over the windows of every series.
@@ -129,7 +155,9 @@ fn evaluate(
             let range_call = range_call(ev, windows, Edges::Plain, params);
             parallel::map(&ev.ctx.budget, inner, |columns: &mut Columns, series: Series| {
                 subquery::columns_of(&series.points, inner_steps, columns);
-                one_series(&range_call, &kernel, columns, series.labels, series.drop_name || !keep_name)
+                let is_counter = call.function.rates_counters && is_counter(&series.labels, series.drop_name);
+                let drop_name = series.drop_name || !keep_name;
+                one_series(&range_call, &kernel, (columns, is_counter), series.labels, drop_name)
             })
         }
         Kind::Range(selection) => {
@@ -249,7 +277,7 @@ fn parameters(ev: &mut Evaluator<'_>, call: &Call, steps: Steps) -> Result<Vec<V
 fn one_series(
     call: &RangeCall<'_>,
     kernel: impl Fn(&mut WindowedSeries<'_>) -> Result<Columned, QueryError>,
-    columns: &Columns,
+    (columns, is_counter): (&Columns, bool),
     labels: Labels,
     drop_name: bool,
 ) -> Result<Option<Done>, QueryError> {
@@ -257,7 +285,7 @@ fn one_series(
         return Ok(None);
     }
     let mut flags = Flags::default();
-    let made = kernel(&mut WindowedSeries { call, columns, flags: &mut flags })?;
+    let made = kernel(&mut WindowedSeries { call, columns, is_counter, flags: &mut flags })?;
     done(call, made, flags, labels, drop_name)
 }
 

@@ -4,11 +4,13 @@
 //! passes on the query's deadline and cancellation, and converts the result to columns. If a series is not suitable,
 //! the result is a [`Failure`] with a reason, which the executor turns into an info annotation that names the series.
 //!
+//! A counter becomes its rates first ([`counters`]), unless the table says otherwise.
+//!
 //! Functions of one window ([`Analyzed::each_window`]) are computed again for each step of the query. Those that judge
 //! or decompose samples ([`Analyzed::newest`]) are computed once over all samples from the beginning of the first
 //! window on, and a step shows the result for the newest sample of its window.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use barograph_analytics::{Check, Error, Stop, Unfit};
 
@@ -20,6 +22,7 @@ use crate::series::{ABSENT, Points};
 use crate::usage::Footprint;
 
 pub(crate) mod anomalies;
+pub(crate) mod counters;
 pub(crate) mod forecasts;
 pub(crate) mod grid;
 pub(crate) mod seasons;
@@ -113,8 +116,10 @@ type StepWindow = (usize, usize, usize);
 
 /// One series that an adapter works on.
 pub(crate) struct Analyzed<'s, 'a> {
-    /// Its samples and the windows.
+    /// Its samples, or the rates of a counter, and the windows.
     pub series: &'s WindowedSeries<'a>,
+    /// The times of its samples.
+    pub times: &'s [i64],
     /// The named arguments.
     pub options: NamedOptions<'s>,
     /// Why a part of it has no result.
@@ -149,11 +154,14 @@ impl Analyzed<'_, '_> {
         for step in 0..self.steps() {
             pace.work(1)?;
             let (start, end) = windows.bounds(step);
-            let (lo, hi) =
-                (times.partition_point(|&time| time <= start), times.partition_point(|&time| time <= end));
+            let inside = |times: &[i64]| {
+                times.partition_point(|&time| time <= start)..times.partition_point(|&time| time <= end)
+            };
+            let Range { start: lo, end: hi } = inside(times);
             if lo < hi {
-                budget.count_step(windows.steps.at(step), (hi - lo) as u64);
-                budget.count_read((hi - lo) as u64);
+                let samples = if self.series.is_counter { inside(self.times).len() } else { hi - lo };
+                budget.count_step(windows.steps.at(step), samples as u64);
+                budget.count_read(samples as u64);
                 spans.push((step, lo, hi - 1));
             }
         }

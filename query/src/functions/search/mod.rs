@@ -9,15 +9,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use barograph_analytics::compare::correlate::Scratch;
-use barograph_analytics::compare::resample::{self, Grid, bridge};
+use barograph_analytics::compare::resample::{Grid, bridge};
 use barograph_analytics::{Check, Error, Unfit};
 use barograph_engine::model::Labels;
 
+use super::analytics::counters::{self, is_counter};
 use super::analytics::{Failure, grid, run};
 use super::arguments::{Arguments, Reason, Sampled, Score, Scored};
 use super::left_out::LeftOut;
 use super::window::Columns;
-use super::window::counter::looks_like_counter;
 use super::window::slide::Windows;
 use crate::budget::Budget;
 use crate::error::QueryError;
@@ -39,15 +39,10 @@ const BRIDGED: usize = 2;
 /// Steps that the lags of a search extend over, unless the query says otherwise.
 const LAGS: usize = 10;
 
-/// Whether a series is a counter. The values of a function or an operator are not, even if the name is still known.
-fn is_counter(labels: &Labels, drop_name: bool) -> bool {
-    !drop_name && labels.metric_name().is_some_and(|name| !name.is_empty() && looks_like_counter(name))
-}
-
 /// The floats of a series, or its rates if it is a counter.
 struct Observed<'a> {
     columns: &'a Columns,
-    rates: Option<(Vec<i64>, Vec<f64>)>,
+    rates: Option<Columns>,
 }
 
 impl<'a> Observed<'a> {
@@ -59,15 +54,14 @@ impl<'a> Observed<'a> {
         between: Option<(i64, i64)>,
     ) -> Observed<'a> {
         let rates = is_counter(labels, drop_name).then(|| {
-            let mut rates = Default::default();
-            resample::rates(&columns.times, &columns.values, &mut rates);
+            let mut rates = counters::rates(columns);
             let times = &columns.times;
             if let Some((end, begin)) = between {
                 let later = times.partition_point(|&time| time <= begin);
                 let before = later.checked_sub(1).filter(|&i| later < times.len() && times[i] <= end);
                 if let Some(seam) = before {
-                    rates.0.remove(seam);
-                    rates.1.remove(seam);
+                    rates.times.remove(seam);
+                    rates.values.remove(seam);
                 }
             }
             rates
@@ -82,10 +76,8 @@ impl<'a> Observed<'a> {
 
     /// The times and the values.
     fn parts(&self) -> (&[i64], &[f64]) {
-        match &self.rates {
-            Some((times, values)) => (times, values),
-            None => (&self.columns.times, &self.columns.values),
-        }
+        let columns = self.rates.as_ref().unwrap_or(self.columns);
+        (&columns.times, &columns.values)
     }
 }
 

@@ -216,6 +216,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ),
     )
     .ours()
+    .keeps_counters()
     .named(&[PERIOD]),
     entry(
         FAMILY,
@@ -296,6 +297,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ),
     )
     .ours()
+    .keeps_counters()
     .named(&[STALL_TOLERANCE]),
     entry(
         FAMILY,
@@ -323,6 +325,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ),
     )
     .ours()
+    .keeps_counters()
     .named(&[PERIOD]),
     entry(
         FAMILY,
@@ -349,6 +352,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ),
     )
     .ours()
+    .keeps_counters()
     .uses_all(),
     entry(
         FAMILY,
@@ -362,5 +366,6 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ),
     )
     .ours()
+    .keeps_counters()
     .uses_all(),
 ];

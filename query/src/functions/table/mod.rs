@@ -74,6 +74,7 @@ const fn entry(
         source: Origin::PromQl,
         family,
         named: &[],
+        rates_counters: matches!(eval, Eval::Kernel(Kernel::Analytic(_))),
         leaves_out: matches!(eval, Eval::Kernel(Kernel::Analytic(_))),
         signature,
         doc,
@@ -227,6 +228,11 @@ impl Function {
     /// Takes these arguments by name.
     const fn named(self, named: &'static [Named]) -> Function {
         Function { named, ..self }
+    }
+
+    /// Sees the values of counters, though its kernel is an analytic one.
+    const fn keeps_counters(self) -> Function {
+        Function { rates_counters: false, ..self }
     }
 
     /// Leaves out series that it cannot use, as functions of analytic kernels do.

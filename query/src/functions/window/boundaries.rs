@@ -76,7 +76,7 @@ fn share(before: i64, after: i64, at: i64) -> f64 {
 
 /// `rate`, `increase`, `delta`.
 pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Result<Points, QueryError> {
-    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let WindowedSeries { call, columns, ref mut flags, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
     let smoothed = call.edges == Edges::Smoothed;
     let (lookback, counter) = (call.lookback_ns(), kind.counter);

@@ -40,6 +40,8 @@ pub(crate) struct WindowedSeries<'a> {
     pub call: &'a RangeCall<'a>,
     /// The samples of the series.
     pub columns: &'a Columns,
+    /// Whether the function is to see rates instead.
+    pub is_counter: bool,
     /// The flags of the series, which the kernel may raise.
     pub flags: &'a mut Flags,
 }

@@ -55,7 +55,7 @@ pub(crate) fn end_value(series: &WindowedSeries<'_>, end: End) -> Result<Points,
 
 /// `rate`, `increase`, `delta` of a series with histograms.
 pub(crate) fn change(series: &mut WindowedSeries<'_>, kind: ChangeKind) -> Result<Points, QueryError> {
-    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let WindowedSeries { call, columns, ref mut flags, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
     let (mut float_flags, mut histogram_flags) = (Flags::default(), Flags::default());
     {
@@ -79,7 +79,7 @@ pub(crate) fn instant_change(series: &mut WindowedSeries<'_>, counter: bool) -> 
     if series.columns.histograms.is_empty() {
         return series.samples(|w| counter::instant_change(w, counter));
     }
-    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let WindowedSeries { call, columns, ref mut flags, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
     slide(call.budget, &call.windows, columns, |w| {
         match last_two(w) {
@@ -196,7 +196,7 @@ pub(crate) fn is_change_between(_: &Columns, a: &Placed<'_>, b: &Placed<'_>) -> 
 
 /// `sum_over_time`, `avg_over_time` of a series with histograms.
 pub(crate) fn sum_or_mean(series: &mut WindowedSeries<'_>, mean: bool) -> Result<Points, QueryError> {
-    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let WindowedSeries { call, columns, ref mut flags, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
     slide(call.budget, &call.windows, columns, |w| match (w.len(), w.histogram_len()) {
         (_, 0) => {

@@ -90,7 +90,7 @@ pub(crate) fn last_time(w: &Window<'_>) -> Option<f64> {
 
 /// `quantiles_over_time`: a column for each φ.
 pub(crate) fn quantiles(series: &mut WindowedSeries<'_>) -> Result<Vec<Points>, QueryError> {
-    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let WindowedSeries { call, columns, ref mut flags, .. } = *series;
     let mut found = vec![Points::absent(call.windows.steps.count); call.params.len()];
     let mut kernel = over_time::quantiles_over(&call.params);
     slide(call.budget, &call.windows, columns, |w| {
