@@ -1,11 +1,11 @@
-//! The models of exponential smoothing, their likelihood, and the parameters that make it largest.
+//! The likelihood of a model of exponential smoothing, and the parameters that make it largest.
 
 use super::super::classical::centred_average;
 use super::super::smoothing::line;
 use super::filter::{Derivatives, Parameters, follow, follow_with_derivatives};
 use super::minimise::minimise;
-use super::shape::Component::{self, Damped, Multiplied, None as Without};
-use super::shape::Shape;
+use super::shape::Component::{Damped, Multiplied, None as Without};
+use super::shape::{Component, Shape};
 use crate::{Pace, Stop};
 
 /// Weights and shares of weights are this far from 0 and from 1.

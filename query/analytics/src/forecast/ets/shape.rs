@@ -1,6 +1,4 @@
-//! The parts of a model of exponential smoothing.
-
-use Component::{Added, Damped, Multiplied, None as Without};
+//! The models of exponential smoothing.
 
 /// How a trend or a season is part of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +19,8 @@ pub(super) struct Shape {
     pub trend: Component,
     pub season: Component,
 }
+
+use Component::{Added, Damped, Multiplied, None as Without};
 
 impl Shape {
     /// A level alone.
@@ -50,6 +50,7 @@ impl Shape {
         format!("{error}{}{}", letters(self.trend), letters(self.season))
     }
 
+    /// Whether it has a trend of either kind.
     pub fn has_trend(self) -> bool {
         self.trend != Without
     }
