@@ -19,7 +19,7 @@ pub struct Parameters {
     pub inner: usize,
     /// How often values that fit badly get less weight.
     pub outer: usize,
-    /// The trend and the low pass are computed at every `window / jump_share` steps and interpolated between; 0
+    /// The trend and the low pass are computed every `window / jump_share` steps and interpolated between them; 0
     /// computes every step.
     pub jump_share: usize,
 }
