@@ -132,6 +132,7 @@ const LEVELS: &[Levels] = &[
             ("checks", 1),
             ("range", 1),
             ("arguments", 2),
+            ("left_out", 2),
             ("eval", 3),
             ("search", 3),
             ("vectors", 3),
