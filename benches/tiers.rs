@@ -1,6 +1,7 @@
 //! A year behind tiers of buckets: dashboards from buckets and from samples, ingest while tiers are built, bytes on disk.
 //!
-//! Run with `cargo bench --bench tiers`. `HOSTS` sets the scale; `PART=queries`, `PART=fleet` or `PART=ingest` runs one part.
+//! Run with `cargo bench --bench tiers`. `HOSTS` sets the scale; `PART=queries`, `PART=distributions`,
+//! `PART=fleet` or `PART=ingest` runs one part.
 //! Times that are compared are measured alternately, and each is a median.
 
 #![expect(clippy::print_stdout, reason = "a program")]
@@ -203,6 +204,38 @@ fn queries(hosts: usize) {
     panels(&database, &open(hourly_dir.path(), ""));
 }
 
+/// Panels of distributions.
+const DISTRIBUTIONS: [(&str, i64); 3] = [
+    ("histogram_quantile(0.99, histogram_over_time(cpu_usage[1d]))", DAY),
+    ("histogram_quantile(0.99, sum(histogram_over_time(cpu_usage[1d])))", DAY),
+    ("histogram_quantile(0.5, histogram_over_time(cpu_usage[7d]))", DAY),
+];
+
+/// Distributions from buckets and from samples. Buckets have distributions, because they outlive samples.
+fn distributions(hosts: usize) {
+    let dir = tempfile::tempdir().expect("a directory");
+    fill(dir.path(), hosts, SPACING);
+    let longer = Duration::from_secs((2 * DAYS * DAY).unsigned_abs());
+    let options = options("1h").with_retention(longer);
+    let database = Database::open_with(dir.path(), options).expect("the directory is ours");
+    database.compact().expect("the store takes it");
+    println!("panel of a year over {} series, ms{:29} samples  buckets    ratio", hosts * 2, "");
+    for panel in DISTRIBUTIONS {
+        let (mut raw, mut tier) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let (spent, shown) = ask(&database, panel, TierChoice::Raw);
+            raw.push(spent);
+            for _ in 0..ROUNDS {
+                let (spent, from_buckets) = ask(&database, panel, TierChoice::Exact);
+                assert!(shown == from_buckets, "{shown} and {from_buckets}");
+                tier.push(spent);
+            }
+        }
+        let (raw, tier) = (median(&mut raw), median(&mut tier));
+        println!("{:<66} {raw:>8.1} {tier:>8.1} {:>8.1}", panel.0, raw / tier);
+    }
+}
+
 /// Hosts of the fleet part: 1,000 series.
 const FLEET_HOSTS: usize = 250;
 /// Distance of its samples, seconds: six in a bucket of an hour.
@@ -338,6 +371,9 @@ fn main() {
     let runs = |name: &str| part.is_empty() || part == name;
     if runs("queries") {
         queries(hosts);
+    }
+    if runs("distributions") {
+        distributions(hosts);
     }
     if runs("fleet") {
         fleet();

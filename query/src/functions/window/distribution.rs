@@ -1,8 +1,9 @@
 //! `histogram_over_time`: the distribution of the floats of a window.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
 
+use ahash::RandomState;
 use barograph_engine::rollup::sketch;
 
 use super::slide::slide;
@@ -28,18 +29,20 @@ pub(crate) fn distribution(series: &mut WindowedSeries<'_>) -> Result<Points, Qu
             flags.raise(Flags::HISTOGRAMS_IGNORED);
         }
         counts.advance(&columns.values, w.lo..w.hi);
-        let by_key = counts.keys.iter().map(|(&key, &count)| (key, count as f64));
+        let mut by_key: Vec<(i32, f64)> = counts.keys.iter().map(|(&key, &n)| (key, n as f64)).collect();
+        by_key.sort_unstable_by_key(|&(key, _)| key);
         let sum = sum(w).unwrap_or(f64::NAN);
-        made.put(&mut points, w.step, sketched::of_counts(by_key, counts.nans as f64, sum));
+        made.put(&mut points, w.step, sketched::of_counts(by_key.into_iter(), counts.nans as f64, sum));
     })?;
     made.finish()?;
     Ok(points)
 }
 
-/// The values of a moving window, counted by the key of a sketch.
+/// The values of a moving window, counted by the key of a sketch. Most values enter and leave between two steps, so keys are
+/// sorted at the steps alone.
 #[derive(Default)]
 struct Counts {
-    keys: BTreeMap<i32, u64>,
+    keys: HashMap<i32, u64, RandomState>,
     nans: u64,
     rows: Range<usize>,
 }
