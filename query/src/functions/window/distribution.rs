@@ -17,7 +17,7 @@ use crate::series::Points;
 /// `histogram_over_time`
 pub(crate) fn distribution(series: &mut WindowedSeries<'_>) -> Result<Points, QueryError> {
     let mut sum = folds::sum(series.range_ns());
-    let WindowedSeries { call, columns, ref mut flags } = *series;
+    let WindowedSeries { call, columns, ref mut flags, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
     let mut counts = Counts::default();
     let mut made = Made::new(call.budget);
