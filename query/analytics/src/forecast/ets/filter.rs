@@ -91,8 +91,13 @@ pub(super) fn follow_with_derivatives(
         let expected = if multiplied { base * s } else { base + s };
         let error = value - expected;
         let (by_season, by_base) = if multiplied { (error / s, error / base) } else { (error, error) };
+        // Slices of one length need no check of each index.
+        let (d_alpha, d_beta, d_gamma) = (&d.alpha[..width], &d.beta[..width], &d.gamma[..width]);
+        let d_damping = &d.damping[..width];
+        let (d_level, d_trend) = (&mut d_level[..width], &mut d_trend[..width]);
+        let (d_s, d_expected) = (&mut d_s[..width], &mut d_expected[..width]);
         for k in 0..width {
-            let d_carried = p.damping * d_trend[k] + d.damping[k] * trend;
+            let d_carried = p.damping * d_trend[k] + d_damping[k] * trend;
             let d_base = d_level[k] + d_carried;
             let d_e = if multiplied { d_base * s + base * d_s[k] } else { d_base + d_s[k] };
             d_expected[k] = d_e;
@@ -101,15 +106,15 @@ pub(super) fn follow_with_derivatives(
             } else {
                 (-d_e, -d_e)
             };
-            d_level[k] = d_base + d.alpha[k] * by_season + p.alpha * d_by_season;
-            d_trend[k] = d_carried + d.beta[k] * by_season + p.beta * d_by_season;
-            d_s[k] += d.gamma[k] * by_base + p.gamma * d_by_base;
+            d_level[k] = d_base + d_alpha[k] * by_season + p.alpha * d_by_season;
+            d_trend[k] = d_carried + d_beta[k] * by_season + p.beta * d_by_season;
+            d_s[k] += d_gamma[k] * by_base + p.gamma * d_by_base;
         }
         level = base + p.alpha * by_season;
         trend = carried + p.beta * by_season;
         if let Some(slot) = season.get_mut(phase) {
             *slot = s + p.gamma * by_base;
         }
-        each(i, expected, &d_expected);
+        each(i, expected, d_expected);
     }
 }

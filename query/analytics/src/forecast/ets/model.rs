@@ -56,15 +56,17 @@ impl Sums {
             let error = value / expected - 1.0;
             self.squares += error * error;
             self.logarithms += expected.ln();
-            let factor = -2.0 * error * value / (expected * expected);
-            for (k, d) in d_expected.iter().enumerate() {
-                self.d_squares[k] += factor * d;
-                self.d_logarithms[k] += d / expected;
+            let (factor, share) = (-2.0 * error * value / (expected * expected), 1.0 / expected);
+            let sums = self.d_squares.iter_mut().zip(&mut self.d_logarithms);
+            for ((squares, logarithms), d) in sums.zip(d_expected) {
+                *squares += factor * d;
+                *logarithms += share * d;
             }
         } else {
             let error = value - expected;
             self.squares += error * error;
-            self.d_squares.iter_mut().zip(d_expected).for_each(|(sum, d)| *sum -= 2.0 * error * d);
+            let factor = -2.0 * error;
+            self.d_squares.iter_mut().zip(d_expected).for_each(|(sum, d)| *sum += factor * d);
         }
     }
 
