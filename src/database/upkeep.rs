@@ -8,7 +8,7 @@ use barograph_engine::{
     PartUse, RepairReport, Stats, TenantsReport, TierReport, Tiers, VerifyReport,
 };
 
-use crate::{Database, Result};
+use crate::{Database, Resolution, Result};
 
 impl Database {
     /// Reads everything in a directory that is not open and reports damage.
@@ -326,6 +326,27 @@ impl Database {
     /// ```
     pub fn tiers(&self) -> Vec<TierReport> {
         self.engine.tiers()
+    }
+
+    /// Drops all buckets of a tier that the options no longer name, and returns the bytes of their chunks. History that only
+    /// they have is gone.
+    ///
+    /// ```
+    /// use barograph::{Database, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// let db = Database::in_memory(Options::default().with_tiers("5m, 1h".parse().expect("two tiers")))?;
+    /// let narrow = db.tiers()[0].resolution;
+    /// assert!(db.drop_tier(narrow).is_err(), "it is kept");
+    /// db.set_tiers("1h".parse().expect("a tier"))?;
+    /// let error = db.drop_tier(narrow).unwrap_err();
+    /// assert_eq!(error.to_string(), "there is no tier 5m", "it never had buckets");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The tier is kept, or there is none.
+    pub fn drop_tier(&self, tier: Resolution) -> Result<u64> {
+        Ok(self.engine.drop_tier(tier)?)
     }
 
     /// Changes [`Options::disk_bytes`] of the running database; zero: no limit.

@@ -59,6 +59,33 @@ impl Compactor<'_> {
         tracing::info!(partitions, "dropped partitions past the retention");
         Ok(())
     }
+
+    /// Drops all of a tier of buckets. Returns the bytes of its chunks; `None` if there is no such tier.
+    pub(crate) fn drop_tier(&self, tier: TierId) -> Result<Option<u64>> {
+        let mut dropped = Vec::new();
+        let was_any = self.versions.commit(self.context, |now| {
+            let edit = removal(now.catalogue, tier);
+            dropped.clone_from(&edit.remove);
+            Ok((!edit.coverage.is_empty()).then(|| edit.without_spent(now.catalogue)))
+        })?;
+        fail_point!("tier.dropped");
+        dropped.iter().for_each(|g| g.mark_obsolete());
+        Ok(was_any.then(|| dropped.iter().map(|g| g.record.bytes).sum()))
+    }
+}
+
+/// Removes a tier with all that is known of it; changes nothing if there is none.
+fn removal(catalogue: &Catalogue, tier: TierId) -> Edit {
+    let of_tier = catalogue.generations.partitions_from(PartitionId::first_of(tier)).map(|p| p.id);
+    let dropped: Vec<PartitionId> = of_tier.take_while(|id| id.tier == tier).collect();
+    let trims = catalogue.trims.iter().filter(|(_, trim)| trim.tier == tier);
+    Edit {
+        remove: dropped.iter().flat_map(|partition| catalogue.generations.all_in(*partition)).collect(),
+        coverage: catalogue.coverage.contains_key(&tier).then_some((tier, None)).into_iter().collect(),
+        trims: trims.map(|(number, _)| (*number, None)).collect(),
+        index: IndexChange { dropped, ..IndexChange::default() },
+        ..Edit::default()
+    }
 }
 
 fn expiry(catalogue: &Catalogue, horizons: Horizons<'_>, tiers: &[TierJob]) -> Edit {

@@ -85,6 +85,17 @@ impl Engine {
         self.change_kept(|kept| *kept = Kept { retention, tiers, ladders, ..*kept })
     }
 
+    /// Drops all buckets of a tier that the options no longer name, and returns the bytes of their chunks. History that only
+    /// they have is gone.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if the tier is kept; [`Error::Invalid`](crate::Error::Invalid) if there is
+    /// none; [`Error::Closed`](crate::Error::Closed).
+    pub fn drop_tier(&self, resolution: Resolution) -> Result<u64> {
+        self.shared.check_writable()?;
+        self.shared.merger.drop_tier(resolution)
+    }
+
     /// Changes [`Options::disk_bytes`](crate::Options::disk_bytes) of the running database.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Calls that change or copy the whole database: delete, clean, snapshot, flush. Disabled unless `enable_admin` is set.
+//! Calls that change or copy the whole database: delete, clean, snapshot, flush, drop a tier. Disabled unless `enable_admin` is set.
 //!
 //! They have separate turns and no deadline. A call that has started finishes even if its client disconnects.
 
@@ -89,6 +89,18 @@ pub async fn flush(call: Call) -> Result<Reply, ApiError> {
     let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
     admitted.run(move |_| Ok(database.flush().map(drop)?)).await?;
     Ok(Reply::no_content())
+}
+
+/// `…/drop_tier`: removes all buckets of the tier `tier`, which must not be kept.
+///
+/// # Errors
+/// 400 if `tier` is not a width, or a tier that is kept, or none. Also the errors of storage.
+pub async fn drop_tier(call: Call) -> Result<Reply, ApiError> {
+    let tier = call.params.bucket_width()?;
+    let database = call.database()?;
+    let admitted = call.admit(Asked::of(&call)?.unhurried()).await?;
+    let bytes = admitted.run(move |_| Ok(database.drop_tier(tier)?)).await?;
+    Ok(success_value(&json!({ "bytes": bytes })))
 }
 
 /// `…/snapshot`: creates a copy below `snapshots/` in the data directory. The server chooses the name, so text from a

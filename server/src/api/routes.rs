@@ -107,6 +107,7 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v1/admin/tsdb/clean_tombstones"         CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::clean_tombstones;
     "/api/v1/admin/tsdb/snapshot"                 CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::snapshot;
     "/api/v1/admin/tsdb/flush"                    CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::flush;
+    "/api/v1/admin/tsdb/drop_tier"                CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::drop_tier;
     "/query"                                      BOTH   ReadOrWrite Own   Influx1    LIST     Form None  influx::statements::query;
     "/ping"                                       GET    Public      Same  Influx1    INSTANT  Form None  influx::ping;
     "/health"                                     GET    Public      Same  Influx2    INSTANT  Form None  influx::health;

@@ -165,17 +165,19 @@ impl Params {
         match self.get("tier") {
             None | Some("exact") => Ok(TierChoice::Exact),
             Some("raw") => Ok(TierChoice::Raw),
-            Some(name) => match Resolution::parse(name) {
-                Some(resolution) => {
-                    Ok(TierChoice::Width(Duration::from_nanos(resolution.width_ns().unsigned_abs())))
-                }
-                None => {
-                    let known = Resolution::all().map(Resolution::name).collect::<Vec<_>>().join(", ");
-                    let wrong = format!("expected raw, exact or one of {known}, found {name:?}");
-                    Err(ApiError::parameter("tier", wrong))
-                }
-            },
+            Some(name) => {
+                let width = resolution(name, "raw, exact or one of")?.width_ns();
+                Ok(TierChoice::Width(Duration::from_nanos(width.unsigned_abs())))
+            }
         }
+    }
+
+    /// The parameter `tier` where it is the width of buckets.
+    ///
+    /// # Errors
+    /// 400 for anything else, also if it is missing.
+    pub fn bucket_width(&self) -> Result<Resolution, ApiError> {
+        resolution(self.get("tier").unwrap_or_default(), "one of")
     }
 
     /// The parameter `max_error`: the largest relative error of an estimate that is accepted; `None` accepts all.
@@ -295,6 +297,14 @@ pub fn unescape_label_name(segment: &str) -> Result<String, ApiError> {
     }
     name.push_str(&rest[at..]);
     Ok(name)
+}
+
+/// The resolution that the parameter `tier` names; `besides` begins the list of what it may be.
+fn resolution(name: &str, besides: &str) -> Result<Resolution, ApiError> {
+    Resolution::parse(name).ok_or_else(|| {
+        let known = Resolution::all().map(Resolution::name).collect::<Vec<_>>().join(", ");
+        ApiError::parameter("tier", format!("expected {besides} {known}, found {name:?}"))
+    })
 }
 
 #[cfg(test)]

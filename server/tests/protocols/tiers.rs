@@ -44,6 +44,28 @@ fn a_query_is_answered_from_a_tier_and_says_so() {
 }
 
 #[test]
+fn a_tier_that_is_no_longer_kept_can_be_dropped() {
+    let mut server = with_tiers();
+    let drop_tier = |server: &Server, tier: &str| {
+        let reply = server.send("POST", &format!("/api/v1/admin/tsdb/drop_tier?tier={tier}"), &[], b"");
+        (reply.status, reply.text())
+    };
+    let (status, text) = drop_tier(&server, "5m");
+    assert!(status == 400 && text.contains("the tier 5m is kept"), "{text}");
+    let (status, text) = drop_tier(&server, "7m");
+    assert!(status == 400 && text.contains("expected one of 1m, 5m"), "{text}");
+    let (status, text) = drop_tier(&server, "6h");
+    assert!(status == 400 && text.contains("there is no tier 6h"), "{text}");
+    let before = query(&server, "avg_over_time(cpu[2h])", "")["result"].clone();
+    server.reload(&[("tiers", "1h"), ("enable_admin", "true")]);
+    let (status, text) = drop_tier(&server, "5m");
+    assert!(status == 200 && text.contains("\"bytes\":"), "{text}");
+    let tiers = server.get("/api/v1/status/compaction").data()["tiers"].clone();
+    assert_eq!((tiers.as_array().map(Vec::len), &tiers[0]["resolution"]), (Some(1), &json!("1h")));
+    assert_eq!(query(&server, "avg_over_time(cpu[2h])", "")["result"], before);
+}
+
+#[test]
 fn parameters_that_name_no_tier_are_refused() {
     let server = server(&[]);
     for (more, why) in [

@@ -13,7 +13,7 @@ use crate::clock::ManualClock;
 use crate::model::{MatchOp, Matcher, PartitionId, TimeRange, Value};
 use crate::store::keys::Prefix;
 use crate::store::kv::Family;
-use crate::{Batch, Durability, Engine, Ladder, Options, Result};
+use crate::{Batch, Durability, Engine, Ladder, Options, Result, Tiers};
 
 const SERIES: u8 = 4;
 /// A wider tier would keep partitions longer than a script expects.
@@ -40,6 +40,8 @@ pub(super) enum Step {
     Clean,
     /// Partitions older than this many seconds before the newest sample are dropped.
     Expire(i64),
+    /// The tier is dropped, and built again.
+    DropTier,
     /// The same for the samples of one series.
     Trim {
         series: u8,
@@ -254,7 +256,7 @@ impl Maker {
             _ => {
                 self.has_expired = true;
                 let series = self.random.below(u64::from(SERIES)) as u8;
-                vec![Step::Flush, Step::Trim { series, seconds: 2 * self.width }]
+                vec![Step::DropTier, Step::Flush, Step::Trim { series, seconds: 2 * self.width }]
             }
         };
         self.steps.extend(steps);
@@ -402,6 +404,7 @@ impl<'a> Player<'a> {
                 self.engine().set_retention(Duration::ZERO).unwrap();
             }
             Step::Trim { series, seconds } => self.trim(series, seconds),
+            Step::DropTier => self.drop_tier(),
             Step::Snapshot(name) => drop(self.engine().snapshot(&self.root.join(name)).unwrap()),
             Step::Restore(name) => {
                 let to = self.root.join(format!("{name}-restored"));
@@ -441,6 +444,17 @@ impl<'a> Player<'a> {
                 self.reopen(true);
             }
         }
+    }
+
+    fn drop_tier(&self) {
+        let tiers: Tiers = TIERS.parse().unwrap();
+        self.engine().set_tiers("none".parse().unwrap()).unwrap();
+        // There may be no closed partition yet.
+        if let Err(error) = self.engine().drop_tier(tiers.iter().next().unwrap().resolution) {
+            assert_eq!(error.to_string(), format!("there is no tier {TIERS}"));
+        }
+        self.engine().set_tiers(tiers).unwrap();
+        self.engine().compact().unwrap();
     }
 
     fn trim(&self, series: u8, seconds: i64) {

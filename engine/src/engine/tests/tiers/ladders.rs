@@ -208,25 +208,31 @@ fn samples_written_after_a_trim_are_kept_as_long_as_the_ladder_says_then() {
     let until = YEAR_2024 + DAYS * DAY;
     let old = until - 8 * DAY + 7 * SECOND;
     aged.engine.set_ladders(vec![longer]).unwrap();
-    aged.append(1, [old].into_iter());
+    let mut batch = Batch::new();
+    batch.push(&labels(1), old, Value::Float(1e9));
+    assert_eq!(aged.engine.append(&batch).unwrap().samples, 1);
+    // No bucket includes it, because the others of its time are gone.
+    let hours = TimeRange::new(until - 8 * DAY, until);
     for _ in 0..3 {
+        aged.check_series("1h", 1, hours);
         aged.engine.flush().unwrap();
+        aged.check_series("1h", 1, hours);
         aged.engine.compact().unwrap();
+        aged.check_series("1h", 1, hours);
         assert_eq!(stored(&aged, TierId::RAW, 1).map(|(first, _)| first), Some(old));
     }
-    // No bucket includes it, because the others of its time are gone.
-    aged.forget(1, TimeRange::inclusive(old, old));
     (DAYS..DAYS + 24).for_each(|day| aged.day(day));
     let until = until + 24 * DAY;
     assert_eq!(raw(&aged, 1), Some(56), "after 30 days");
     // A tier that is new has whole buckets, and none of series without what they are computed from.
-    aged.engine
-        .set_kept(Duration::from_secs(50 * 86_400), "1h 55d, 6h, 1d".parse().unwrap(), Vec::new())
-        .unwrap();
+    let tiers = "10m 50d, 1h 55d, 6h, 1d".parse().unwrap();
+    aged.engine.set_kept(Duration::from_secs(50 * 86_400), tiers, Vec::new()).unwrap();
     aged.day(DAYS + 24);
-    for series in [0, 1] {
-        let (first, _) = stored(&aged, tier("6h"), series).expect("it is built");
-        aged.check_series("6h", series, TimeRange::new(first - DAY / 4, until));
+    for (name, width) in [("10m", DAY / 144), ("6h", DAY / 4)] {
+        for series in [0, 1] {
+            let (first, _) = stored(&aged, tier(name), series).expect("it is built");
+            aged.check_series(name, series, TimeRange::new(first - width, until));
+        }
     }
     // When nothing is younger than what has been dropped of all series, the trims are forgotten.
     aged.engine.set_ladders(Vec::new()).unwrap();

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Merger, unless_full};
-use crate::Result;
 use crate::compact::downsample::{TierJob, choices, newest_merged};
 use crate::compact::{Horizons, TrimGoal, is_expiry_due, is_trim_due, unapplied_trims};
 use crate::engine::retention::{Kept, horizon_of, keep_of};
@@ -12,6 +11,7 @@ use crate::options::{Ladder, Options, Tier, longest};
 use crate::rollup::Extras;
 use crate::store::catalogue::Catalogue;
 use crate::sync::MutexGuard;
+use crate::{Error, Result};
 
 /// The work of one pass, which follows from one state of what is kept.
 pub(in crate::engine) struct Pass {
@@ -160,6 +160,25 @@ impl Merger {
         self.retention.set(&changed);
         *kept = changed;
         Ok(())
+    }
+
+    /// Drops all buckets of a tier that is not kept. Returns the bytes of their chunks.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if it is kept; [`Error::Invalid`] if there is none.
+    pub fn drop_tier(&self, resolution: Resolution) -> Result<u64> {
+        let _merging = self.lock();
+        let expiring = self.expiry.write();
+        if self.kept_tiers().iter().any(|tier| tier.resolution == resolution) {
+            let reason = format!("the tier {resolution} is kept: take it out of `tiers` and `ladders` first");
+            return Err(Error::Option { name: "tiers", reason });
+        }
+        let dropped = self.disk.with_room(|| self.compactor().drop_tier(TierId::of(0, resolution)))?;
+        let bytes = dropped.ok_or_else(|| Error::Invalid(format!("there is no tier {resolution}")))?;
+        drop(expiring);
+        self.collect_with_room()?;
+        tracing::info!(tier = %resolution, bytes, "dropped a tier");
+        Ok(bytes)
     }
 
     /// Keeps everything as long as the result lives. Several calls may do so at once.
