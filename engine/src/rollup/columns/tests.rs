@@ -61,6 +61,20 @@ proptest! {
     }
 
     #[test]
+    fn a_row_is_inside_of_what_its_bucket_is_inside_of(
+        buckets in buckets(), ends in (any::<prop::sample::Index>(), any::<prop::sample::Index>(), -30i64..30, -30i64..30),
+    ) {
+        prop_assume!(!buckets.is_empty());
+        let columns = columns_of(&buckets);
+        let at = |which: prop::sample::Index| buckets[which.index(buckets.len())].end;
+        let (start, end) = (at(ends.0) + ends.2, at(ends.1) + ends.3);
+        let range = TimeRange::new(start.min(end), start.max(end));
+        for (row, bucket) in buckets.iter().enumerate() {
+            prop_assert_eq!(columns.is_inside(row, range, WIDTH), bucket.is_inside(range, WIDTH), "{:?}", bucket);
+        }
+    }
+
+    #[test]
     fn the_newest_of_each_is_kept(older in buckets(), newer in buckets(), before in buckets()) {
         let mut expected: std::collections::BTreeMap<i64, Bucket> = Default::default();
         let mut columns = columns_of(&before);
@@ -91,6 +105,10 @@ proptest! {
             chunk.decode_columns(&mut found).unwrap();
             let mut alone = BucketColumns::new(wanted);
             chunk.decode_columns(&mut alone).unwrap();
+            let empty = (0..alone.len()).filter(|&row| alone.counts[row] == 0);
+            for column in [&alone.minima, &alone.maxima] {
+                prop_assert!(column.is_empty() || empty.clone().all(|row| column[row].is_nan()));
+            }
             expected.extend(alone.buckets());
         }
         assert_same(&found, &expected)?;
