@@ -170,8 +170,8 @@ struct Appended<'a> {
 
 impl Residuals for Appended<'_> {
     #[inline]
-    fn each(self, mut integer: impl FnMut(u64) -> i64) {
-        self.out.extend(self.block.iter().map(|&u| integer(u)));
+    fn each(self, integer: impl FnMut(u64) -> i64) {
+        self.out.extend(self.block.iter().copied().map(integer));
     }
 }
 
@@ -179,7 +179,9 @@ impl Residuals for Appended<'_> {
 impl Residuals for &mut [i64] {
     #[inline]
     fn each(self, mut integer: impl FnMut(u64) -> i64) {
-        self.iter_mut().for_each(|place| *place = integer(*place as u64));
+        for place in self {
+            *place = integer(*place as u64);
+        }
     }
 }
 

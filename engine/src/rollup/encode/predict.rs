@@ -203,16 +203,22 @@ pub(super) fn sums(rows: Rows<'_>, number: usize, out: &mut Vec<f64>) -> bool {
     let ends = rows.first_values().iter().zip(rows.last_values());
     let ends = rows.counts().iter().zip(ends.map(|(first, last)| first / 2.0 + last / 2.0));
     match number {
-        0 => out.extend(ends.map(|(&count, ends)| count as f64 * ends)),
+        0 => out.extend(ends.map(|(&count, ends)| float(count) * ends)),
         1 => {
             let middles = rows.minima().iter().zip(rows.maxima()).map(|(min, max)| min / 2.0 + max / 2.0);
             let means = ends.zip(middles).map(|((&count, ends), middle)| (count, ends / 2.0 + middle / 2.0));
-            out.extend(means.map(|(count, mean)| count as f64 * mean));
+            out.extend(means.map(|(count, mean)| float(count) * mean));
         }
-        2 => out.extend(rows.counts().iter().map(|&count| count as f64 * 0.0)),
+        2 => out.extend(rows.counts().iter().map(|&count| float(count) * 0.0)),
         _ => return false,
     }
     true
+}
+
+/// A number of samples, all of which are less than 2^53. There is an instruction for signed integers only.
+#[inline]
+fn float(count: u64) -> f64 {
+    count as i64 as f64
 }
 
 /// Zeros, the only prediction of a column that has none.

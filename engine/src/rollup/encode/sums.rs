@@ -182,7 +182,9 @@ pub(super) fn read_rest(
     match rest {
         None => {
             let implies = |i: usize| expected(&rows, i, || unit(&rows, i, 0)) != 0;
-            if !(0..rows.len()).any(implies) {
+            let extremes = rows.minima().iter().zip(rows.maxima()).enumerate();
+            let mut equal = extremes.filter(|(_, (min, max))| min.to_bits() == max.to_bits());
+            if !equal.any(|(i, _)| implies(i)) {
                 return Ok(None);
             }
             ints.clear();
