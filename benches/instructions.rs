@@ -74,6 +74,9 @@ const PIECES: &[(&str, Piece)] = &[
     ("query_sum_rate", || query("sum by (rack) (rate(cpu_f0[5m]))")),
     ("query_max_over_time", || query("max_over_time(cpu_f0[1h])")),
     ("query_selector", || query("cpu_f0")),
+    ("buckets_max", || query_buckets("max_over_time(cpu_usage[1d])")),
+    ("buckets_avg", || query_buckets("avg_over_time(cpu_usage[1d])")),
+    ("buckets_rate", || query_buckets("rate(requests_total[1d])")),
 ];
 
 fn main() {
@@ -488,4 +491,42 @@ fn query(text: &str) -> (usize, &'static str) {
         black_box(database.execute(&request).expect("the query is good"));
     });
     (30 * STEPS as usize, "sample")
+}
+
+/// A gauge and a counter of six hosts with a sample a minute for a month, behind a tier of an hour, and the 28 steps of a
+/// dashboard. The newest days, which the tier lacks, are not among them.
+fn query_buckets(text: &str) -> (usize, &'static str) {
+    const SERIES: usize = 6;
+    const DAYS: i64 = 31;
+    let options = Options::default().with_background(false).with_tiers("1h".parse().expect("a tier"));
+    let database = Database::in_memory(options).expect("the options are good");
+    let mut walks: Vec<_> = (0..SERIES).map(|i| (walk(i as u64 + 1), 0.0)).collect();
+    for day in 0..DAYS {
+        let mut batch = barograph::Batch::new();
+        for (host, (walk, total)) in walks.iter_mut().enumerate() {
+            let host = host.to_string();
+            let labels =
+                |name| Labels::from_pairs([("__name__", name), ("host", host.as_str())]).expect("unique");
+            let (gauge, counter) = (labels("cpu_usage"), labels("requests_total"));
+            for minute in 1..=24 * 60 {
+                let at = START + (day * 24 * 60 + minute) * 60 * SECOND;
+                let at = barograph::Timestamp::from_nanos(at);
+                let level = walk.next().unwrap_or_default().trunc();
+                *total += level * 10.0;
+                batch.push(&gauge, at, Value::Float(level));
+                batch.push(&counter, at, Value::Float(*total));
+            }
+        }
+        database.append(&batch).expect("append");
+    }
+    database.flush().expect("flush");
+    database.compact().expect("compact");
+    let day = std::time::Duration::from_secs(86_400);
+    let end = barograph::Timestamp::from_nanos(START) + day * 28;
+    let mut request = barograph::Request::range(text, end - day * 27, end, day);
+    request.tier = barograph::TierChoice::Exact;
+    counted(&mut || {
+        black_box(database.execute(&request).expect("the query is good"));
+    });
+    (SERIES * 28 * 24, "bucket")
 }
