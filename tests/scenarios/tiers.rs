@@ -36,9 +36,13 @@ const QUERIES: [&str; 18] = [
     "timestamp(gauge)",
 ];
 
-/// Buckets do not describe native histograms.
-const OF_HISTOGRAMS: [&str; 3] =
-    ["count_over_time(histogram[6h])", "rate(histogram[6h])", "histogram_quantile(0.9, sum(histogram))"];
+/// Buckets do not describe native histograms, and have no distributions unless they outlive samples.
+const OF_HISTOGRAMS: [&str; 4] = [
+    "count_over_time(histogram[6h])",
+    "rate(histogram[6h])",
+    "histogram_quantile(0.9, sum(histogram))",
+    "histogram_over_time(gauge[6h])",
+];
 
 fn options() -> Options {
     Options::default()

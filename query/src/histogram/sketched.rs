@@ -30,13 +30,8 @@ pub const RELATIVE_MAX: f64 = 0.006_5;
 /// The bucket of infinity: the one after that of the largest float.
 const BEYOND: i32 = (1024 << SCHEMA) + 1;
 
-/// The histogram of the values of a sketch and `nans` times NaN, which add up to `sum`. If it would have more buckets than a
-/// stored histogram may have, it has a lower schema.
-pub fn of_sketch(sketch: &Sketch, nans: u64, sum: f64) -> Histogram {
-    of_counts(sketch.entries().iter().map(|&(key, count)| (key, count as f64)), nans as f64, sum)
-}
-
-/// The same of counts by ascending key, which need not be whole.
+/// The histogram of counts by ascending key, which need not be whole, and of `nans` times NaN. The values add up to `sum`. If it
+/// would have more buckets than a stored histogram may have, it has a lower schema.
 pub(crate) fn of_counts(counts: impl Iterator<Item = (i32, f64)>, nans: f64, sum: f64) -> Histogram {
     let (mut negative, mut positive) = (Buckets::new(), Buckets::new());
     let (mut count, mut zero_count) = (nans, 0.0);
@@ -123,7 +118,7 @@ fn index(value: f64) -> i32 {
 }
 
 /// The sketch of the middles of a histogram's buckets, and the number of its observations that are NaN. Counts are rounded to
-/// whole numbers. The sketch of [`of_sketch`] comes back if the schema is 8.
+/// whole numbers. The keys that were counted come back if the schema is 8.
 pub fn to_sketch(h: &Histogram) -> (Sketch, u64) {
     let buckets = ascending(h);
     let (mut counts, mut inside) = (Vec::with_capacity(buckets.len()), 0.0);
@@ -160,6 +155,10 @@ mod tests {
 
     use super::*;
     use crate::histogram::quantile::quantile;
+
+    fn of_sketch(sketch: &Sketch, nans: u64, sum: f64) -> Histogram {
+        of_counts(sketch.entries().iter().map(|&(key, count)| (key, count as f64)), nans as f64, sum)
+    }
 
     /// Values of all magnitudes, without NaN.
     fn value() -> impl Strategy<Value = f64> {
