@@ -7,6 +7,7 @@ mod buckets;
 mod choices;
 mod evaluate;
 mod expression;
+mod hdr;
 mod language;
 mod patterns;
 mod rewrites;
@@ -30,6 +31,7 @@ use barograph_query::{QueryError, syntax};
 
 pub use buckets::buckets;
 pub use evaluate::evaluate;
+pub use hdr::hdr;
 pub use language::{pattern, script};
 pub use rewrites::{generated, rewrites};
 
@@ -43,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("codecs", codecs),
     ("round_trip", round_trip),
     ("labels", label_set),
+    ("hdr", hdr),
     ("line", line),
     ("query", query),
     ("pattern", pattern),

@@ -12,8 +12,8 @@
 //! | `#…`, `"StartTimestamp",…`, empty | nothing |
 //! | `[Tag=T,]start,length,max,payload` | an interval in seconds; its largest value, which is not read; its histogram |
 //!
-//! A payload is base64 of encoding V2, plain or compressed: the cookie 0x1c849314, the number of bytes
-//! that follow (both in four bytes, big endian), a zlib stream of the plain form.
+//! A payload is base64 of encoding V2, plain (specified in `engine/src/rollup/sketch/hdr.rs`) or compressed: the cookie
+//! 0x1c849314, the number of bytes that follow (both in four bytes, big endian), a zlib stream of the plain form.
 //!
 //! A tag is a label `tag`. A tag that consists of pairs `name=value` with `;` between them, as our own export writes
 //! ([`tag`]), is these labels.
