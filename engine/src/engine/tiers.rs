@@ -1,4 +1,4 @@
-//! Figures about the tiers of buckets.
+//! What is kept of which series, and figures about the tiers of buckets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::Result;
 use crate::engine::jobs::Task;
 use crate::engine::retention::Kept;
-use crate::engine::upkeep::merge::BudgetReport;
 use crate::engine::{Engine, duration_ns};
 use crate::model::{Resolution, SeriesSet, TierId};
 use crate::options::{Ladder, Tiers};
@@ -34,6 +33,25 @@ pub struct TierReport {
     pub partitions: u64,
     /// Number of generations.
     pub generations: u64,
+}
+
+/// How a database fits into its budget of disk space.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub struct BudgetReport {
+    /// The budget ([`Options::disk_bytes`](crate::Options::disk_bytes)); zero: there is none.
+    pub budget_bytes: u64,
+    /// What the database takes now.
+    pub used_bytes: u64,
+    /// What a day of new data takes with its buckets, once it has been merged, measured on the newest closed partitions;
+    /// `None` if there are none yet.
+    pub bytes_per_day: Option<u64>,
+    /// When the budget is used up at this pace and the first partition is dropped, if there is a budget and data comes in.
+    /// Zero: it is used up.
+    pub full_in: Option<Duration>,
+    /// The time that raw samples span then. After that it becomes shorter as buckets that are kept longer take their place.
+    /// `None` where [`BudgetReport::full_in`] is.
+    pub raw_kept: Option<Duration>,
 }
 
 /// What is kept of some series.

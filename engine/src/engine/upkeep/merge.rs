@@ -21,7 +21,6 @@ use crate::stats::Stats;
 use crate::store::versions::Versions;
 use crate::sync::{Mutex, MutexGuard, RwLock};
 use crate::{Error, Result};
-pub use budget::BudgetReport;
 use tiers::Pass;
 
 /// The maximum size of chunks whose removal is postponed until all merges are done: that of a table.

@@ -7,6 +7,7 @@ use super::{Merger, Pass};
 use crate::Result;
 use crate::compact::downsample::{TierJob, is_included};
 use crate::engine::directory::disk_use;
+use crate::engine::tiers::BudgetReport;
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;
@@ -18,25 +19,6 @@ const PARTITIONS_MEASURED: usize = 7;
 /// Tables are at most this many times as large as their chunks: beyond that they have space that is reclaimed later.
 const SCALE_MAX: f64 = 3.0;
 const DAY_NS: f64 = 86_400e9;
-
-/// How a database fits into its budget of disk space.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[non_exhaustive]
-pub struct BudgetReport {
-    /// The budget ([`Options::disk_bytes`](crate::Options::disk_bytes)); zero: there is none.
-    pub budget_bytes: u64,
-    /// What the database takes now.
-    pub used_bytes: u64,
-    /// What a day of new data takes with its buckets, once it has been merged, measured on the newest closed partitions;
-    /// `None` if there are none yet.
-    pub bytes_per_day: Option<u64>,
-    /// When the budget is used up at this pace and the first partition is dropped, if there is a budget and data comes in.
-    /// Zero: it is used up.
-    pub full_in: Option<Duration>,
-    /// The time that raw samples span then. After that it becomes shorter as buckets that are kept longer take their place.
-    /// `None` where [`BudgetReport::full_in`] is.
-    pub raw_kept: Option<Duration>,
-}
 
 /// What the parts of a database take.
 struct Use {
