@@ -334,6 +334,12 @@ class Caller:
             return call
         return self.ask(random, path, ["GET"], random.choice([[], [("limit", 3)], [("name", "v3")]]))
 
+    def call_drop_tier(self, random, path, methods):
+        call = self.ask(random, path, methods, [("tier", random.choice(["5m", "1h", "6h", "1d"]))])
+        # It is kept, or there is none.
+        call.is_valid_with = {400}
+        return call
+
     def call_delete_series(self, random, path, methods):
         name = random.choice([*PLAIN, *V3, EVENT])
         series = self.ledger.series[name]
@@ -380,6 +386,7 @@ class Caller:
         "/query": call_query1,
         "/api/v2/buckets": call_buckets,
         "/api/v1/admin/tsdb/delete_series": call_delete_series,
+        "/api/v1/admin/tsdb/drop_tier": call_drop_tier,
         **dict.fromkeys(
             (
                 "/api/v1/status/buildinfo", "/api/v1/status/runtimeinfo", "/api/v1/status/flags", "/api/v1/status/config",

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use crate::Result;
 use crate::budget::Work;
 use crate::compact::Compactor;
 use crate::compact::downsample::{TierJob, awaits_repair, is_included};
@@ -16,6 +15,7 @@ use crate::store::catalogue::{Catalogue, Generation, Trim};
 use crate::store::generation::GenerationReader;
 use crate::store::kv::Kv;
 use crate::store::versions::Edit;
+use crate::{Error, Result};
 
 /// What is past the retention of some series.
 #[derive(Debug, Clone)]
@@ -48,12 +48,34 @@ fn advanced(catalogue: &Catalogue, goals: &[TrimGoal], tiers: &[TierJob]) -> Vec
         let from = known.map_or(Timestamp::MIN, |(_, trim)| trim.until);
         let Some(until) = trimmable(catalogue, goal, from, tiers) else { continue };
         let number = known.map(|(number, _)| *number).or_else(|| free.next());
-        let applied = known.map_or(Timestamp::MIN, |(_, trim)| trim.applied);
+        let applied = known.map_or(Timestamp::MIN, |(_, trim)| still_applied(catalogue, trim));
         let cut = catalogue.root.flushed_seq;
         let trim = Trim { tier: goal.tier, series: goal.series.clone(), until, cut, applied };
         all.extend(number.map(|number| (number, Arc::new(trim))));
     }
     all
+}
+
+/// How far a trim is still applied when its cut rises: samples that were written since are past the retention now.
+fn still_applied(catalogue: &Catalogue, trim: &Trim) -> Timestamp {
+    let before = TimeRange::new(Timestamp::MIN, trim.applied);
+    let mut partitions = catalogue.generations.partitions_in(trim.tier, before, catalogue.layout());
+    let is_new = |generation: &Arc<Generation>| !trim.concerns(&generation.record);
+    let first = partitions.find(|partition| partition.generations.iter().any(is_new));
+    let start = first.map(|partition| catalogue.layout().bounds(partition.id).0.saturating_sub(1));
+    start.map_or(trim.applied, |start| start.min(trim.applied))
+}
+
+/// The last instant up to which buckets of a tier may be dropped: not those of samples that are kept, because they say
+/// more of these than wider buckets can.
+fn reach(catalogue: &Catalogue, goal: &TrimGoal) -> Timestamp {
+    if goal.tier.is_raw() {
+        return goal.horizon;
+    }
+    let raw = catalogue.trims.values().filter(|trim| trim.tier.is_raw() && trim.series == goal.series);
+    let raw = raw.map(|trim| trim.until).max().unwrap_or(Timestamp::MIN).max(catalogue.raw_from());
+    // A bucket includes its last instant, and a partition of samples does not.
+    goal.horizon.min(raw.saturating_add(1))
 }
 
 /// The end of the last partition of those after `from` that a trim can reach, if there is one.
@@ -70,7 +92,8 @@ fn trimmable(
     };
     let ends = catalogue.generations.partitions_from(first).map(|partition| partition.id);
     let ends = ends.take_while(|id| id.tier == goal.tier).map(|id| (id, layout.bounds(id).1));
-    let reached = ends.take_while(|(id, end)| *end <= goal.horizon && is_included(catalogue, *id, tiers));
+    let reach = reach(catalogue, goal);
+    let reached = ends.take_while(|(id, end)| *end <= reach && is_included(catalogue, *id, tiers));
     reached.last().map(|(_, end)| end)
 }
 
@@ -107,8 +130,8 @@ impl Compactor<'_> {
         Ok(())
     }
 
-    /// Rewrites the partitions that a trim reaches without its series. Between them it calls `goes_on`, and ends early if
-    /// that returns false, or at a partition that must wait: it is damaged, or a tier lacks something of it.
+    /// Rewrites the partitions that a trim reaches without its series. Before each it calls `goes_on`, and rewrites no more if
+    /// that returns false. Those that are damaged, or of which a tier lacks something, wait for a later pass.
     pub(crate) fn apply_trim(
         &self,
         number: u32,
@@ -123,18 +146,23 @@ impl Compactor<'_> {
             .partitions_in(trim.tier, span, catalogue.layout())
             .map(|it| it.id)
             .collect();
-        let mut applied = trim.until;
+        let (mut applied, mut done) = (trim.until, Ok(()));
         for partition in partitions {
-            if !goes_on() || !self.rewrite_trimmed(partition, trim, tiers)? {
+            let rewritten = if goes_on() { self.rewrite_trimmed(partition, trim, tiers) } else { Ok(false) };
+            if !matches!(rewritten, Ok(true)) {
+                // Those after it do not wait for it.
                 let (first, _) = catalogue.layout().bounds(partition);
-                applied = trim.applied.max(first.saturating_sub(1));
+                applied = applied.min(first.saturating_sub(1)).max(trim.applied);
+            }
+            done = done.and(rewritten.map(drop));
+            if matches!(done, Err(Error::DiskFull { .. })) {
                 break;
             }
         }
         if applied > trim.applied {
-            self.applied(number, applied)?;
+            self.applied(number, trim, applied)?;
         }
-        Ok(())
+        done
     }
 
     /// Rewrites one partition if it has series of a trim. Returns false if it must wait.
@@ -162,9 +190,11 @@ impl Compactor<'_> {
     }
 
     /// Records how far a trim has been applied.
-    fn applied(&self, number: u32, applied: Timestamp) -> Result<()> {
+    fn applied(&self, number: u32, known: &Trim, applied: Timestamp) -> Result<()> {
         self.versions.commit(self.context, |now| {
-            let trim = now.catalogue.trims.get(&number).filter(|trim| trim.applied < applied);
+            // It may have been forgotten meanwhile, and its number used again.
+            let same = |trim: &&Arc<Trim>| trim.tier == known.tier && trim.series == known.series;
+            let trim = now.catalogue.trims.get(&number).filter(same).filter(|trim| trim.applied < applied);
             let trim = trim.map(|trim| Arc::new(Trim { applied, ..(**trim).clone() }));
             Ok(trim.map(|trim| Edit { trims: vec![(number, Some(trim))], ..Edit::default() }))
         })?;

@@ -37,9 +37,6 @@ impl Ladder {
     /// # Errors
     /// There is no matcher, or a step is wrong: what, and what is expected.
     pub fn new(selector: Vec<Matcher>, steps: &str) -> Result<Ladder, String> {
-        if selector.is_empty() {
-            return Err("a ladder needs a selector with a matcher".to_owned());
-        }
         let steps = steps.trim();
         let (first, rest) = steps.split_once(',').unwrap_or((steps, ""));
         let (retention, tiers) = match first.split_whitespace().collect::<Vec<_>>()[..] {
@@ -52,10 +49,16 @@ impl Ladder {
             return Err("a ladder names its tiers; `auto` is a choice for the database".to_owned());
         }
         let ladder = Ladder { selector, retention, tiers };
-        match ladder.tiers.shorter_than(ladder.retention) {
-            Some(tier) => Err(format!("{} must be kept at least as long as raw samples", tier.resolution)),
-            None => Ok(ladder),
+        ladder.fault().map_or(Ok(ladder), Err)
+    }
+
+    /// What is wrong with it.
+    pub(super) fn fault(&self) -> Option<String> {
+        if self.selector.is_empty() {
+            return Some("a ladder needs a selector with a matcher".to_owned());
         }
+        let shorter = self.tiers.shorter_than(self.retention)?;
+        Some(format!("{} must be kept at least as long as raw samples", shorter.resolution))
     }
 
     /// How long a tier is kept; zero: for ever. That is at least as long as raw samples, also of the options' tiers.

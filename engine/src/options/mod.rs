@@ -312,6 +312,9 @@ impl Options {
         if self.ladders.len() > LADDERS_MAX {
             return bad(format!("{} are more than {LADDERS_MAX}", self.ladders.len()));
         }
+        if let Some(why) = self.ladders.iter().find_map(Ladder::fault) {
+            return bad(why);
+        }
         let width = self.partition_width;
         let too_short = |ladder: &&Ladder| !ladder.retention.is_zero() && ladder.retention < width;
         if let Some(ladder) = self.ladders.iter().find(too_short) {

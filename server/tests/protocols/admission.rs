@@ -57,7 +57,7 @@ fn ask(endpoint: &Endpoint) -> Vec<u8> {
         let nothing = snap::raw::Encoder::new().compress_vec(&[]).unwrap();
         return request("POST", &path, &[], &nothing);
     }
-    let query = "match[]=m&query=m&start=0&end=60&step=60&time=0&q=SHOW+DATABASES";
+    let query = "match[]=m&query=m&start=0&end=60&step=60&time=0&q=SHOW+DATABASES&tier=1h";
     request(endpoint.methods[0].as_str(), &format!("{path}?{query}"), &[], b"")
 }
 

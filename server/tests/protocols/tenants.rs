@@ -274,6 +274,7 @@ fn plain_probe(path: &str) -> Option<Probe> {
         | "/metrics" => Probe::Whole(get(path)),
         "/api/v1/admin/tsdb/clean_tombstones"
         | "/api/v1/admin/tsdb/snapshot"
+        | "/api/v1/admin/tsdb/drop_tier"
         | "/api/v1/admin/tsdb/flush" => Probe::Whole(post(path, &[], "")),
         _ => return None,
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::compact::Compactor;
 use crate::model::TierId;
 use crate::rollup::{BucketColumns, Columns};
-use crate::store::catalogue::{Coverage, Generation, GenerationRecord};
+use crate::store::catalogue::{Coverage, Generation, GenerationRecord, Trim};
 use crate::store::cursors::decode_chunk;
 use crate::store::generation::Tables;
 use crate::store::keys::Prefix;
@@ -25,17 +25,18 @@ impl<'c> Compactor<'c> {
         written: Vec<Written>,
         coverage: Coverage,
     ) -> Result<()> {
-        self.replace_buckets(tables, written, Vec::new(), vec![(tier, Some(coverage))])
+        self.replace_buckets(tables, written, Vec::new(), vec![(tier, Some(coverage))], Vec::new())
     }
 
     /// Makes written buckets durable, reads them back, and commits them in place of the generations `remove`, which are
-    /// obsolete then, together with new coverages.
+    /// obsolete then, together with new coverages and trims.
     pub(super) fn replace_buckets(
         &self,
         tables: Tables<'c>,
         written: Vec<Written>,
         remove: Vec<Arc<Generation>>,
         coverage: Vec<(TierId, Option<Coverage>)>,
+        trims: Vec<(u32, Arc<Trim>)>,
     ) -> Result<()> {
         fail_point!("tier.written");
         let written: Vec<Arc<Generation>> =
@@ -49,6 +50,7 @@ impl<'c> Compactor<'c> {
                     add: written.clone(),
                     remove: remove.clone(),
                     coverage: coverage.clone(),
+                    trims: trims.iter().map(|(number, trim)| (*number, Some(trim.clone()))).collect(),
                     ..Edit::default()
                 };
                 Ok(Some(edit.without_spent(now.catalogue)))

@@ -1,6 +1,8 @@
 //! Adds the buckets of closed raw partitions to a tier: later ones, and those of samples that were written for a time
 //! before it begins.
 
+use std::sync::Arc;
+
 use super::commit::Written;
 use super::included::{Included, changed, included};
 use super::source::Source;
@@ -8,7 +10,7 @@ use super::{GENERATIONS_PER_EXTENSION, TierJob, closed_until, source_of};
 use crate::Result;
 use crate::compact::Compactor;
 use crate::model::{TierId, TimeRange, Timestamp};
-use crate::store::catalogue::{Catalogue, Coverage};
+use crate::store::catalogue::{Catalogue, Coverage, Trim};
 use crate::store::generation::Tables;
 
 impl<'c> Compactor<'c> {
@@ -34,7 +36,8 @@ impl<'c> Compactor<'c> {
         for span in by_partition(&catalogue, tier, next) {
             written.extend(self.write_span(&mut tables, &catalogue, job, span, coverage.cut)?);
         }
-        self.commit_buckets(tier, tables, written, coverage)?;
+        let trims = if known.is_none() { inherited_trims(&catalogue, job, next) } else { Vec::new() };
+        self.replace_buckets(tables, written, Vec::new(), vec![(tier, Some(coverage))], trims)?;
         Ok(true)
     }
 
@@ -80,6 +83,18 @@ impl<'c> Compactor<'c> {
             })?;
         Ok(Some(written).filter(|(_, record)| record.chunks > 0))
     }
+}
+
+/// What a tier that is new never has: the buckets of series that have lost what the buckets are computed from.
+fn inherited_trims(catalogue: &Catalogue, job: &TierJob, first: TimeRange) -> Vec<(u32, Arc<Trim>)> {
+    let source = source_of(catalogue, job, first).map_or(TierId::RAW, |finer| TierId::of(0, finer));
+    let lost = catalogue.trims.values().filter(|trim| trim.tier == source && trim.until > first.start);
+    let free = (0..).filter(|number| !catalogue.trims.contains_key(number));
+    let inherited = |trim: &Arc<Trim>| {
+        let until = job.resolution.ceil(trim.until);
+        Arc::new(Trim { tier: job.tier(), series: trim.series.clone(), until, cut: 0, applied: until })
+    };
+    free.zip(lost.map(inherited)).collect()
 }
 
 /// The parts of `span` that are in different partitions of a tier.

@@ -173,8 +173,7 @@ pub(super) fn damaged_in(
 
 /// Whether all buckets of a tier that end in a span can be computed: from raw samples, or from the narrower tier.
 pub(super) fn can_compute(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
-    let of_all =
-        |tier: TierId| !is_damaged(catalogue, tier, span) && !catalogue.is_trimmed_after(tier, span.start);
     has_samples(catalogue, job, span)
-        || source_of(catalogue, job, span).is_some_and(|finer| of_all(TierId::of(0, finer)))
+        || source_of(catalogue, job, span)
+            .is_some_and(|finer| !is_damaged(catalogue, TierId::of(0, finer), span))
 }

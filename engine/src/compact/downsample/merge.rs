@@ -47,7 +47,7 @@ impl<'c> Compactor<'c> {
         let record = GenerationRecord { merged: true, ..record };
         fail_point!("tier.merged");
         let written = (record.chunks > 0).then_some((prefix, record));
-        self.replace_buckets(tables, written.into_iter().collect(), inputs, Vec::new())?;
+        self.replace_buckets(tables, written.into_iter().collect(), inputs, Vec::new(), Vec::new())?;
         fail_point!("tier.swapped");
         Ok(())
     }

@@ -77,13 +77,9 @@ fn source_of(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Option<Re
     (covers && !replaces()).then_some(finer)
 }
 
-/// Whether raw samples cover all buckets of all series that end in a span, and none of them is damaged.
+/// Whether raw samples cover all buckets that end in a span, and none of them is damaged. Series that have lost more samples
+/// than all others have none of these buckets.
 fn has_samples(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
-    has_samples_of_some(catalogue, job, span) && !catalogue.is_trimmed_after(TierId::RAW, span.start)
-}
-
-/// The same for the series that have lost no more samples than all have.
-fn has_samples_of_some(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
     catalogue.computable_from(job.resolution) <= span.start && !is_damaged(catalogue, TierId::RAW, span)
 }
 

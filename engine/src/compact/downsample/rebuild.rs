@@ -1,10 +1,10 @@
 //! Computes damaged partitions of a tier again, while what they are computed from is stored.
 
-use super::TierJob;
 use super::included::{can_compute, damaged_in};
+use super::{TierJob, source_of};
 use crate::Result;
 use crate::compact::Compactor;
-use crate::model::TimeRange;
+use crate::model::{TierId, TimeRange};
 use crate::store::catalogue::Catalogue;
 use crate::store::generation::Tables;
 
@@ -18,8 +18,15 @@ impl Compactor<'_> {
         let partition = catalogue.layout().partition(job.tier(), span.end);
         let mut tables = Tables::new(self.versions.kv());
         let written = self.write_span(&mut tables, &catalogue, job, span, coverage.cut)?;
-        let remove = catalogue.generations.all_in(partition);
-        self.replace_buckets(tables, written.into_iter().collect(), remove, Vec::new())?;
+        // The others stay: of series that have lost what buckets are computed from, they have all that is left.
+        let found = catalogue.generations.partition(partition);
+        let damaged = found.into_iter().flat_map(|partition| &partition.aside);
+        let remove = damaged.map(|aside| aside.generation.clone()).collect();
+        self.replace_buckets(tables, written.into_iter().collect(), remove, Vec::new(), Vec::new())?;
+        let source = source_of(&catalogue, job, span).map_or(TierId::RAW, |finer| TierId::of(0, finer));
+        if catalogue.is_trimmed_after(source, span.start) {
+            tracing::warn!(%partition, "buckets of series that are kept shorter than others may be lost there");
+        }
         tracing::info!(%partition, "computed the buckets of a damaged partition again");
         Ok(true)
     }

@@ -6,7 +6,7 @@ use super::commit::Written;
 use super::included::{Included, changed, included};
 use super::source::Source;
 use super::write::LabelSets;
-use super::{TierJob, has_samples_of_some, source_of};
+use super::{TierJob, has_samples, source_of};
 use crate::Result;
 use crate::chunk::Run;
 use crate::compact::Compactor;
@@ -152,7 +152,7 @@ impl<'c> Compactor<'c> {
             if finer.is_none() {
                 // Raw samples are only a part of earlier buckets, and of those where some are damaged.
                 ends.retain(|end| {
-                    has_samples_of_some(catalogue, job, TimeRange::new(end - job.resolution.width_ns(), *end))
+                    has_samples(catalogue, job, TimeRange::new(end - job.resolution.width_ns(), *end))
                 });
             }
             let whole = source.whole_from(&labels);
@@ -164,6 +164,11 @@ impl<'c> Compactor<'c> {
             let of_source = if finer.is_some() { source.ids_of(&labels)? } else { ids };
             buckets.clear();
             compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
+            // A new sample leaves no bucket empty, unless its source lacks the bucket: then what is stored is better.
+            buckets.retain(|bucket| !bucket.is_empty() || changes.deletes_from(bucket, &labels));
+            if buckets.is_empty() {
+                continue;
+            }
             repaired += buckets.len() as u64;
             writer.add_labels(id, &labels)?;
             writer.add_buckets(id, &buckets, &job.shape(&labels, &buckets))?;
@@ -231,6 +236,12 @@ impl<'r> Changes<'r> {
         let deletes: Vec<_> = deletes.take_while(|delete| delete.seq <= goal.deletes).cloned().collect();
         let span = hull(job, span, &newer, &deletes);
         Changes { job, span, computable: catalogue.computable_from(job.resolution), newer, deletes }
+    }
+
+    /// Whether a new delete removes samples of a bucket.
+    fn deletes_from(&self, bucket: &Bucket, labels: &Labels) -> bool {
+        let span = TimeRange::new(bucket.end - self.job.resolution.width_ns(), bucket.end);
+        self.deletes.iter().any(|delete| delete.overlaps(span) && delete.matches(labels))
     }
 
     /// The ends of the buckets of a series that have changed, ascending.

@@ -4,6 +4,7 @@ mod aging;
 mod automatic;
 mod budget;
 mod changes;
+mod incomplete;
 mod ladders;
 
 use std::sync::Arc;

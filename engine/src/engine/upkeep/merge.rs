@@ -48,6 +48,8 @@ pub(in crate::engine) struct Merger {
     /// The newest partition by which a tier was chosen, and which.
     measured: Mutex<Option<(PartitionId, Option<Resolution>)>>,
     counts: MergeCounts,
+    /// What tables took for each byte of chunks when they held nothing else.
+    scale: Mutex<Option<f64>>,
 }
 
 /// Carries out `next` unless `done` says that the disk is full, and returns the first failure of both.
@@ -77,6 +79,7 @@ impl Merger {
             expiry: RwLock::default(),
             kept: Mutex::new(Kept::of(&base.options)),
             counts: MergeCounts::default(),
+            scale: Mutex::default(),
         }
     }
 

@@ -10,8 +10,9 @@
 //! # Invariant
 //! C5. Samples, or buckets of a tier, at or before `until` of the series that a trim selects are past their retention. All
 //!     tiers that keep them longer include them up to there. Partitions that a merge has not rewritten since may still hold
-//!     some of them, so nothing is computed from them. Samples in raw generations with a cut after `cut` are not past it:
-//!     the retention has become longer since, and they were written after that.
+//!     some of them, so nothing is computed from them. Samples in raw generations with a cut after `cut` stay until the
+//!     trim advances the next time: they were in memory when it came to `until`, or the retention has become longer
+//!     since.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

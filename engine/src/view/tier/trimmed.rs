@@ -4,6 +4,7 @@ use crate::Result;
 use crate::model::{Labels, Matcher, Resolution, TierId, TimeRange, Timestamp};
 use crate::store::catalogue::Trim;
 use crate::store::generation::GenerationReader;
+use crate::store::generations::Partition;
 use crate::view::View;
 use crate::view::tier::TierSpan;
 
@@ -55,9 +56,10 @@ impl View<'_> {
         let trimmed = TimeRange::new(Timestamp::MIN, trim.until);
         for tier in self.catalogue.generations.tiers() {
             let partitions = self.catalogue.generations.partitions_in(tier, trimmed, layout);
-            for generation in partitions.flat_map(|partition| &partition.generations) {
+            for generation in partitions.flat_map(Partition::all) {
+                // What is damaged may have had some.
                 if self.is_lost(generation.prefix) {
-                    continue;
+                    return Ok(true);
                 }
                 self.work.check()?;
                 let reader = GenerationReader::new(self.kv, generation);

@@ -9,7 +9,7 @@ use crate::{Batch, Ladder, Options};
 
 const DAYS: i64 = 60;
 
-fn ladder(job: &str, steps: &str) -> Ladder {
+pub(super) fn ladder(job: &str, steps: &str) -> Ladder {
     Ladder::new(vec![Matcher::equal("job", job)], steps).unwrap()
 }
 
@@ -31,7 +31,7 @@ const KEPT: [[(&str, i64); 4]; 3] = [
 ];
 
 /// The times of the first and the last stored sample, or bucket, of a series.
-fn stored(aged: &Aged, tier: TierId, series: u8) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn stored(aged: &Aged, tier: TierId, series: u8) -> Option<(Timestamp, Timestamp)> {
     let (view, job) = (aged.engine.view(), [Matcher::equal("job", &format!("job{series}"))]);
     let times = match tier.resolution() {
         None => {
@@ -61,7 +61,7 @@ fn stored(aged: &Aged, tier: TierId, series: u8) -> Option<(Timestamp, Timestamp
     Some((*times.first()?, *times.last()?))
 }
 
-fn tier(name: &str) -> TierId {
+pub(super) fn tier(name: &str) -> TierId {
     Resolution::parse(name).map_or(TierId::RAW, |resolution| TierId::of(0, resolution))
 }
 

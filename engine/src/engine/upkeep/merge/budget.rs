@@ -33,11 +33,19 @@ impl Merger {
         let chunks = catalogue.generations.totals().bytes;
         let Some(dir) = self.disk.dir() else { return Use { total: chunks, scale: 1.0 } };
         let found = disk_use::measure(dir);
-        // What is obsolete is still there until it is removed.
-        let stored = chunks + self.versions.obsolete().bytes();
-        let scale =
-            if stored > 0 { (found.tables as f64 / stored as f64).clamp(1.0, SCALE_MAX) } else { 1.0 };
+        let scale = self.scale(found.tables, chunks);
         Use { total: found.total() - found.tables + (chunks as f64 * scale) as u64, scale }
+    }
+
+    /// What tables take for each byte of chunks in the catalogue. While they also hold what has left it, for readers or
+    /// until it is removed, that cannot be measured: it is what it was, or too little, and too little is dropped.
+    fn scale(&self, tables: u64, chunks: u64) -> f64 {
+        let obsolete = self.versions.obsolete();
+        let mut scale = self.scale.lock();
+        if chunks > 0 && obsolete.held() == 0 && obsolete.is_empty() {
+            *scale = Some((tables as f64 / chunks as f64).clamp(1.0, SCALE_MAX));
+        }
+        scale.unwrap_or(1.0)
     }
 
     /// Drops the oldest partitions if the database is larger than its budget. What wider tiers keep stays until these include

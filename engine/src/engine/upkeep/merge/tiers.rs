@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Merger, unless_full};
+use super::{DEAD_BYTES_MAX, Merger, unless_full};
 use crate::compact::downsample::{TierJob, choices, newest_merged};
 use crate::compact::{Horizons, TrimGoal, is_expiry_due, is_trim_due, unapplied_trims};
 use crate::engine::retention::{Kept, horizon_of, keep_of};
@@ -243,8 +243,11 @@ impl Merger {
         let mut done = Ok(());
         for number in unapplied_trims(&self.versions.current()) {
             let mut goes_on = || {
+                // What has been replaced takes space until it is removed.
+                let has_room =
+                    self.versions.obsolete().bytes() < DEAD_BYTES_MAX || self.collect_with_room().is_ok();
                 MutexGuard::bump(merging);
-                !self.jobs.are_ending()
+                has_room && !self.jobs.are_ending()
             };
             done = unless_full(done, || self.compactor().apply_trim(number, &jobs, &mut goes_on));
         }
