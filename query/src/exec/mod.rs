@@ -27,9 +27,8 @@ use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::error::QueryError;
 use crate::explain::Explained;
-use barograph_engine::model::Matcher;
-
 use crate::functions::ValueType;
+use crate::plan::reach::Reach;
 use crate::plan::tier::Tiers;
 use crate::plan::{Kind, Node};
 use crate::request::{Request, TierChoice};
@@ -63,9 +62,9 @@ struct Context<'q> {
 
 impl<'q> Context<'q> {
     fn new(source: &'q dyn SeriesSource, request: &Request, plan: &Node) -> Result<Self, QueryError> {
-        let mut selectors = Vec::new();
-        add_selectors(plan, &mut selectors);
-        let (all, samples_from) = (source.tiers(&selectors)?, source.samples_from(&selectors)?);
+        let Reach { selectors, from } =
+            Reach::of(plan, request.query_times().start_ms, request.lookback_ms());
+        let (all, samples_from) = (source.tiers(&selectors, from)?, source.samples_from(&selectors, from)?);
         let mut tiers = Tiers { all, forced: false, samples_from };
         match request.tier {
             TierChoice::Exact => {}
@@ -82,14 +81,6 @@ impl<'q> Context<'q> {
         let (budget, lookback_ms) = (Budget::new(request), request.lookback_ms());
         Ok(Context { source, budget, lookback_ms, tiers, accuracy: Noted::default() })
     }
-}
-
-/// Adds the matchers of all selectors of a plan.
-fn add_selectors<'p>(node: &'p Node, selectors: &mut Vec<&'p [Matcher]>) {
-    if let Kind::Instant(selection) | Kind::Range(selection) = &node.kind {
-        selectors.push(&selection.matchers);
-    }
-    trace::children(node).into_iter().for_each(|child| add_selectors(child, selectors));
 }
 
 /// There is no tier of the requested width.

@@ -24,6 +24,7 @@ use crate::syntax::ast::{
 };
 
 mod duration;
+pub(crate) mod reach;
 pub(crate) mod tier;
 
 /// The step of a subquery without an explicit step.

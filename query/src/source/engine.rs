@@ -232,8 +232,8 @@ impl SeriesSource for EngineSource<'_> {
         self.keep(Selected { series, plan: None })
     }
 
-    fn tiers(&self, selectors: &[&[Matcher]]) -> Result<Vec<TierInfo>, SourceError> {
-        let tiers = self.view.tiers_of(selectors).map_err(storage)?.into_iter();
+    fn tiers(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Vec<TierInfo>, SourceError> {
+        let tiers = self.view.tiers_of(selectors, from).map_err(storage)?.into_iter();
         let info = |tier: barograph_engine::TierSpan| TierInfo {
             width: tier.resolution.width_ns(),
             from: tier.range.start,
@@ -242,8 +242,8 @@ impl SeriesSource for EngineSource<'_> {
         Ok(tiers.map(info).collect())
     }
 
-    fn samples_from(&self, selectors: &[&[Matcher]]) -> Result<Timestamp, SourceError> {
-        self.view.raw_from_of(selectors).map_err(storage)
+    fn samples_from(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Timestamp, SourceError> {
+        self.view.raw_from_of(selectors, from).map_err(storage)
     }
 
     fn select_buckets(

@@ -230,12 +230,12 @@ impl SeriesSource for MemorySource {
         Ok(())
     }
 
-    fn tiers(&self, _: &[&[Matcher]]) -> Result<Vec<TierInfo>, SourceError> {
+    fn tiers(&self, _: &[&[Matcher]], _: Timestamp) -> Result<Vec<TierInfo>, SourceError> {
         let (from, through) = (Timestamp::MIN, Timestamp::MAX);
         Ok(self.widths.iter().map(|&width| TierInfo { width, from, through }).collect())
     }
 
-    fn samples_from(&self, _: &[&[Matcher]]) -> Result<Timestamp, SourceError> {
+    fn samples_from(&self, _: &[&[Matcher]], _: Timestamp) -> Result<Timestamp, SourceError> {
         Ok(self.gone.unwrap_or(Timestamp::MIN))
     }
 

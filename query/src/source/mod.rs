@@ -172,12 +172,13 @@ pub trait SeriesSource: Sync {
     fn read(&self, series: &SeriesRef, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
 
     /// The tiers, the finest first. Only those whose buckets are cheaper to read than their samples. A source without
-    /// tiers is never asked for buckets. A tier begins where it does for all series that the selectors match.
+    /// tiers is never asked for buckets. A tier begins where it does for all series that the selectors match,
+    /// as far as that is after `from`.
     ///
     /// # Errors
     /// [`SourceError::Storage`].
-    fn tiers(&self, selectors: &[&[Matcher]]) -> Result<Vec<TierInfo>, SourceError> {
-        let _ = selectors;
+    fn tiers(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Vec<TierInfo>, SourceError> {
+        let _ = (selectors, from);
         Ok(Vec::new())
     }
 
@@ -218,12 +219,13 @@ pub trait SeriesSource: Sync {
         self.select(matchers, range, series_max)
     }
 
-    /// Samples up to this time of some series that the selectors match may be gone although buckets still describe them.
+    /// Samples up to this time of some series that the selectors match may be gone although buckets still describe them. Only
+    /// times after `from` matter.
     ///
     /// # Errors
     /// [`SourceError::Storage`].
-    fn samples_from(&self, selectors: &[&[Matcher]]) -> Result<Timestamp, SourceError> {
-        let _ = selectors;
+    fn samples_from(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Timestamp, SourceError> {
+        let _ = (selectors, from);
         Ok(Timestamp::MIN)
     }
 

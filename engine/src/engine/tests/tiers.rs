@@ -128,7 +128,7 @@ pub(super) fn assert_buckets_of_samples(view: &View<'_>, resolution: &str) {
         }
         // Where samples have been dropped of this series alone, they do not tell.
         let matchers: Vec<Matcher> = series.labels.iter().map(|(n, v)| Matcher::equal(n, v)).collect();
-        let whole = resolution.ceil(view.raw_from_of(&[&matchers]).unwrap());
+        let whole = resolution.ceil(view.raw_from_of(&[&matchers], i64::MIN).unwrap());
         let shown = |all: &[Bucket]| {
             let whole = all.iter().filter(|bucket| bucket.end > whole);
             whole.map(|one| shown(one, buckets.held())).collect::<Vec<_>>()

@@ -10,30 +10,30 @@ use crate::view::tier::TierSpan;
 
 impl View<'_> {
     /// Like [`View::tiers`], for the series that match all matchers of one of `selectors`: a tier begins where it does for
-    /// all of them.
+    /// all of them, as far as that is after `from`. What was dropped before is not looked for.
     ///
     /// # Errors
     /// The errors of [`View::work`]; the store could not be read.
-    pub fn tiers_of(&self, selectors: &[&[Matcher]]) -> Result<Vec<TierSpan>> {
+    pub fn tiers_of(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Vec<TierSpan>> {
         let mut tiers = self.tiers();
         for TierSpan { resolution, range } in &mut tiers {
-            let from = self.trimmed_of(TierId::of(0, *resolution), selectors)?;
-            range.start = range.start.max(from).min(range.end);
+            let trimmed = self.trimmed_of(TierId::of(0, *resolution), selectors, from)?;
+            range.start = range.start.max(trimmed).min(range.end);
         }
         Ok(tiers)
     }
 
     /// The time up to which raw samples have been dropped of some of the series that match all matchers of one of
-    /// `selectors`; they are complete after it.
+    /// `selectors`, as far as that is after `from`; they are complete after it.
     ///
     /// # Errors
     /// Same as [`View::tiers_of`].
-    pub fn raw_from_of(&self, selectors: &[&[Matcher]]) -> Result<Timestamp> {
-        Ok(self.raw_from().max(self.trimmed_of(TierId::RAW, selectors)?))
+    pub fn raw_from_of(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Timestamp> {
+        Ok(self.raw_from().max(self.trimmed_of(TierId::RAW, selectors, from)?))
     }
 
-    fn trimmed_of(&self, tier: TierId, selectors: &[&[Matcher]]) -> Result<Timestamp> {
-        let mut until = Timestamp::MIN;
+    fn trimmed_of(&self, tier: TierId, selectors: &[&[Matcher]], from: Timestamp) -> Result<Timestamp> {
+        let mut until = from;
         let trims = self.catalogue.trims.values().filter(|trim| trim.tier == tier);
         for trim in trims {
             for matchers in selectors {
@@ -46,7 +46,7 @@ impl View<'_> {
                 }
             }
         }
-        Ok(until)
+        Ok(if until == from { Timestamp::MIN } else { until })
     }
 
     /// Whether a series that a trim selects and that matches all matchers is stored where it has been trimmed.

@@ -43,7 +43,7 @@ fn a_new_narrow_tier_does_not_begin_where_samples_are_gone() {
     aged.day(25);
     aged.check_series("1h", 1, whole);
     let begin = |job: &str| {
-        let tiers = aged.engine.view().tiers_of(&[&[Matcher::equal("job", job)]]).unwrap();
+        let tiers = aged.engine.view().tiers_of(&[&[Matcher::equal("job", job)]], i64::MIN).unwrap();
         (tiers[0].range.start - YEAR_2024).div_euclid(DAY)
     };
     assert_eq!((begin("job0"), begin("job1")), (-1, 20), "5m");
@@ -116,11 +116,12 @@ fn a_narrow_tier_is_not_trimmed_before_the_samples() {
     for day in 0..45 {
         aged.day(day);
         let view = aged.engine.view();
-        let (raw, tiers) = (view.raw_from_of(&[&job1]).unwrap(), view.tiers_of(&[&job1]).unwrap());
+        let (raw, tiers) =
+            (view.raw_from_of(&[&job1], i64::MIN).unwrap(), view.tiers_of(&[&job1], i64::MIN).unwrap());
         let narrow = tiers.first().filter(|tier| tier.resolution.name() == "5m");
         assert!(narrow.is_none_or(|tier| tier.range.start <= raw.max(YEAR_2024 - DAY) + 1), "day {day}");
     }
-    let raw = aged.engine.view().raw_from_of(&[&job1]).unwrap();
+    let raw = aged.engine.view().raw_from_of(&[&job1], i64::MIN).unwrap();
     assert!(raw > YEAR_2024 + 7 * DAY);
     let whole = TimeRange::new(YEAR_2024 + 2 * DAY, YEAR_2024 + 44 * DAY);
     let range = TimeRange::new(raw + DAY + 700 * SECOND, raw + 2 * DAY);

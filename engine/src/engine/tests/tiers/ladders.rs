@@ -114,13 +114,15 @@ fn each_series_ages_through_its_own_ladder() {
 
     // Each selection sees what is there for its series.
     let view = aged.engine.view();
-    let of = |job: &str| view.raw_from_of(&[&[Matcher::equal("job", job)]]).unwrap();
+    let of = |job: &str| view.raw_from_of(&[&[Matcher::equal("job", job)]], i64::MIN).unwrap();
     let begun = |job: &str| (of(job) + 1 - YEAR_2024) / DAY;
     assert_eq!(["job0", "job1", "job2"].map(begun), [44, 56, 9]);
     let all = [Matcher::new("job", crate::model::MatchOp::Regex, "job[02]").unwrap()];
-    assert_eq!(view.raw_from_of(&[&all]).unwrap(), of("job0"), "the latest of those that match");
+    assert_eq!(view.raw_from_of(&[&all], i64::MIN).unwrap(), of("job0"), "the latest of those that match");
+    let job1 = [Matcher::equal("job", "job1")];
+    assert_eq!(view.raw_from_of(&[&job1], now - DAY).unwrap(), view.raw_from(), "none of a day ago");
     let from = |job: &str, at: usize| {
-        let tiers = view.tiers_of(&[&[Matcher::equal("job", job)]]).unwrap();
+        let tiers = view.tiers_of(&[&[Matcher::equal("job", job)]], i64::MIN).unwrap();
         (now - tiers[at].range.start).div_euclid(DAY)
     };
     assert_eq!([from("job0", 0), from("job1", 0)], [31, 4]);

@@ -1,0 +1,87 @@
+//! What a plan reads: its selectors, and how far back.
+
+use barograph_engine::model::{Matcher, Timestamp};
+
+use crate::plan::{Kind, Node, Selection};
+use crate::steps::ms_to_ns;
+
+/// What a plan reads.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Reach<'p> {
+    /// The matchers of its selectors.
+    pub selectors: Vec<&'p [Matcher]>,
+    /// It reads nothing before this time.
+    pub from: Timestamp,
+}
+
+impl<'p> Reach<'p> {
+    /// What a plan reads when its first step is at `start_ms`.
+    pub fn of(plan: &'p Node, start_ms: i64, lookback_ms: i64) -> Reach<'p> {
+        let mut found = Found { selectors: Vec::new(), from_ms: i64::MAX, lookback_ms };
+        found.add(plan, start_ms);
+        Reach { selectors: found.selectors, from: ms_to_ns(found.from_ms) }
+    }
+}
+
+struct Found<'p> {
+    selectors: Vec<&'p [Matcher]>,
+    from_ms: i64,
+    lookback_ms: i64,
+}
+
+impl<'p> Found<'p> {
+    fn add(&mut self, node: &'p Node, at_ms: i64) {
+        match &node.kind {
+            Kind::Number(_) | Kind::Text(_) => {}
+            Kind::Instant(selection) | Kind::Range(selection) => self.add_selection(selection, at_ms),
+            Kind::Subquery(subquery) => {
+                let back_ms = subquery.range_ms.saturating_add(subquery.step_ms);
+                self.add(&subquery.expr, subquery.shift.apply(at_ms).saturating_sub(back_ms));
+            }
+            Kind::Call(call) => call.args.iter().for_each(|arg| self.add(arg, at_ms)),
+            Kind::Aggregate(aggregate) => {
+                let parameters = aggregate.param.as_deref().into_iter().chain(&aggregate.more);
+                parameters.chain([&*aggregate.expr]).for_each(|one| self.add(one, at_ms));
+            }
+            Kind::Binary(binary) => {
+                [&binary.lhs, &binary.rhs].into_iter().for_each(|one| self.add(one, at_ms))
+            }
+            Kind::Negate(inner) => self.add(inner, at_ms),
+        }
+    }
+
+    fn add_selection(&mut self, selection: &'p Selection, at_ms: i64) {
+        self.selectors.push(&selection.matchers);
+        // The windows of some functions reach back to the sample before.
+        let back_ms = selection.range_ms.saturating_add(self.lookback_ms);
+        let from_ms = match selection.default_window {
+            // The intervals of the samples say how long it is.
+            true => i64::MIN,
+            false => selection.shift.apply(at_ms).saturating_sub(back_ms),
+        };
+        self.from_ms = self.from_ms.min(from_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Request;
+
+    #[test]
+    fn the_earliest_time_of_all_selectors_counts() {
+        let from = |query: &str| {
+            let request = Request::instant(query, barograph_engine::Timestamp::from_secs(100_000));
+            let expr = crate::syntax::parse(query).unwrap();
+            let plan = crate::plan::plan(&expr, request.query_times(), query).unwrap();
+            let reach = Reach::of(&plan, 100_000_000, 300_000);
+            (reach.selectors.len(), reach.from / 1_000_000_000)
+        };
+        assert_eq!(from("a"), (1, 99_700));
+        assert_eq!(from("a + rate(b[1h])"), (2, 96_100));
+        assert_eq!(from("sum(rate(b[1h] offset 10m))"), (1, 95_500));
+        assert_eq!(from("max_over_time(a[2h:1m])"), (1, 100_000 - 7_200 - 60 - 300));
+        assert_eq!(from("a @ 50000 + -b"), (2, 49_700));
+        assert_eq!(from("quantile by (x) (scalar(a offset 1d), b)"), (2, 100_000 - 86_400 - 300));
+    }
+}
