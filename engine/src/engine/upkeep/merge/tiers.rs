@@ -222,7 +222,7 @@ impl Merger {
     /// Drops what is past the retention. Raw partitions stay until the tiers include them.
     pub(super) fn expire(&self, pass: &Pass) -> Result<()> {
         self.drop_before(pass, &|tier| pass.horizon(tier))?;
-        let expiring = self.expiry.write();
+        let _expiring = self.expiry.write();
         if *self.kept.lock() != pass.kept {
             return Ok(());
         }
@@ -230,8 +230,7 @@ impl Merger {
         if is_trim_due(&self.versions.current(), &trims, &pass.tiers) {
             self.disk.with_room(|| self.compactor().trim(&trims, &pass.tiers))?;
         }
-        drop(expiring);
-        self.collect_with_room()
+        Ok(())
     }
 
     /// Rewrites the partitions that still hold data of series for which it is past the retention.
