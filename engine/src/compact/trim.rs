@@ -172,21 +172,27 @@ impl Compactor<'_> {
         if !found.aside.is_empty() || (partition.tier.is_raw() && awaits_repair(&catalogue, partition)) {
             return Ok(false);
         }
-        let kv = self.versions.kv();
-        let has_some = |generation| has_series(kv, generation, trim);
-        if !found
-            .generations
-            .iter()
-            .map(|g| has_some(g))
-            .try_fold(false, |any, one| Ok::<_, crate::Error>(any | one?))?
-        {
+        if !self.has_trimmed(&catalogue, partition, trim)? {
             return Ok(true);
         }
         match tiers.iter().find(|job| job.tier() == partition.tier) {
-            Some(job) => self.rewrite_buckets(job, &catalogue, found).map(|()| true),
-            // Those that gave way to a flush are rewritten in the next pass.
-            None => Ok(partition.tier.is_raw() && self.merge(&[partition])?.is_empty()),
+            Some(job) => self.rewrite_buckets(job, &catalogue, found)?,
+            None if partition.tier.is_raw() => drop(self.merge(&[partition])?),
+            // Nobody maintains the tier.
+            None => return Ok(false),
         }
+        // It may have given way to a flush, or a delete has come: then it is rewritten in the next pass.
+        Ok(!self.has_trimmed(&self.versions.current_owned(), partition, trim)?)
+    }
+
+    /// Whether generations of a partition have records of series that a trim drops from them.
+    fn has_trimmed(&self, catalogue: &Catalogue, partition: PartitionId, trim: &Trim) -> Result<bool> {
+        for generation in catalogue.generations.in_partition(partition) {
+            if has_series(self.versions.kv(), generation, trim)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Records how far a trim has been applied.
