@@ -59,6 +59,11 @@ pub struct Stats {
     pub merge_failures: u64,
     /// Time spent in merges.
     pub merge_time: Duration,
+    /// Bytes that the compactor has read and written while there was a limit
+    /// ([`Options::compaction_rate`](crate::Options::compaction_rate)).
+    pub compaction_bytes: u64,
+    /// Time for which the compactor waited because of this limit. It is a part of `merge_time` too.
+    pub compaction_waited: Duration,
     /// Maximum number of decoded samples that a merge held at once.
     pub merge_samples_peak: u64,
     /// Maximum size of events that a merge held at once, bytes.

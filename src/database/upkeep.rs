@@ -367,6 +367,24 @@ impl Database {
         Ok(self.engine.set_disk_bytes(disk_bytes)?)
     }
 
+    /// Changes [`Options::compaction_rate`] of the running database, in bytes per second; zero: no limit.
+    ///
+    /// ```
+    /// use barograph::Database;
+    /// # use barograph::Options;
+    /// # fn main() -> barograph::Result<()> {
+    /// # let db = Database::in_memory(Options::default())?;
+    /// db.set_compaction_rate(32 << 20)?;
+    /// assert!(db.set_compaction_rate(1000).is_err(), "at least 1 MiB");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// It is too small.
+    pub fn set_compaction_rate(&self, compaction_rate: u64) -> Result<()> {
+        Ok(self.engine.set_compaction_rate(compaction_rate)?)
+    }
+
     /// How the database fits into its budget of disk space, and when that is used up at the present pace.
     ///
     /// ```

@@ -123,7 +123,7 @@ impl<'c> Compactor<'c> {
         // Announced before the inputs are chosen, so that the samples that flushes add from here on are recorded.
         fail_point!("merge.begun");
         let catalogue = self.versions.begin_merge(partitions);
-        let kv = self.versions.kv();
+        let kv = self.kv;
         let mut tables = Tables::new(kv);
         let mut done = Vec::with_capacity(partitions.len());
         for &partition in partitions {
@@ -156,7 +156,7 @@ impl<'c> Compactor<'c> {
     }
 
     fn write_merged(&self, tables: &mut Tables<'c>, inputs: &Inputs) -> Result<Output> {
-        let (kv, bytes) = (self.versions.kv(), self.work_bytes_max);
+        let (kv, bytes) = (self.kv, self.work_bytes_max);
         let scan = DuplicateScan::take_within(bytes, kv, &inputs.generations, &[], &|| Ok(()))?;
         let duplicates = scan.duplicates();
         let prefix = self.versions.fresh_prefix(inputs.partition);
@@ -202,7 +202,7 @@ impl<'c> Compactor<'c> {
     fn check_merged(&self, output: &Output) -> Result<()> {
         let generation = self.versions.generation(output.prefix, output.record);
         self.versions.reading_back(Some(generation.clone()));
-        let kv = self.versions.kv();
+        let kv = self.kv;
         let reader = GenerationReader::new(kv, &generation);
         let mut cursors = ChunkCursors::scanning(kv);
         let (mut found, mut samples) = (0u64, 0u64);

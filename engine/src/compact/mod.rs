@@ -26,6 +26,7 @@ use crate::model::{Duplicates, PartitionId, Timestamp};
 use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;
+use crate::store::kv::Kv;
 use crate::store::versions::{CommitContext, Versions};
 
 /// An open partition is merged when it has this many generations, so that queries do not have to read ever more of
@@ -39,6 +40,8 @@ const TOGETHER_BYTES_MAX: u64 = 8 << 20;
 /// What work on the store needs from an open database.
 pub(crate) struct Compactor<'c> {
     pub versions: &'c Versions,
+    /// The store of `versions`, in which the compactor reads and writes at a limited rate.
+    pub kv: &'c dyn Kv,
     pub context: &'c dyn CommitContext,
     pub counts: &'c MergeCounts,
     /// Maximum samples of a chunk.

@@ -188,7 +188,7 @@ impl Compactor<'_> {
     /// Whether generations of a partition have records of series that a trim drops from them.
     fn has_trimmed(&self, catalogue: &Catalogue, partition: PartitionId, trim: &Trim) -> Result<bool> {
         for generation in catalogue.generations.in_partition(partition) {
-            if has_series(self.versions.kv(), generation, trim)? {
+            if has_series(self.kv, generation, trim)? {
                 return Ok(true);
             }
         }

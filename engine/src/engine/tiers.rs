@@ -8,7 +8,7 @@ use crate::engine::jobs::Task;
 use crate::engine::retention::Kept;
 use crate::engine::{Engine, duration_ns};
 use crate::model::{Resolution, SeriesSet, TierId};
-use crate::options::{Ladder, Tiers};
+use crate::options::{Ladder, Options, Tiers};
 
 /// A tier of buckets: what is stored, and for which span.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +120,18 @@ impl Engine {
     /// [`Error::Option`](crate::Error::Option) if it is too small; [`Error::Closed`](crate::Error::Closed).
     pub fn set_disk_bytes(&self, disk_bytes: u64) -> Result<()> {
         self.change_kept(|kept| kept.disk_bytes = disk_bytes)
+    }
+
+    /// Changes [`Options::compaction_rate`](crate::Options::compaction_rate) of the running database, also for merges in
+    /// progress.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if it is invalid, [`Error::Closed`](crate::Error::Closed).
+    pub fn set_compaction_rate(&self, compaction_rate: u64) -> Result<()> {
+        self.shared.lifecycle.check_open()?;
+        Options { compaction_rate, ..Options::default() }.validate_compaction_rate()?;
+        self.shared.merger.set_rate(compaction_rate);
+        Ok(())
     }
 
     /// How the database fits into its budget of disk space, and a forecast.

@@ -176,6 +176,10 @@ pub struct Options {
     /// Period in which the whole store is read again and checked, at an even pace of at least 256 KiB a second. Damage
     /// is logged and counted ([`Stats::scrub_problems`](crate::Stats)). Default 14 days; 0: never.
     pub scrub_interval: Duration,
+    /// Bytes per second of chunks and index entries that merges and tiers read and write, before the compression of
+    /// blocks. Default 0: no limit; else at least 1 MiB. Flushes, drops and the removal of replaced data are not
+    /// limited. A limit below five times the bytes per second of new chunks lets more and more unmerged data accumulate.
+    pub compaction_rate: u64,
     /// What to do about damage in the WAL before its durable mark: refuse to open (false, the default), or move the
     /// damaged part aside, report it and open (true). Opening for reading leaves the damage in place, and all reads
     /// then also leave out damaged parts of the store.
@@ -217,6 +221,7 @@ impl Default for Options {
             chunk_samples: 1024,
             open_timeout: Duration::from_secs(60),
             scrub_interval: Duration::from_secs(14 * 86_400),
+            compaction_rate: 0,
             recover_damaged_wal: false,
             refuse_damaged_store: false,
             background: true,
@@ -269,6 +274,7 @@ impl Options {
         if self.disk_bytes > 0 {
             at_least("disk_bytes", self.disk_bytes, disk_bytes_min)?;
         }
+        self.validate_compaction_rate()?;
         if !(16..=65_536).contains(&self.chunk_samples) {
             return bad("chunk_samples", format!("{} is not between 16 and 65536", self.chunk_samples));
         }
@@ -305,6 +311,15 @@ impl Options {
             );
         }
         self.validate_ladders()
+    }
+
+    pub(crate) fn validate_compaction_rate(&self) -> Result<()> {
+        let (name, rate) = ("compaction_rate", self.compaction_rate);
+        if (1..1 << 20).contains(&rate) {
+            let reason = format!("{rate} bytes per second are fewer than 1 MiB; 0 is no limit");
+            return Err(Error::Option { name, reason });
+        }
+        Ok(())
     }
 
     fn validate_ladders(&self) -> Result<()> {

@@ -62,6 +62,7 @@ setters! {
     with_chunk_samples chunk_samples: usize,
     with_open_timeout open_timeout: Duration,
     with_scrub_interval scrub_interval: Duration,
+    with_compaction_rate compaction_rate: u64,
     with_recover_damaged_wal recover_damaged_wal: bool,
     with_refuse_damaged_store refuse_damaged_store: bool,
     with_background background: bool,

@@ -59,6 +59,9 @@ pub fn reload(state: &State, sources: &Sources) {
         if let Err(e) = database.set_disk_bytes(merged.disk_budget) {
             return tracing::error!("reload refused, the old settings stay: {e}");
         }
+        if let Err(e) = database.set_compaction_rate(merged.compaction_rate) {
+            return tracing::error!("reload refused, the old settings stay: {e}");
+        }
         database.set_new_series_per_second(merged.max_new_series);
         database.set_cardinality_limits(merged.max_series_per_metric, merged.max_values_per_label);
         database.set_tenant_limits(merged.max_series_per_tenant, merged.max_new_series_per_tenant);

@@ -35,6 +35,7 @@ pub fn options(config: &Config) -> Options {
         .with_partitions_per_request(config.max_partitions_per_request)
         .with_write_wait(config.write_wait)
         .with_scrub_interval(config.scrub_interval)
+        .with_compaction_rate(config.compaction_rate)
         .with_recover_damaged_wal(config.on_damage.recover_wal)
         .with_refuse_damaged_store(config.on_damage.refuse_store)
 }

@@ -52,6 +52,7 @@ config! {
     partition_width: Duration,
     flush_interval: Duration,
     scrub_interval: Duration,
+    compaction_rate: u64,
     wal_size: u64,
     write_wait: Duration,
     on_damage: OnDamage,

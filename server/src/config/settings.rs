@@ -166,6 +166,11 @@ pub static SETTINGS: &[Setting] = &[
         d if d < Duration::from_secs(60) => return Err(ValueError(format!("{t} is shorter than 1m; 0 turns it off"))),
         d => d,
     }),
+    setting!("compaction_rate" "SIZE" = "0", STORAGE, true,
+        "Bytes per second that merges and the building of tiers read and write, before compression of blocks: 1MiB to \
+         1TiB; 0: no limit. They run on one thread of lower priority in any case. docs/operations.md says how to \
+         choose it.",
+        |c, t| c.compaction_rate = if t.trim() == "0" { 0 } else { values::size(t, MIB, 1024 * GIB)? }),
     setting!("wal_size" "SIZE" = "512MiB", STORAGE, false,
         "Size of the WAL at which a flush starts, 8MiB to 1TiB; it limits how much is replayed at startup.",
         |c, t| c.wal_size = values::size(t, 8 * MIB, 1024 * GIB)?),

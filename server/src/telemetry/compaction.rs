@@ -11,6 +11,7 @@ pub fn describe(database: &Database) -> Value {
     json!({
         "merges": stats.merges,
         "mergeFailures": stats.merge_failures,
+        "waitedSeconds": stats.compaction_waited.as_secs_f64(),
         "partitionsExpired": stats.partitions_expired,
         "partitions": stats.partitions,
         "generations": stats.generations,

@@ -49,6 +49,12 @@ const TABLE: &[(&str, &str, Kind, Read)] = &[
     ("barograph_db_merge_seconds_total", "Time spent in merges.", Kind::Counter, |s| {
         s.merge_time.as_secs_f64()
     }),
+    (
+        "barograph_db_compaction_waited_seconds_total",
+        "Time for which merges waited because of `compaction_rate`; a part of the time spent in merges.",
+        Kind::Counter,
+        |s| s.compaction_waited.as_secs_f64(),
+    ),
     ("barograph_db_partitions_expired_total", "Partitions dropped by retention.", Kind::Counter, |s| {
         s.partitions_expired as f64
     }),

@@ -73,8 +73,8 @@ impl Compactor<'_> {
         let Some(last) = newest.last().map(|partition| &partition.generations) else { return Ok(None) };
         let series = last[0].record.series;
         let mut measured = choices().map(|resolution| (resolution, Measured::default())).collect::<Vec<_>>();
-        let mut cursors = ChunkCursors::scanning(self.versions.kv());
-        let (mut records, mut at) = (SeriesMerge::new(self.versions.kv(), last)?, 0u64);
+        let mut cursors = ChunkCursors::scanning(self.kv);
+        let (mut records, mut at) = (SeriesMerge::new(self.kv, last)?, 0u64);
         while let Some((id, labels)) = records.next()? {
             at += 1;
             if !is_measured(at - 1, series) {

@@ -70,7 +70,7 @@ impl<'c> Compactor<'c> {
     fn read_back(&self, written: &[Arc<Generation>]) -> Result<()> {
         let is_good = written.iter().try_for_each(|generation| {
             self.versions.reading_back(Some(generation.clone()));
-            check_stored(self.versions.kv(), generation)
+            check_stored(self.kv, generation)
         });
         self.versions.reading_back(None);
         is_good

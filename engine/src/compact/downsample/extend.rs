@@ -31,7 +31,7 @@ impl<'c> Compactor<'c> {
         self.warn_of(&catalogue, job, known, next);
         self.versions.resolve_uncertain(self.context)?;
         fail_point!("tier.begun");
-        let mut tables = Tables::new(self.versions.kv());
+        let mut tables = Tables::new(self.kv);
         let mut written = Vec::new();
         for span in by_partition(&catalogue, tier, next) {
             written.extend(self.write_span(&mut tables, &catalogue, job, span, coverage.cut)?);

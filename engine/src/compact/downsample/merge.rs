@@ -33,10 +33,10 @@ impl<'c> Compactor<'c> {
     ) -> Result<()> {
         let inputs = partition.generations.clone();
         let trims = catalogue.trims_over(partition.id);
-        let mut tables = Tables::new(self.versions.kv());
+        let mut tables = Tables::new(self.kv);
         self.versions.resolve_uncertain(self.context)?;
         let cut = inputs.iter().map(|generation| generation.record.cut).max().unwrap_or(0);
-        let mut cursors = ChunkCursors::scanning(self.versions.kv());
+        let mut cursors = ChunkCursors::scanning(self.kv);
         let place = (partition.id, cut);
         let (prefix, record) = self.write_buckets(&mut tables, job, place, &inputs, |labels, ids, out| {
             if trims.iter().any(|trim| trim.series.contains(labels)) {

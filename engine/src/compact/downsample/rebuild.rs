@@ -16,7 +16,7 @@ impl Compactor<'_> {
         let Some(coverage) = catalogue.coverage.get(&job.tier()) else { return Ok(false) };
         self.versions.resolve_uncertain(self.context)?;
         let partition = catalogue.layout().partition(job.tier(), span.end);
-        let mut tables = Tables::new(self.versions.kv());
+        let mut tables = Tables::new(self.kv);
         let written = self.write_span(&mut tables, &catalogue, job, span, coverage.cut)?;
         // The others stay: of series that have lost what buckets are computed from, they have all that is left.
         let found = catalogue.generations.partition(partition);

@@ -68,7 +68,7 @@ impl<'c> Compactor<'c> {
     ) -> Result<u64> {
         self.versions.resolve_uncertain(self.context)?;
         let (mut written, mut repaired) = (Vec::new(), 0);
-        let mut tables = Tables::new(self.versions.kv());
+        let mut tables = Tables::new(self.kv);
         if let Some(&partition) = partition {
             let changes = Changes::of(catalogue, job, coverage, goal, partition);
             let (output, buckets) =
@@ -92,7 +92,7 @@ impl<'c> Compactor<'c> {
         partition: PartitionId,
         cut: u64,
     ) -> Result<(Option<Written>, u64)> {
-        let (kv, job) = (self.versions.kv(), changes.job);
+        let (kv, job) = (self.kv, changes.job);
         let is_trimmed = catalogue.is_trimmed_after(TierId::RAW, changes.span.start);
         let is_dropped = is_trimmed || changes.span.start < changes.computable;
         if !is_dropped || changes.deletes.is_empty() {
@@ -136,7 +136,7 @@ impl<'c> Compactor<'c> {
         partition: PartitionId,
         cut: u64,
     ) -> Result<(Option<Written>, u64)> {
-        let (kv, job) = (self.versions.kv(), changes.job);
+        let (kv, job) = (self.kv, changes.job);
         let layout = catalogue.layout();
         let raw = catalogue.generations.partitions_in(TierId::RAW, changes.span, layout);
         let raw: Vec<_> = raw.flat_map(|partition| partition.generations.iter().cloned()).collect();

@@ -43,7 +43,7 @@ impl<'kv> Source<'kv> {
         job: &TierJob,
         span: TimeRange,
     ) -> Self {
-        let kv = compactor.versions.kv();
+        let kv = compactor.kv;
         let tier = finer.map_or(TierId::RAW, |finer| TierId::of(0, finer));
         let partitions = catalogue.generations.partitions_in(tier, span, catalogue.layout());
         let generations: Vec<_> =

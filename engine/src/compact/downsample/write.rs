@@ -70,7 +70,7 @@ impl<'c> Compactor<'c> {
         sources: &[Arc<Generation>],
         mut read: impl FnMut(&Labels, &Ids, &mut Vec<Bucket>) -> Result<()>,
     ) -> Result<Written> {
-        let kv = self.versions.kv();
+        let kv = self.kv;
         let mut writer = self.bucket_writer(tables, partition, cut);
         let mut sets = LabelSets::of(kv, sources, self.work_bytes_max)?;
         let mut absent = sets.duplicates.clone();

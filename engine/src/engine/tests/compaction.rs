@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Harness, Op, YEAR_2024, float_batch, options};
+use super::random::Random;
+use super::{Harness, Op, SECOND, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
 
 use crate::model::{Labels, Value};
@@ -121,4 +122,39 @@ fn a_merge_reads_the_label_sets_in_as_many_passes_as_memory_needs() {
     let (few, many) = (walks_over_the_index(40), walks_over_the_index(400));
     // In tests a pass holds 50 label sets, and each of eight passes walks over two generations.
     assert!(many >= few + 14, "{few} walks for 40 series, {many} for 400");
+}
+
+#[test]
+fn a_limited_rate_makes_compaction_wait() {
+    let engine = Engine::in_memory(Options { tiers: "1m".parse().unwrap(), ..options() }).unwrap();
+    engine.set_compaction_rate(1 << 20).unwrap();
+    let labels = Labels::from_pairs([("__name__", "noise")]).unwrap();
+    let mut random = Random(7);
+    for minute in 0..4 {
+        let mut batch = Batch::new();
+        for i in 0..10_000 {
+            let value = f64::from_bits(random.next() >> 12 | 0x3ff0_0000_0000_0000);
+            batch.push(&labels, YEAR_2024 + minute * 60 * SECOND + i * 5_000_000, Value::Float(value));
+        }
+        engine.append(&batch).unwrap();
+        engine.flush().unwrap();
+    }
+    let began = Instant::now();
+    engine.compact().unwrap();
+    let (took, stats) = (began.elapsed().as_secs_f64(), engine.stats());
+    assert!(stats.compaction_bytes > 500_000, "half of the chunks are read and written: {stats:?}");
+    // It cannot be faster than that, however fast the machine is; a tenth of a second may be used in advance.
+    let least = stats.compaction_bytes as f64 / f64::from(1 << 20) - 0.2;
+    assert!(took > least, "{took} s, at least {least} s: {stats:?}");
+
+    engine.set_compaction_rate(0).unwrap();
+    engine.append(&float_batch(0, &[1000])).unwrap();
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    assert_eq!(engine.stats().compaction_bytes, stats.compaction_bytes, "nothing counts without a limit");
+    let refused = engine.set_compaction_rate(1000).expect_err("too low");
+    assert_eq!(
+        refused.to_string(),
+        "option compaction_rate: 1000 bytes per second are fewer than 1 MiB; 0 is no limit"
+    );
 }

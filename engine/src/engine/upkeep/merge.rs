@@ -1,8 +1,9 @@
 //! When partitions are merged and expired, one pass at a time. The merge itself is in `compact/`.
 //!
-//! Next: `tiers.rs`, the tiers of buckets, and `budget.rs`.
+//! Next: `tiers.rs`, the tiers of buckets, `budget.rs` and `pace.rs`.
 
 mod budget;
+mod pace;
 mod tiers;
 
 use std::sync::Arc;
@@ -18,9 +19,11 @@ use crate::engine::write::Writer;
 use crate::model::{PartitionId, Resolution, TierId};
 use crate::options::Options;
 use crate::stats::Stats;
+use crate::store::kv::metered::MeteredKv;
 use crate::store::versions::Versions;
 use crate::sync::{Mutex, MutexGuard, RwLock};
 use crate::{Error, Result};
+use pace::Pace;
 use tiers::Pass;
 
 /// The maximum size of chunks whose removal is postponed until all merges are done: that of a table.
@@ -34,6 +37,9 @@ const OVERLAPPING_ALONE: usize = 16;
 /// Owner of the merging lock: decides what is merged and expired, and when.
 pub(in crate::engine) struct Merger {
     versions: Arc<Versions>,
+    /// The store of `versions`, at the pace of the compactor.
+    kv: MeteredKv,
+    pace: Arc<Pace>,
     writer: Arc<Writer>,
     admission: Arc<Admission>,
     retention: Arc<Retention>,
@@ -65,8 +71,11 @@ fn unless_full(done: Result<()>, next: impl FnOnce() -> Result<()>) -> Result<()
 
 impl Merger {
     pub fn new(base: &Base, writer: &Arc<Writer>, admission: &Arc<Admission>, disk: &Arc<Disk>) -> Self {
+        let pace = Arc::new(Pace::new(&base.jobs, base.options.compaction_rate));
         Merger {
             versions: base.versions.clone(),
+            kv: MeteredKv::new(base.versions.shared_kv(), pace.clone()),
+            pace,
             writer: writer.clone(),
             admission: admission.clone(),
             retention: base.retention.clone(),
@@ -81,6 +90,11 @@ impl Merger {
             counts: MergeCounts::default(),
             scale: Mutex::default(),
         }
+    }
+
+    /// Sets the bytes per second that the compactor reads and writes; zero: no limit.
+    pub fn set_rate(&self, rate: u64) {
+        self.pace.set_rate(rate);
     }
 
     /// Excludes merges, waiting for one in progress.
@@ -204,6 +218,7 @@ impl Merger {
     fn cleaner(&self, deletes_until: u64) -> Compactor<'_> {
         Compactor {
             versions: &self.versions,
+            kv: &self.kv,
             context: &*self.writer,
             counts: &self.counts,
             chunk_samples: self.options.chunk_samples,
@@ -235,5 +250,6 @@ impl Merger {
 
     pub fn add_to(&self, stats: &mut Stats) {
         self.counts.add_to(stats);
+        self.pace.add_to(stats);
     }
 }

@@ -9,6 +9,7 @@ mod family;
 pub mod guard;
 pub mod manifest;
 pub mod memory;
+pub mod metered;
 mod open;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;

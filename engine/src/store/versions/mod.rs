@@ -91,6 +91,11 @@ impl Versions {
         &*self.kv
     }
 
+    /// The store, for a decorator of it.
+    pub(crate) fn shared_kv(&self) -> Arc<dyn Kv> {
+        self.kv.clone()
+    }
+
     /// The current version, for short use.
     pub(crate) fn current(&self) -> Guard<Arc<Catalogue>> {
         self.current.load()
