@@ -21,7 +21,7 @@ pub(crate) use trim::{TrimGoal, is_trim_due, unapplied_trims};
 
 use std::time::Duration;
 
-use crate::compact::downsample::awaits_repair;
+use crate::compact::downsample::{MetricTypes, awaits_repair};
 use crate::model::{Duplicates, PartitionId, Timestamp};
 use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Catalogue;
@@ -44,6 +44,8 @@ pub(crate) struct Compactor<'c> {
     pub kv: &'c dyn Kv,
     pub context: &'c dyn CommitContext,
     pub counts: &'c MergeCounts,
+    /// What is known of the types of metrics.
+    pub types: &'c dyn MetricTypes,
     /// Maximum samples of a chunk.
     pub chunk_samples: usize,
     /// Which of several samples with the same timestamp counts.

@@ -12,7 +12,7 @@ use std::ops::Bound;
 use ahash::RandomState;
 
 use crate::budget::{Taken, Work};
-use crate::model::{Metadata, Tenant};
+use crate::model::{Metadata, MetricType, Tenant};
 use crate::sync::Mutex;
 use crate::{Error, Result};
 
@@ -154,6 +154,16 @@ impl HeadMetadata {
         Ok(found)
     }
 
+    /// The types in the descriptions of one family that were written without a tenant or by `tenant`. Those that say nothing
+    /// are left out.
+    pub fn types_of(&self, tenant: Option<&Tenant>, family: &str) -> Vec<MetricType> {
+        let book = self.inner.lock();
+        let of_all = book.families.get(family);
+        let own = tenant.and_then(|tenant| book.families.get(&tenant.family_key(family)));
+        let kinds = of_all.into_iter().chain(own).flatten().map(|entry| entry.kind);
+        kinds.filter(|kind| *kind != MetricType::Unknown).collect()
+    }
+
     /// The descriptions of one family or of all, ascending by name; of one family, those written without a tenant, then
     /// those of each tenant, each oldest first; at most `limit` families. The memory of the result stays taken from
     /// `work`.
@@ -231,7 +241,6 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::MetricType;
 
     fn described(help: &str) -> Metadata {
         Metadata { kind: MetricType::Counter, help: help.to_owned(), unit: String::new() }
@@ -277,6 +286,20 @@ mod tests {
         assert_eq!(book.select(None, 1, &work).unwrap(), all[..1]);
         let refused = book.is_new(None, "m\0db\0b", &described("x")).unwrap_err();
         assert!(refused.to_string().contains("NUL"), "no name of a family is the key of a tenant: {refused}");
+    }
+
+    #[test]
+    fn types_are_those_of_all_and_of_the_tenant() {
+        let of = |kind| Metadata { kind, ..Metadata::default() };
+        let (a, b) = (Tenant::new("db", "a").unwrap(), Tenant::new("db", "b").unwrap());
+        let all = HeadMetadata::default();
+        all.insert("m", &of(MetricType::Unknown));
+        all.insert(&key_of(Some(&a), "m"), &of(MetricType::Gauge));
+        assert_eq!((all.types_of(None, "m"), all.types_of(Some(&b), "m")), (vec![], vec![]));
+        assert_eq!(all.types_of(Some(&a), "m"), [MetricType::Gauge]);
+        all.insert("m", &of(MetricType::Counter));
+        assert_eq!(all.types_of(Some(&a), "m"), [MetricType::Counter, MetricType::Gauge]);
+        assert_eq!(all.types_of(Some(&b), "m"), [MetricType::Counter]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Chooses a tier by what its buckets would take, measured on stored samples.
 
-use super::class_of;
+use super::class::{MetricTypes, class_of};
 use crate::Result;
 use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
@@ -84,7 +84,7 @@ impl Compactor<'_> {
             if !of_series.is_constant {
                 let each = measured.iter_mut().zip(&of_series.buckets);
                 each.for_each(|((resolution, of), buckets)| {
-                    of_series.add_to(*resolution, &labels, buckets, of)
+                    of_series.add_to(*resolution, self.types, &labels, buckets, of)
                 });
             }
         }
@@ -125,11 +125,23 @@ impl SeriesParts {
     }
 
     /// Adds what the series takes to a choice, of which it has these buckets.
-    fn add_to(&self, resolution: Resolution, labels: &Labels, buckets: &[Bucket], into: &mut Measured) {
+    fn add_to(
+        &self,
+        resolution: Resolution,
+        types: &dyn MetricTypes,
+        labels: &Labels,
+        buckets: &[Bucket],
+        into: &mut Measured,
+    ) {
         if buckets.len() < BUCKETS_MIN {
             return;
         }
-        let shape = Shape { width: resolution.width_ns(), source: 0, class: class_of(labels), bounds: false };
+        let shape = Shape {
+            width: resolution.width_ns(),
+            source: 0,
+            class: class_of(types, labels, buckets),
+            bounds: false,
+        };
         let size = |buckets: &[Bucket]| {
             let mut chunk = Vec::new();
             encode::encode(&[], &shape, buckets, CompressionLevel::Best, &mut chunk);

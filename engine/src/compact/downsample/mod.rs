@@ -9,11 +9,12 @@
 //! All of it happens under the merging lock. Raw partitions that need a repair are merged and expired after it, because
 //! merging mixes what a tier includes with what it does not, and expiring ends the possibility to compute.
 //!
-//! Next: `automatic.rs` (which tier is worth its bytes), `included.rs` (what a tier includes of the raw samples),
+//! Next: `automatic.rs` (which tier is worth its bytes), `class.rs` (what is a counter), `included.rs` (what a tier includes of the raw samples),
 //! `source.rs` (what buckets are computed from), `write.rs`, `extend.rs`, `repair.rs`, `rebuild.rs` (damaged partitions),
 //! `merge.rs` (the generations of a tier's partition) and `commit.rs`.
 
 mod automatic;
+mod class;
 mod commit;
 mod extend;
 mod included;
@@ -24,11 +25,13 @@ mod source;
 mod write;
 
 pub(crate) use automatic::{choices, newest_merged};
+pub(crate) use class::MetricTypes;
+use class::class_of;
 use included::is_damaged;
 pub(crate) use included::{awaits_repair, is_included, newest_included_delete};
 
-use crate::model::{Labels, METRIC_NAME, Resolution, TierId, TimeRange, Timestamp};
-use crate::rollup::{Bucket, Class, Extras, Gaps, Shape};
+use crate::model::{Labels, Resolution, TierId, TimeRange, Timestamp};
+use crate::rollup::{Bucket, Extras, Gaps, Shape};
 use crate::store::catalogue::Catalogue;
 
 /// The number of generations after which an extension ends.
@@ -53,14 +56,14 @@ impl TierJob {
     }
 
     /// The form of a chunk with these buckets of a series.
-    fn shape(&self, labels: &Labels, buckets: &[Bucket]) -> Shape {
+    fn shape(&self, types: &dyn MetricTypes, labels: &Labels, buckets: &[Bucket]) -> Shape {
         // Those of chunks that were written without them are not known.
         let is_known = |bucket: &Bucket| bucket.count > 1 && bucket.gaps != Gaps::UNKNOWN;
 
         Shape {
             width: self.resolution.width_ns(),
             source: self.finer.map_or(0, Resolution::width_ns),
-            class: class_of(labels),
+            class: class_of(types, labels, buckets),
             bounds: self.extras.bounds && buckets.iter().any(is_known),
         }
     }
@@ -81,13 +84,6 @@ fn source_of(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Option<Re
 /// than all others have none of these buckets.
 fn has_samples(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
     catalogue.computable_from(job.resolution) <= span.start && !is_damaged(catalogue, TierId::RAW, span)
-}
-
-/// Which columns the buckets of a series have.
-fn class_of(labels: &Labels) -> Class {
-    const OF_COUNTERS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
-    let name = labels.get(METRIC_NAME).unwrap_or_default();
-    if OF_COUNTERS.iter().any(|suffix| name.ends_with(suffix)) { Class::Counter } else { Class::Unclear }
 }
 
 /// The end of the raw partitions that are closed at `now`: newer samples may still be on their way.

@@ -120,7 +120,7 @@ impl<'c> Compactor<'c> {
                 buckets.iter_mut().for_each(|bucket| *bucket = Bucket::empty(bucket.end));
                 removed += buckets.len() as u64;
                 writer.add_labels(id, &labels)?;
-                writer.add_buckets(id, &buckets, &job.shape(&labels, &buckets))?;
+                writer.add_buckets(id, &buckets, &job.shape(self.types, &labels, &buckets))?;
             }
         }
         let (prefix, record) = writer.finish()?;
@@ -171,7 +171,7 @@ impl<'c> Compactor<'c> {
             }
             repaired += buckets.len() as u64;
             writer.add_labels(id, &labels)?;
-            writer.add_buckets(id, &buckets, &job.shape(&labels, &buckets))?;
+            writer.add_buckets(id, &buckets, &job.shape(self.types, &labels, &buckets))?;
         }
         let (prefix, record) = writer.finish()?;
         Ok(((record.chunks > 0).then_some((prefix, record)), repaired))

@@ -82,7 +82,7 @@ impl<'c> Compactor<'c> {
                 absent.insert(ids[0]);
             } else {
                 writer.add_record(SeriesId(ids[0]), &labels)?;
-                writer.add_buckets(SeriesId(ids[0]), &buckets, &job.shape(&labels, &buckets))?;
+                writer.add_buckets(SeriesId(ids[0]), &buckets, &job.shape(self.types, &labels, &buckets))?;
             }
         }
         merge_postings(kv, sources, &absent, &mut writer)?;

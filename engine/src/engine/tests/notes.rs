@@ -18,8 +18,9 @@ fn exemplar(at: i64, trace: &str) -> Exemplar {
     }
 }
 
-fn counter(help: &str) -> Metadata {
-    Metadata { kind: MetricType::Counter, help: help.to_owned(), unit: String::new() }
+/// Counters would lose the sums of their buckets, which tests compare.
+fn gauge(help: &str) -> Metadata {
+    Metadata { kind: MetricType::Gauge, help: help.to_owned(), unit: String::new() }
 }
 
 impl Model {
@@ -30,7 +31,7 @@ impl Model {
         batch.push_exemplar(series, exemplar.clone());
         self.exemplars.entry(series.clone()).or_default().insert(at, exemplar);
         let family = series.metric_name().unwrap();
-        let described = counter(&format!("help {}", at / SECOND % 3));
+        let described = gauge(&format!("help {}", at / SECOND % 3));
         batch.push_metadata(family, described.clone());
         let known = self.metadata.entry(family.to_owned()).or_default();
         if !known.contains(&described) {
@@ -82,7 +83,7 @@ fn notes_survive_a_flush_that_fails_at_any_call() {
 fn metadata_that_is_known_costs_no_record() {
     let harness = Harness::new();
     let mut batch = Batch::new();
-    batch.push_metadata("m", counter("once"));
+    batch.push_metadata("m", gauge("once"));
     harness.engine().append(&batch).unwrap();
     let records = harness.engine().stats().wal_records;
     harness.engine().append(&batch).unwrap();
@@ -117,7 +118,7 @@ fn bad_notes_refuse_the_batch() {
     assert!(long.contains("labels of 129 characters, the limit is 128"), "{long}");
     let bare = refused(&|b| b.push_exemplar(&Labels::empty(), exemplar(YEAR_2024, "x")));
     assert_eq!(bare, "an exemplar of a series without labels");
-    assert!(refused(&|b| b.push_metadata("", counter("x"))).contains("without a metric name"));
+    assert!(refused(&|b| b.push_metadata("", gauge("x"))).contains("without a metric name"));
     assert_eq!(engine.stats().samples, 0);
 }
 

@@ -13,10 +13,10 @@ use proptest::prelude::*;
 
 use super::model::{Bits, Harness, Op, any_op};
 use super::{SECOND, YEAR_2024, float_batch, options};
-use crate::Engine;
-use crate::model::{Labels, MatchOp, Matcher, Resolution, TierId, TimeRange, Value};
+use crate::model::{Labels, MatchOp, Matcher, Metadata, MetricType, Resolution, TierId, TimeRange, Value};
 use crate::rollup::{Bucket, BucketColumns, Builder, Columns, Extras};
 use crate::view::{BucketPlan, View, ViewSeries};
+use crate::{Batch, Engine, Options};
 
 const TIERS: &str = "1m, 5m";
 
@@ -288,5 +288,31 @@ fn a_delete_and_a_flush_that_come_when_a_merge_begins_lose_nothing() {
             engine.compact().unwrap();
         }
         assert_eq!((engine.stats().tombstones, engine.stats().stored_samples), (0, 200 - 4 + 1));
+    }
+}
+
+#[test]
+fn the_sums_of_a_gauge_are_kept_if_it_is_described_as_one() {
+    let engine = Engine::in_memory(Options { tiers: TIERS.parse().unwrap(), ..options() }).unwrap();
+    let gauge = Metadata { kind: MetricType::Gauge, ..Metadata::default() };
+    engine.shared.head.metadata.insert("thread_count", &gauge);
+    let names = ["request_count", "thread_count"];
+    let mut batch = Batch::new();
+    for name in names {
+        let labels = Labels::from_pairs([("__name__", name)]).unwrap();
+        for second in 0..900 {
+            batch.push(&labels, YEAR_2024 + second * SECOND, Value::Float(second as f64));
+        }
+    }
+    engine.append(&batch).unwrap();
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    let (view, minute) = (engine.view(), Resolution::parse("1m").unwrap());
+    let range = TimeRange::new(YEAR_2024, YEAR_2024 + 600 * SECOND);
+    for (name, expected) in names.into_iter().zip([false, true]) {
+        let (found, plan) =
+            view.select_buckets(&[Matcher::equal("__name__", name)], minute, range, 10).unwrap();
+        let mut buckets = BucketColumns::default();
+        assert_eq!(read(&view, &plan, &found[0], &mut buckets), expected, "sums of {name}");
     }
 }
