@@ -471,6 +471,56 @@ fn what_buckets_cannot_answer_is_refused_once_samples_are_gone() {
     assert!(error.to_string().contains("without a known bound"), "{error}");
 }
 
+/// Analytics look at all samples of a window. A subquery of what buckets answer gives them one value for each.
+#[test]
+fn analytics_read_buckets_through_subqueries() {
+    let level = |i: i64| if i < 600 { 50.0 } else { 250.0 };
+    let wave = |i: i64| level(i) + 20.0 * (i as f64 * std::f64::consts::TAU / 240.0).sin() + (i % 7) as f64;
+    let samples: Vec<(i64, f64, i64)> = (0..4_000).map(|i| (i * 15_000, wave(i / 4), 0)).collect();
+    let whole = source_of(&samples);
+    let mut aged = whole.clone();
+    aged.drop_samples_until(59_000 * S);
+    let end = 58_500_000;
+    for query in [
+        "trend_strength(avg_over_time(m_total[5m])[12h:5m], period=4h)",
+        "changepoints(max_over_time(m_total[15m])[12h:15m])",
+        "anomaly_score(rate(m_total[5m])[13h:5m])",
+        "forecast_at(avg_over_time(m_total[5m])[13h:5m], 1h)",
+        "predict_exhaustion(last_over_time(m_total[1m])[6h:1m], 0)",
+    ] {
+        let request = Request { explain: true, ..Request::instant_ms(query, end) };
+        let answered = execute(&aged, &request).unwrap();
+        assert!(answered.accuracy.is_some_and(|accuracy| accuracy.exact), "{query}: {:?}", answered.accuracy);
+        let (mut nodes, mut read) = (vec![answered.explain.clone().unwrap()], (0, 0));
+        while let Some(mut node) = nodes.pop() {
+            let of_it = node.actual.map_or((0, 0), |actual| (actual.samples, actual.buckets));
+            read = (read.0.max(of_it.0), read.1.max(of_it.1));
+            nodes.append(&mut node.children);
+        }
+        assert!(read.0 == 0 && read.1 > 0, "{query} reads {} samples and {} buckets", read.0, read.1);
+        let wanted = execute(&whole, &Request { tier: TierChoice::Raw, ..request }).unwrap();
+        let (wanted, found) = (answers(&wanted), answers(&answered));
+        let infos = &answered.infos;
+        assert!(
+            !wanted.is_empty() && wanted.keys().eq(found.keys()),
+            "{query}: {wanted:?} {found:?} {infos:?}"
+        );
+        // Averages of buckets may differ in the last bit.
+        let mut pairs = wanted.values().zip(found.values());
+        assert!(
+            pairs.all(|(a, b)| a == b || (a - b).abs() <= 1e-9 * a.abs()),
+            "{query}: {wanted:?} {found:?}"
+        );
+    }
+    let error =
+        execute(&aged, &Request::instant_ms("forecast_at(m_total[12h], 1h)", end)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "forecast_at cannot be answered from buckets, and the samples are gone or were not asked for: give it a subquery of a \
+         function that can, such as avg_over_time(metric[1m])[90d:1m]"
+    );
+}
+
 /// A series that answers a year of hours, by the buckets read.
 #[test]
 fn explain_names_the_tier_and_counts_its_buckets() {

@@ -24,6 +24,7 @@ use crate::plan::{Kind, Selection};
 use crate::series::Points;
 use crate::source::{self, SeriesRef};
 use crate::steps::{Steps, ms_to_ns};
+use crate::syntax::duration_text;
 
 /// Computes the columns of a series from its windows.
 pub(super) type Compute<'k> = dyn Fn(&mut WindowedSeries<'_>) -> Result<Columned, QueryError> + Sync + 'k;
@@ -51,16 +52,30 @@ pub(crate) fn tier_for(
 ) -> Result<Option<Tier>, QueryError> {
     let tier = tier_of(ctx, function, edges, windows);
     let needs_buckets = windows.steps.count > 0 && ctx.tiers.must_estimate(windows.bounds(0).0);
-    if tier.is_none() && needs_buckets && !ctx.tiers.all.is_empty() {
-        return Err(refused(function, "cannot be answered from buckets"));
+    match ctx.tiers.all.first() {
+        Some(narrowest) if tier.is_none() && needs_buckets => Err(unanswered(function, narrowest.width)),
+        _ => Ok(tier),
     }
-    Ok(tier)
+}
+
+/// A function that is not answered from buckets, and what can stand in for its samples.
+fn unanswered(function: &Function, width: i64) -> QueryError {
+    let width = duration_text(width as f64 / 1e9);
+    let instead =
+        format!("a subquery of a function that can, such as avg_over_time(metric[{width}])[90d:{width}]");
+    QueryError::Execution(format!(
+        "{}: give it {instead}",
+        why_refused(function, "cannot be answered from buckets")
+    ))
+}
+
+fn refused(function: &Function, why: &str) -> QueryError {
+    QueryError::Execution(why_refused(function, why))
 }
 
 /// Why a function has no answer.
-fn refused(function: &Function, why: &str) -> QueryError {
-    let name = function.name;
-    QueryError::Execution(format!("{name} {why}, and the samples are gone or were not asked for"))
+fn why_refused(function: &Function, why: &str) -> String {
+    format!("{} {why}, and the samples are gone or were not asked for", function.name)
 }
 
 /// Like [`tier_for`], without an error.
