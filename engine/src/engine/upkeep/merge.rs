@@ -20,11 +20,10 @@ use crate::engine::write::Writer;
 use crate::model::{PartitionId, Resolution, TierId};
 use crate::options::Options;
 use crate::stats::Stats;
-use crate::store::kv::metered::MeteredKv;
 use crate::store::versions::Versions;
 use crate::sync::{Mutex, MutexGuard, RwLock};
 use crate::{Error, Result};
-use pace::Pace;
+use pace::PacedStore;
 use tiers::Pass;
 
 /// The maximum size of chunks whose removal is postponed until all merges are done: that of a table.
@@ -38,9 +37,7 @@ const OVERLAPPING_ALONE: usize = 16;
 /// Owner of the merging lock: decides what is merged and expired, and when.
 pub(in crate::engine) struct Merger {
     versions: Arc<Versions>,
-    /// The store of `versions`, at the pace of the compactor.
-    kv: MeteredKv,
-    pace: Arc<Pace>,
+    store: PacedStore,
     writer: Arc<Writer>,
     admission: Arc<Admission>,
     retention: Arc<Retention>,
@@ -73,11 +70,9 @@ fn unless_full(done: Result<()>, next: impl FnOnce() -> Result<()>) -> Result<()
 
 impl Merger {
     pub fn new(base: &Base, writer: &Arc<Writer>, admission: &Arc<Admission>, disk: &Arc<Disk>) -> Self {
-        let pace = Arc::new(Pace::new(&base.jobs, base.options.compaction_rate));
         Merger {
             versions: base.versions.clone(),
-            kv: MeteredKv::new(base.versions.shared_kv(), pace.clone()),
-            pace,
+            store: PacedStore::new(base),
             writer: writer.clone(),
             admission: admission.clone(),
             retention: base.retention.clone(),
@@ -97,7 +92,7 @@ impl Merger {
 
     /// Sets the bytes per second that the compactor reads and writes; zero: no limit.
     pub fn set_rate(&self, rate: u64) {
-        self.pace.set_rate(rate);
+        self.store.set_rate(rate);
     }
 
     /// Excludes merges, waiting for one in progress.
@@ -221,7 +216,7 @@ impl Merger {
     fn cleaner(&self, deletes_until: u64) -> Compactor<'_> {
         Compactor {
             versions: &self.versions,
-            kv: &self.kv,
+            kv: &self.store.kv,
             context: &*self.writer,
             counts: &self.counts,
             types: &self.types,
@@ -254,6 +249,6 @@ impl Merger {
 
     pub fn add_to(&self, stats: &mut Stats) {
         self.counts.add_to(stats);
-        self.pace.add_to(stats);
+        self.store.add_to(stats);
     }
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::engine::base::Base;
 use crate::engine::jobs::Jobs;
 use crate::stats::Stats;
-use crate::store::kv::metered::Meter;
+use crate::store::kv::metered::{Meter, MeteredKv};
 
 /// Bytes between two looks at the clock.
 const STEP: u64 = 64 << 10;
@@ -17,8 +18,14 @@ const BURST: Duration = Duration::from_millis(100);
 /// Shorter pauses are added to the next one: each costs a switch of threads.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 
+/// The store, in which the compactor reads and writes at a limited rate.
+pub(super) struct PacedStore {
+    pub kv: MeteredKv,
+    pace: Arc<Pace>,
+}
+
 /// Makes the compactor wait when it exceeds its rate.
-pub(super) struct Pace {
+struct Pace {
     jobs: Arc<Jobs>,
     /// Bytes per second; zero: no limit.
     rate: AtomicU64,
@@ -30,26 +37,27 @@ pub(super) struct Pace {
     waited_ns: AtomicU64,
 }
 
-impl Pace {
-    pub fn new(jobs: &Arc<Jobs>, rate: u64) -> Self {
-        Pace {
-            jobs: jobs.clone(),
-            rate: AtomicU64::new(rate),
+impl PacedStore {
+    pub fn new(base: &Base) -> Self {
+        let pace = Arc::new(Pace {
+            jobs: base.jobs.clone(),
+            rate: AtomicU64::new(base.options.compaction_rate),
             unpaid: AtomicU64::new(0),
             paid: Mutex::new(None),
             bytes: AtomicU64::new(0),
             waited_ns: AtomicU64::new(0),
-        }
+        });
+        PacedStore { kv: MeteredKv::new(base.versions.shared_kv(), pace.clone()), pace }
     }
 
     /// Sets the rate in bytes per second, also for a merge in progress that began with another one; zero: no limit.
     pub fn set_rate(&self, rate: u64) {
-        self.rate.store(rate, Relaxed);
+        self.pace.rate.store(rate, Relaxed);
     }
 
     pub fn add_to(&self, stats: &mut Stats) {
-        stats.compaction_bytes = self.bytes.load(Relaxed);
-        stats.compaction_waited = Duration::from_nanos(self.waited_ns.load(Relaxed));
+        stats.compaction_bytes = self.pace.bytes.load(Relaxed);
+        stats.compaction_waited = Duration::from_nanos(self.pace.waited_ns.load(Relaxed));
     }
 }
 
