@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph::{
-    Batch, Database, Durability, Error, LineOptions, Options, QueryValue, SampleValue, SeriesColumns,
-    StorageError, Timestamp,
+    Batch, Database, Durability, Error, LineOptions, Metadata, MetricType, Options, QueryValue, SampleValue,
+    SeriesColumns, StorageError, Timestamp,
 };
 use barograph::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use proptest::prelude::*;
@@ -394,4 +394,28 @@ fn damage_in_a_stored_chunk_is_reported_and_never_part_of_an_answer() {
         });
         assert!(read.is_err() || found == model, "byte {at}: wrong or missing samples without an error");
     }
+}
+
+#[test]
+fn a_gauge_that_is_named_like_a_counter_is_analyzed_by_its_values_once_it_is_described() {
+    let db = Database::in_memory(options()).expect("in memory");
+    let labels = Labels::from_pairs([("__name__", "thread_count")]).expect("a label");
+    let mut batch = Batch::new();
+    for minute in 0..120 {
+        let value = if minute < 60 { 10.0 } else { 50.0 } + f64::from(minute % 3);
+        batch.push(
+            &labels,
+            Timestamp::from_secs(1_704_067_200 + 60 * i64::from(minute)),
+            Value::Float(value),
+        );
+    }
+    db.append(&batch).expect("memory");
+    let at = Timestamp::from_secs(1_704_067_200 + 119 * 60);
+    let infos = || db.query("changepoints(thread_count[2h])", at).expect("a function").infos;
+    let is_rated = |infos: &[String]| infos.iter().any(|info| info.contains("\"thread_count\" is a counter"));
+    assert!(is_rated(&infos()), "its name says so: {:?}", infos());
+    let mut batch = Batch::new();
+    batch.push_metadata("thread_count", Metadata { kind: MetricType::Gauge, ..Metadata::default() });
+    db.append(&batch).expect("memory");
+    assert!(!is_rated(&infos()), "{:?}", infos());
 }

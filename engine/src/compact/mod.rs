@@ -21,8 +21,8 @@ pub(crate) use trim::{TrimGoal, is_trim_due, unapplied_trims};
 
 use std::time::Duration;
 
-use crate::compact::downsample::{MetricTypes, awaits_repair};
-use crate::model::{Duplicates, PartitionId, Timestamp};
+use crate::compact::downsample::awaits_repair;
+use crate::model::{Duplicates, MetricTypes, PartitionId, Timestamp};
 use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;

@@ -2,17 +2,13 @@
 //!
 //! Next: `head/metadata.rs`, `head/exemplars.rs` and `head/databases.rs` hold them, `store/notes.rs` stores them.
 
-use std::sync::Arc;
-
 use crate::budget::Work;
-use crate::compact::downsample::MetricTypes;
 use crate::engine::admit::Admission;
 use crate::engine::shortened::shown;
 use crate::engine::{Engine, Shared};
 use crate::head::batch::{exemplar_bytes, metadata_bytes};
 use crate::head::{Head, ResolvedBatch, SeriesExemplars, metadata};
-use crate::model::{Exemplar, Labels, Matcher, Metadata, MetricType, Tenant, TimeRange, Timestamp};
-use crate::options::Options;
+use crate::model::{Exemplar, Labels, Matcher, Metadata, Tenant, TimeRange, Timestamp};
 use crate::store::kv::{Change, Kv};
 use crate::store::notes::{self, Note};
 use crate::{Error, Result};
@@ -110,25 +106,6 @@ impl Engine {
     /// The databases that were created by name, ascending.
     pub fn databases(&self) -> Vec<String> {
         if self.is_usable() { self.shared.head.databases.names() } else { Vec::new() }
-    }
-}
-
-/// The types of metrics, from their descriptions.
-pub(super) struct DescribedTypes {
-    head: Arc<Head>,
-    tenant_label: String,
-}
-
-impl DescribedTypes {
-    pub fn new(head: &Arc<Head>, options: &Options) -> Self {
-        DescribedTypes { head: head.clone(), tenant_label: options.tenant_label.clone() }
-    }
-}
-
-impl MetricTypes for DescribedTypes {
-    fn types_of(&self, labels: &Labels, family: &str) -> Vec<MetricType> {
-        let tenant = labels.get(&self.tenant_label).and_then(|name| Tenant::new(&self.tenant_label, name));
-        self.head.metadata.types_of(tenant.as_ref(), family)
     }
 }
 

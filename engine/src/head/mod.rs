@@ -52,7 +52,7 @@ use crate::head::registry::Registry;
 use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
 use crate::index::ids::IdList;
 use crate::index::select;
-use crate::model::{Labels, Matcher, SeriesId, TimeRange};
+use crate::model::{Labels, Matcher, MetricType, MetricTypes, SeriesId, Tenant, TimeRange};
 use crate::sync::RwLock;
 
 /// Fixed cost of a series in the head, bytes, without its labels and samples: the series
@@ -393,6 +393,14 @@ impl Head {
     /// Bytes of series: labels, registry, postings.
     pub fn series_bytes(&self) -> u64 {
         self.tenants.bytes()
+    }
+}
+
+impl MetricTypes for Head {
+    fn types_of(&self, labels: &Labels, family: &str) -> Vec<MetricType> {
+        let label = self.tenants.label();
+        let tenant = labels.get(label).and_then(|name| Tenant::new(label, name));
+        self.metadata.types_of(tenant.as_ref(), family)
     }
 }
 

@@ -1,4 +1,11 @@
 //! The description of a metric: its type, its help text, its unit.
+//!
+//! Next: `counters.rs`, which series are counters.
+
+mod counters;
+
+pub use counters::is_named_like_counter;
+pub(crate) use counters::{MetricTypes, described_as_counter};
 
 /// The type that a writer gave a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

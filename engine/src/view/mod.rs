@@ -73,7 +73,10 @@ use crate::budget::{Taken, Work, map_bytes};
 use crate::head::pins::Pin;
 use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
-use crate::model::{Duplicates, Labels, Matcher, PartitionId, SeriesId, Tenant, TierId, TimeRange};
+use crate::model::{
+    Duplicates, Labels, Matcher, PartitionId, SeriesId, Tenant, TierId, TimeRange, described_as_counter,
+    is_named_like_counter,
+};
 use crate::store::catalogue::Catalogue;
 use crate::store::gate::Gate;
 use crate::store::generation::GenerationReader;
@@ -181,6 +184,13 @@ impl<'e> View<'e> {
     pub fn of_tenant(mut self, tenant: &Tenant) -> Self {
         self.tenant = Some(tenant.clone());
         self
+    }
+
+    /// Whether a series counts something, so that its rate says more than its values: its metadata says so, or, without
+    /// any, its name.
+    pub fn is_counter(&self, labels: &Labels) -> bool {
+        let by_name = || labels.metric_name().is_some_and(is_named_like_counter);
+        described_as_counter(self.head, labels).unwrap_or_else(by_name)
     }
 
     /// The given matchers and the tenant's.

@@ -105,7 +105,7 @@ pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str
         (Flags::RECONCILED_AGG, &|| {
             "mismatched custom buckets were reconciled during aggregation".to_owned()
         }),
-        (Flags::RATES, &|| format!("the rate per second is used, as {name:?} has the name of a counter")),
+        (Flags::RATES, &|| format!("the rate per second is used, as {name:?} is a counter")),
     ];
     for (_, text) in infos.iter().filter(|(flag, _)| flags.has(*flag)) {
         annotations.info(span, text());

@@ -105,7 +105,7 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
                 values: read.columns.values.clone(),
                 ..Columns::default()
             };
-            Ok(Some(Sampled { labels: read.labels, drop_name: read.drop_name, columns }))
+            Ok(Some(Sampled { labels: read.labels, is_counter: read.is_counter, columns }))
         })
     }
 
@@ -119,7 +119,7 @@ impl<'q> Arguments<'q> for CallArguments<'_, 'q> {
         each_series::each(self.ev, self.call, index, self.steps, earlier_ms, |read| {
             let each = size_of::<Scored>() + steps * size_of::<Score>();
             budget.hold(labels_held(&read.labels) + Footprint::bytes(each))?;
-            let scores = score(&read.labels, read.drop_name, read.columns)?;
+            let scores = score(&read.labels, read.is_counter, read.columns)?;
             Ok(Some(Scored { labels: read.labels, drop_name: read.drop_name, scores }))
         })
     }

@@ -37,8 +37,8 @@ pub(crate) enum SampleField {
 pub(crate) struct Sampled {
     /// The labels, including a name that will be dropped.
     pub labels: Labels,
-    /// Whether the name is dropped.
-    pub drop_name: bool,
+    /// Whether it is a counter.
+    pub is_counter: bool,
     /// The samples, without histograms.
     pub columns: Columns,
 }
@@ -101,7 +101,7 @@ pub(crate) struct Scored {
     pub scores: Result<Vec<Score>, Reason>,
 }
 
-/// Scores one series from its samples. It runs on several threads.
+/// Scores one series, which may be a counter, from its samples. It runs on several threads.
 pub(crate) type Scorer<'s> =
     dyn Fn(&Labels, bool, &Columns) -> Result<Result<Vec<Score>, Reason>, QueryError> + Sync + 's;
 

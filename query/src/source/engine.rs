@@ -276,6 +276,10 @@ impl SeriesSource for EngineSource<'_> {
         self.reader().read(series, range, out)
     }
 
+    fn is_counter(&self, labels: &Labels) -> bool {
+        self.view.is_counter(labels)
+    }
+
     fn reader(&self) -> Box<dyn SeriesReader + '_> {
         Box::new(EngineReader {
             source: self,

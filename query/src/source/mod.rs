@@ -10,7 +10,7 @@ pub mod memory;
 use std::sync::Arc;
 
 use barograph_engine::budget::{Denied, Stopped};
-use barograph_engine::model::{Labels, Matcher, Samples, TimeRange, Timestamp};
+use barograph_engine::model::{Labels, Matcher, Samples, TimeRange, Timestamp, is_named_like_counter};
 pub use barograph_engine::rollup::{BucketColumns, Columns};
 
 pub use memory::MemorySource;
@@ -227,6 +227,12 @@ pub trait SeriesSource: Sync {
     fn samples_from(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Timestamp, SourceError> {
         let _ = (selectors, from);
         Ok(Timestamp::MIN)
+    }
+
+    /// Whether a series counts something, so that its rate says more than its values. Without knowledge of the metric, its
+    /// name decides.
+    fn is_counter(&self, labels: &Labels) -> bool {
+        labels.metric_name().is_some_and(is_named_like_counter)
     }
 
     /// A reader of many series. Several readers may run at once, each on different series.

@@ -1,11 +1,11 @@
 //! Chooses a tier by what its buckets would take, measured on stored samples.
 
-use super::class::{MetricTypes, class_of};
+use super::class::class_of;
 use crate::Result;
 use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
 use crate::compact::index::SeriesMerge;
-use crate::model::{Labels, PartitionId, Resolution, SeriesId, TierId};
+use crate::model::{Labels, MetricTypes, PartitionId, Resolution, SeriesId, TierId};
 use crate::rollup::{Bucket, Builder, Extras, Shape, encode};
 use crate::store::catalogue::Catalogue;
 use crate::store::cursors::ChunkCursors;

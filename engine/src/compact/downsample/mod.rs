@@ -9,7 +9,7 @@
 //! All of it happens under the merging lock. Raw partitions that need a repair are merged and expired after it, because
 //! merging mixes what a tier includes with what it does not, and expiring ends the possibility to compute.
 //!
-//! Next: `automatic.rs` (which tier is worth its bytes), `class.rs` (what is a counter), `included.rs` (what a tier includes of the raw samples),
+//! Next: `automatic.rs` (which tier is worth its bytes), `class.rs` (the columns of a series), `included.rs` (what a tier includes of the raw samples),
 //! `source.rs` (what buckets are computed from), `write.rs`, `extend.rs`, `repair.rs`, `rebuild.rs` (damaged partitions),
 //! `merge.rs` (the generations of a tier's partition) and `commit.rs`.
 
@@ -25,12 +25,11 @@ mod source;
 mod write;
 
 pub(crate) use automatic::{choices, newest_merged};
-pub(crate) use class::MetricTypes;
 use class::class_of;
 use included::is_damaged;
 pub(crate) use included::{awaits_repair, is_included, newest_included_delete};
 
-use crate::model::{Labels, Resolution, TierId, TimeRange, Timestamp};
+use crate::model::{Labels, MetricTypes, Resolution, TierId, TimeRange, Timestamp};
 use crate::rollup::{Bucket, Extras, Gaps, Shape};
 use crate::store::catalogue::Catalogue;
 

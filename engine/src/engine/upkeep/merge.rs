@@ -14,9 +14,9 @@ use crate::engine::admit::Admission;
 use crate::engine::base::Base;
 use crate::engine::directory::disk::Disk;
 use crate::engine::jobs::Jobs;
-use crate::engine::notes::DescribedTypes;
 use crate::engine::retention::{Kept, Retention};
 use crate::engine::write::Writer;
+use crate::head::Head;
 use crate::model::{PartitionId, Resolution, TierId};
 use crate::options::Options;
 use crate::stats::Stats;
@@ -52,7 +52,7 @@ pub(in crate::engine) struct Merger {
     /// The newest partition by which a tier was chosen, and which.
     measured: Mutex<Option<(PartitionId, Option<Resolution>)>>,
     counts: MergeCounts,
-    types: DescribedTypes,
+    head: Arc<Head>,
     /// What tables took for each byte of chunks when they held nothing else.
     scale: Mutex<Option<f64>>,
 }
@@ -85,7 +85,7 @@ impl Merger {
             expiry: RwLock::default(),
             kept: Mutex::new(Kept::of(&base.options)),
             counts: MergeCounts::default(),
-            types: DescribedTypes::new(&base.head, &base.options),
+            head: base.head.clone(),
             scale: Mutex::default(),
         }
     }
@@ -219,7 +219,7 @@ impl Merger {
             kv: &self.store.kv,
             context: &*self.writer,
             counts: &self.counts,
-            types: &self.types,
+            types: &*self.head,
             chunk_samples: self.options.chunk_samples,
             duplicates: self.options.duplicates,
             work_bytes_max: self.options.work_bytes_max(),

@@ -24,10 +24,11 @@ struct Buffers {
     later: Columns,
 }
 
-/// A series that was read: its labels, whether its name is dropped, and its samples.
+/// A series that was read: its labels, whether its name is dropped, whether it is a counter, and its samples.
 pub(crate) struct Read<'a> {
     pub labels: Labels,
     pub drop_name: bool,
+    pub is_counter: bool,
     pub columns: &'a mut Columns,
 }
 
@@ -66,7 +67,8 @@ pub(crate) fn each<R: Send>(
             let series = vector.len() as u64;
             let found = parallel::map(&ev.ctx.budget, vector, |columns: &mut Columns, series: Series| {
                 subquery::columns_of(&series.points, inner_steps, columns);
-                work(Read { labels: series.labels, drop_name: series.drop_name, columns })
+                let is_counter = !series.drop_name && ev.ctx.source.is_counter(&series.labels);
+                work(Read { labels: series.labels, drop_name: series.drop_name, is_counter, columns })
             })?;
             (found, series)
         }
@@ -112,6 +114,7 @@ fn stored<R: Send>(
         if columns.len() == 0 {
             return Ok(None);
         }
-        work(Read { labels: series.labels, drop_name: false, columns })
+        let is_counter = ev.ctx.source.is_counter(&series.labels);
+        work(Read { labels: series.labels, drop_name: false, is_counter, columns })
     })
 }

@@ -12,7 +12,6 @@ use crate::error::QueryError;
 use crate::exec::Context;
 use crate::exec::select::reading::Access;
 use crate::exec::select::rollup;
-use crate::functions::analytics::counters::is_counter;
 use crate::functions::buckets::merged::Merged;
 use crate::functions::buckets::slide::Slide;
 use crate::functions::buckets::{self, Answer, Kernel, Row, Seen};
@@ -165,7 +164,7 @@ impl<'j> Job<'j> {
         if columns.len() == 0 {
             return Ok(None);
         }
-        let is_counter = self.function.rates_counters && is_counter(&series.labels, false);
+        let is_counter = self.function.rates_counters && self.ctx.source.is_counter(&series.labels);
         (self.compute)(&mut WindowedSeries { call, columns, is_counter, flags }).map(Some)
     }
 

@@ -14,7 +14,7 @@ use crate::error::QueryError;
 use crate::exec::select::reading::Access;
 use crate::exec::select::{self, reading};
 use crate::exec::{Context, Evaluator, text};
-use crate::functions::analytics::counters::{self, is_counter};
+use crate::functions::analytics::counters;
 use crate::functions::analytics::{AnalyticKernel, Analyzed, Failure, NamedOptions};
 use crate::functions::eval::Kernel;
 use crate::functions::left_out::LeftOut;
@@ -155,7 +155,9 @@ fn evaluate(
             let range_call = range_call(ev, windows, Edges::Plain, params);
             parallel::map(&ev.ctx.budget, inner, |columns: &mut Columns, series: Series| {
                 subquery::columns_of(&series.points, inner_steps, columns);
-                let is_counter = call.function.rates_counters && is_counter(&series.labels, series.drop_name);
+                // The values of a function or an operator do not count, even if the name is still known.
+                let may_count = call.function.rates_counters && !series.drop_name;
+                let is_counter = may_count && ev.ctx.source.is_counter(&series.labels);
                 let drop_name = series.drop_name || !keep_name;
                 one_series(&range_call, &kernel, (columns, is_counter), series.labels, drop_name)
             })

@@ -39,7 +39,7 @@ pub(crate) fn metric_correlations(args: &mut dyn Arguments<'_>) -> Result<Value,
         )));
     }
     let budget = args.budget();
-    let scored = args.scores(0, 0, &|labels, drop_name, columns| {
+    let scored = args.scores(0, 0, &|_, is_counter, columns| {
         if columns.times.is_empty() {
             return Ok(Err(Reason::NoFloats));
         }
@@ -49,7 +49,7 @@ pub(crate) fn metric_correlations(args: &mut dyn Arguments<'_>) -> Result<Value,
         let mut reason = None;
         // Rates, differences, and sorted copies.
         let done = run(budget, 6 * 8 * columns.times.len(), |check| {
-            let observed = Observed::of(labels, drop_name, columns, None);
+            let observed = Observed::of(is_counter, columns, None);
             let (times, values) = observed.parts();
             for (step, highlight) in highlights.iter().enumerate() {
                 check()?;

@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use barograph_analytics::compare::correlate::Scratch;
 use barograph_analytics::compare::resample::{Grid, bridge};
 use barograph_analytics::{Check, Error, Unfit};
-use barograph_engine::model::Labels;
 
-use super::analytics::counters::{self, is_counter};
+use super::analytics::counters;
 use super::analytics::{Failure, grid, run};
 use super::arguments::{Arguments, Reason, Sampled, Score, Scored};
 use super::left_out::LeftOut;
@@ -47,13 +46,8 @@ struct Observed<'a> {
 
 impl<'a> Observed<'a> {
     /// Looks at a series. No rate spans the time between two windows, if it has samples of one and of the day before.
-    fn of(
-        labels: &Labels,
-        drop_name: bool,
-        columns: &'a Columns,
-        between: Option<(i64, i64)>,
-    ) -> Observed<'a> {
-        let rates = is_counter(labels, drop_name).then(|| {
+    fn of(is_counter: bool, columns: &'a Columns, between: Option<(i64, i64)>) -> Observed<'a> {
+        let rates = is_counter.then(|| {
             let mut rates = counters::rates(columns);
             let times = &columns.times;
             if let Some((end, begin)) = between {
@@ -70,8 +64,8 @@ impl<'a> Observed<'a> {
     }
 
     /// A series whose samples are of one window.
-    fn of_sampled(Sampled { labels, drop_name, columns }: &'a Sampled) -> Observed<'a> {
-        Observed::of(labels, *drop_name, columns, None)
+    fn of_sampled(Sampled { is_counter, columns, .. }: &'a Sampled) -> Observed<'a> {
+        Observed::of(*is_counter, columns, None)
     }
 
     /// The times and the values.
@@ -184,8 +178,8 @@ impl Search {
         bytes: fn(usize) -> usize,
         prepare: impl Fn(&[f64], usize) -> Result<P, Unfit>,
     ) -> Result<Vec<Option<Prepared<P>>>, QueryError> {
-        let Sampled { labels, drop_name, columns } = &self.target;
-        let observed = Observed::of(labels, *drop_name, columns, self.between(0));
+        let Sampled { labels, is_counter, columns } = &self.target;
+        let observed = Observed::of(*is_counter, columns, self.between(0));
         let (times, values) = observed.parts();
         let lag = args.named().number("max_lag", f64::NAN);
         let (budget, steps) = (args.budget(), args.steps().count);
@@ -251,7 +245,7 @@ impl Search {
         let longest = prepared.iter().flatten().map(|prepared| prepared.grid.len).max().unwrap_or(0);
         let own = &self.target.labels;
         let (unseasonal, between) = (AtomicUsize::new(0), self.between(1));
-        let scored = args.scores(1, self.earlier_ms, &|labels, drop_name, columns| {
+        let scored = args.scores(1, self.earlier_ms, &|labels, is_counter, columns| {
             if columns.times.is_empty() {
                 return Ok(Err(Reason::NoFloats));
             }
@@ -269,7 +263,7 @@ impl Search {
                     compare: &compare,
                     unseasonal: &unseasonal,
                 };
-                let observed = Observed::of(labels, drop_name, columns, between);
+                let observed = Observed::of(is_counter, columns, between);
                 Ok(work.all_steps(&observed, &mut scores, check)?)
             });
             match done {

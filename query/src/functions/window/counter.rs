@@ -3,7 +3,7 @@
 //! `rate` and related functions need only the ends of the window and what resets of the counter took. [`change_of`]
 //! computes them from that alone, whether it was found in samples, by [`Resets`], or in rollups.
 
-use barograph_engine::model::Timestamp;
+use barograph_engine::model::{Timestamp, is_named_like_counter};
 use barograph_engine::rollup::counter::{is_change, is_start_reset};
 use barograph_engine::rollup::{Bucket, Edge};
 
@@ -201,5 +201,5 @@ pub(crate) fn changes(columns: &Columns) -> impl FnMut(&Window<'_>) -> Option<f6
 
 /// Whether a metric has the name of a counter, or no name that says anything.
 pub(crate) fn looks_like_counter(name: &str) -> bool {
-    name.is_empty() || ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end))
+    name.is_empty() || is_named_like_counter(name)
 }
