@@ -26,16 +26,16 @@ pub mod wal;
 mod workers;
 
 pub use engine::{
-    AppendReport, BudgetReport, CleanReport, Dropped, Engine, FarLine, FlushReport, Health, LadderReport,
-    LineBody, LineOptions, LineReport, OpenReport, PartUse, PendingAppend, RemoteError, RemoteRefusal,
-    RemoteReport, RepairReport, SnapshotProgress, SnapshotReport, Subscription, TierReport, Update,
-    VerifyReport, restore,
+    AppendReport, BudgetReport, CleanReport, Dropped, Engine, EventsReport, FarLine, FlushReport, Health,
+    LadderReport, LineBody, LineOptions, LineReport, OpenReport, PartUse, PendingAppend, RemoteError,
+    RemoteRefusal, RemoteReport, RepairReport, SnapshotProgress, SnapshotReport, Subscription, TierReport,
+    Update, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};
 pub use model::Duplicates;
 pub use model::timestamp::{Timestamp, TimestampError};
-pub use options::{Durability, Ladder, Options, Tier, Tiers};
+pub use options::{Durability, Kept, Ladder, Options, Tier, Tiers};
 pub use remote::RemoteVersion;
 pub use stats::{DiskBytes, Stats};
 pub use view::{

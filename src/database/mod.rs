@@ -1,5 +1,6 @@
 //! The handle, through which a program uses the engine and the query language.
 
+mod kept;
 mod query;
 mod read;
 mod upkeep;

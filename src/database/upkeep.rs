@@ -219,26 +219,6 @@ impl Database {
         Ok(self.engine.set_ladders(ladders)?)
     }
 
-    /// Changes the retention, the tiers and the ladders of the running database together.
-    ///
-    /// ```
-    /// use barograph::Database;
-    /// # use barograph::Options;
-    /// # fn main() -> barograph::Result<()> {
-    /// # let db = Database::in_memory(Options::default())?;
-    /// # use std::time::Duration;
-    /// const DAY: Duration = Duration::from_secs(86_400);
-    /// db.set_kept(DAY * 15, "5m 90d, 1h 3y".parse().expect("two tiers"), Vec::new())?;
-    /// assert!(db.set_retention(DAY * 100).is_err(), "buckets of 5m would be dropped before the samples");
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Database::set_retention`], [`Database::set_tiers`] and [`Database::set_ladders`]; nothing is changed.
-    pub fn set_kept(&self, retention: Duration, tiers: Tiers, ladders: Vec<Ladder>) -> Result<()> {
-        Ok(self.engine.set_kept(retention, tiers, ladders)?)
-    }
-
     /// Changes the limit of new series per second; zero is no limit.
     ///
     /// ```

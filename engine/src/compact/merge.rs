@@ -41,6 +41,8 @@ struct Inputs {
     tombstones: Vec<Arc<Tombstone>>,
     /// Series that are past their retention in all of the partition.
     trims: Vec<Arc<Trim>>,
+    /// The generations with events that are not past their retention.
+    with_events: Vec<Arc<Generation>>,
     /// The newest delete that this merge applies.
     deletes_applied: u64,
     cut: u64,
@@ -60,7 +62,16 @@ impl Inputs {
         let mut later = catalogue.tombstones.iter_from(deletes_applied.saturating_add(1));
         let is_overtaken = later.any(|t| t.seq <= cut && concerns(&t));
         let trims = catalogue.trims_over(partition);
-        (!is_overtaken).then_some(Inputs { partition, generations, tombstones, trims, deletes_applied, cut })
+        let with_events = generations.iter().filter(|g| catalogue.has_events(g)).cloned().collect();
+        (!is_overtaken).then_some(Inputs {
+            partition,
+            generations,
+            tombstones,
+            trims,
+            with_events,
+            deletes_applied,
+            cut,
+        })
     }
 
     /// The generations whose samples of a series are not past the retention.
@@ -189,7 +200,7 @@ impl<'c> Compactor<'c> {
             }
         }
         merge_postings(kv, &inputs.generations, &output.emptied, &mut writer)?;
-        let mut events = EventMerge::new(kv, &inputs.generations, &inputs.tombstones, bytes / EVENT_PARTS);
+        let mut events = EventMerge::new(kv, &inputs.with_events, &inputs.tombstones, bytes / EVENT_PARTS);
         output.events = events.write(&mut writer)?;
         self.counts.event_bytes_peak.raise_to(events.peak() as u64);
         self.counts.samples_peak.raise_to(group.merge.peak() as u64);

@@ -5,9 +5,10 @@
 //! partitions that are older than the retention. The next partition is chosen here, from the catalogue alone.
 //!
 //! Next: `downsample/`, `merge.rs`, `samples.rs`, `events.rs`, `index.rs` (what finds samples), `untouched.rs`,
-//! `retention.rs` and `trim.rs`.
+//! `retention.rs`, `trim.rs` and `event_trim.rs`.
 
 pub(crate) mod downsample;
+mod event_trim;
 mod events;
 mod index;
 mod merge;
@@ -16,6 +17,7 @@ mod samples;
 mod trim;
 mod untouched;
 
+pub(crate) use event_trim::is_event_trim_due;
 pub(crate) use retention::{Horizons, is_expiry_due};
 pub(crate) use trim::{TrimGoal, is_trim_due, unapplied_trims};
 

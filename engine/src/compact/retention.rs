@@ -7,10 +7,11 @@ use crate::compact::Compactor;
 use crate::compact::downsample::{TierJob, is_included};
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{Catalogue, Coverage};
+use crate::store::generations::Partition;
 use crate::store::versions::{Edit, IndexChange};
 
-/// The time of each tier at or before which samples are past the retention.
-pub(crate) type Horizons<'h> = &'h dyn Fn(TierId) -> Timestamp;
+/// The time at or before which what a partition holds is past the retention.
+pub(crate) type Horizons<'h> = &'h dyn Fn(&Partition) -> Timestamp;
 
 /// Whether a partition is wholly before the horizon of its tier, and may be dropped.
 pub(crate) fn is_expiry_due(catalogue: &Catalogue, horizons: Horizons<'_>, tiers: &[TierJob]) -> bool {
@@ -26,12 +27,12 @@ fn expired<'c>(
 ) -> impl Iterator<Item = PartitionId> + 'c {
     let layout = catalogue.layout();
     catalogue.generations.tiers().flat_map(move |tier| {
-        let horizon = horizons(tier);
-        let partitions = catalogue.generations.partitions_from(PartitionId::first_of(tier)).map(|p| p.id);
-        partitions.take_while(move |id| {
-            let is_old = id.tier == tier && layout.bounds(*id).1 <= horizon;
-            is_old && is_included(catalogue, *id, tiers)
-        })
+        let partitions = catalogue.generations.partitions_from(PartitionId::first_of(tier));
+        let old = partitions.take_while(move |partition| {
+            let is_old = partition.id.tier == tier && layout.bounds(partition.id).1 <= horizons(partition);
+            is_old && is_included(catalogue, partition.id, tiers)
+        });
+        old.map(|partition| partition.id)
     })
 }
 
@@ -134,7 +135,8 @@ mod tests {
             catalogue.generations.insert(generation);
         }
         let expired = |raw, other| {
-            let horizons = move |tier| if tier == TierId::RAW { raw } else { other };
+            let horizons =
+                move |partition: &Partition| if partition.id.tier == TierId::RAW { raw } else { other };
             let edit = expiry(&catalogue, &horizons, &[]);
             assert_eq!(edit.remove.len(), edit.index.dropped.len());
             edit.index.dropped.iter().map(|id| (id.tier.resolution, id.number)).collect::<Vec<_>>()
@@ -162,7 +164,7 @@ mod tests {
         for number in 0..3 {
             let prefix = Prefix { partition: PartitionId { tier, number }, generation: 1 };
             let (first, last) = catalogue.layout().bounds(prefix.partition);
-            let record = GenerationRecord { first, last, ..GenerationRecord::default() };
+            let record = GenerationRecord { first, last, chunks: 1, ..GenerationRecord::default() };
             catalogue.generations.insert(Generation::new(prefix, record, &Default::default()));
         }
         let mut dropped = |covered: Option<(Timestamp, Timestamp)>| {

@@ -47,6 +47,9 @@ fn advanced(catalogue: &Catalogue, goals: &[TrimGoal], tiers: &[TierJob]) -> Vec
         let known = catalogue.trims.iter().find(|(_, trim)| same(trim));
         let from = known.map_or(Timestamp::MIN, |(_, trim)| trim.until);
         let Some(until) = trimmable(catalogue, goal, from, tiers) else { continue };
+        if !goal.series.is_all() && until <= catalogue.dropped_of_all(goal.tier) {
+            continue;
+        }
         let number = known.map(|(number, _)| *number).or_else(|| free.next());
         let applied = known.map_or(Timestamp::MIN, |(_, trim)| still_applied(catalogue, trim));
         let cut = catalogue.root.flushed_seq;
@@ -115,6 +118,31 @@ pub(super) fn has_series(kv: &dyn Kv, generation: &Generation, trim: &Trim) -> R
     Ok(!ids.is_empty())
 }
 
+/// Rewrites the partitions of a tier in `span`, one after the other, with `rewrite`, which returns false if one must wait, as
+/// long as `goes_on` returns true. Returns the end of those that need not be looked at again, and the first failure.
+pub(super) fn rewrite_all(
+    catalogue: &Catalogue,
+    tier: TierId,
+    span: TimeRange,
+    goes_on: &mut dyn FnMut() -> bool,
+    rewrite: &mut dyn FnMut(PartitionId) -> Result<bool>,
+) -> (Timestamp, Result<()>) {
+    let (mut applied, mut done) = (span.end, Ok(()));
+    for partition in catalogue.generations.partitions_in(tier, span, catalogue.layout()).map(|it| it.id) {
+        let rewritten = if goes_on() { rewrite(partition) } else { Ok(false) };
+        if !matches!(rewritten, Ok(true)) {
+            // Those after it do not wait for it.
+            let (first, _) = catalogue.layout().bounds(partition);
+            applied = applied.min(first.saturating_sub(1)).max(span.start);
+        }
+        done = done.and(rewritten.map(drop));
+        if matches!(done, Err(Error::DiskFull { .. })) {
+            break;
+        }
+    }
+    (applied, done)
+}
+
 impl Compactor<'_> {
     /// Advances trims to these goals as far as the tiers include what is dropped, and forgets those that say nothing any
     /// more.
@@ -141,24 +169,9 @@ impl Compactor<'_> {
         let catalogue = self.versions.current_owned();
         let Some(trim) = catalogue.trims.get(&number) else { return Ok(()) };
         let span = TimeRange::new(trim.applied, trim.until);
-        let partitions: Vec<PartitionId> = catalogue
-            .generations
-            .partitions_in(trim.tier, span, catalogue.layout())
-            .map(|it| it.id)
-            .collect();
-        let (mut applied, mut done) = (trim.until, Ok(()));
-        for partition in partitions {
-            let rewritten = if goes_on() { self.rewrite_trimmed(partition, trim, tiers) } else { Ok(false) };
-            if !matches!(rewritten, Ok(true)) {
-                // Those after it do not wait for it.
-                let (first, _) = catalogue.layout().bounds(partition);
-                applied = applied.min(first.saturating_sub(1)).max(trim.applied);
-            }
-            done = done.and(rewritten.map(drop));
-            if matches!(done, Err(Error::DiskFull { .. })) {
-                break;
-            }
-        }
+        let (applied, done) = rewrite_all(&catalogue, trim.tier, span, goes_on, &mut |partition| {
+            self.rewrite_trimmed(partition, trim, tiers)
+        });
         if applied > trim.applied {
             self.applied(number, trim, applied)?;
         }

@@ -48,7 +48,7 @@ pub use open::OpenReport;
 pub use open::repair::RepairReport;
 pub use snapshot::{OnProgress, SnapshotProgress, SnapshotReport, restore};
 pub use subscribe::{Subscription, Update};
-pub use tiers::{BudgetReport, Dropped, LadderReport, TierReport};
+pub use tiers::{BudgetReport, Dropped, EventsReport, LadderReport, TierReport};
 pub use upkeep::clean::CleanReport;
 pub use upkeep::flush::FlushReport;
 pub use upkeep::verify::VerifyReport;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::engine::jobs::Task;
-use crate::engine::retention::Kept;
 use crate::engine::{Engine, duration_ns};
 use crate::model::{Resolution, SeriesSet, TierId};
-use crate::options::{Ladder, Options, Tiers};
+use crate::options::{Kept, Ladder, Options, Tiers};
 
 /// A tier of buckets: what is stored, and for which span.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +53,17 @@ pub struct BudgetReport {
     pub raw_kept: Option<Duration>,
 }
 
+/// What is kept of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventsReport {
+    /// How long they are kept ([`Options::event_retention`](crate::Options::event_retention), or the longest time of raw
+    /// samples); zero: for ever.
+    pub retention: Duration,
+    /// The last instant up to which they have been dropped. Their partitions may still have to be rewritten.
+    pub dropped: Option<crate::Timestamp>,
+}
+
 /// What is kept of some series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -95,12 +105,26 @@ impl Engine {
         self.change_kept(|kept| kept.ladders = ladders)
     }
 
-    /// Changes the retention, the tiers and the ladders of the running database together.
+    /// Changes [`Options::event_retention`](crate::Options::event_retention) of the running database. Events that have been
+    /// dropped stay so.
     ///
     /// # Errors
-    /// Those of [`Engine::set_retention`], [`Engine::set_tiers`] and [`Engine::set_ladders`]; nothing is changed.
-    pub fn set_kept(&self, retention: Duration, tiers: Tiers, ladders: Vec<Ladder>) -> Result<()> {
-        self.change_kept(|kept| *kept = Kept { retention, tiers, ladders, ..*kept })
+    /// [`Error::Option`](crate::Error::Option) if it is shorter than one partition; [`Error::Closed`](crate::Error::Closed).
+    pub fn set_event_retention(&self, retention: Option<Duration>) -> Result<()> {
+        self.change_kept(|kept| kept.event_retention = retention)
+    }
+
+    /// What the database keeps.
+    pub fn kept(&self) -> Kept {
+        self.shared.merger.kept()
+    }
+
+    /// Changes all that the running database keeps together.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) names what is wrong; nothing is changed. [`Error::Closed`](crate::Error::Closed).
+    pub fn set_kept(&self, kept: Kept) -> Result<()> {
+        self.change_kept(|current| *current = kept)
     }
 
     /// Drops all buckets of a tier that the options no longer name, and returns the bytes of their chunks. History that only
@@ -166,6 +190,16 @@ impl Engine {
             LadderReport { dropped: dropped.collect(), ladder }
         };
         rules.into_iter().map(report).collect()
+    }
+
+    /// How long events are kept, and up to when they have been dropped.
+    pub fn events_kept(&self) -> EventsReport {
+        if !self.is_usable() {
+            return EventsReport::default();
+        }
+        let from = self.shared.versions.current().events_from();
+        let dropped = (from > crate::model::Timestamp::MIN).then(|| crate::Timestamp::from_nanos(from));
+        EventsReport { retention: self.shared.merger.kept().events(), dropped }
     }
 
     /// The tiers of buckets, ascending by width.

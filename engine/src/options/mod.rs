@@ -1,5 +1,6 @@
 //! Options of a database: each with its default, unit and limits.
 
+mod kept;
 mod ladders;
 mod setters;
 mod tiers;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::budget::Part;
 use crate::model::{Duplicates, Layout, METRIC_NAME};
 use crate::{Error, Result};
+pub use kept::Kept;
 pub use ladders::Ladder;
 pub(crate) use ladders::{longest, tiers_of};
 pub use tiers::{Tier, Tiers};
@@ -117,6 +119,9 @@ pub struct Options {
     /// What is kept of some series in place of [`Options::retention`] and [`Options::tiers`]; the first ladder whose
     /// selector matches counts. Default none; at most 64.
     pub ladders: Vec<Ladder>,
+    /// How long events (string fields) are kept; zero: for ever. Default `None`: as long as the raw samples that are kept
+    /// longest, by [`Options::retention`] or a ladder. At least one partition.
+    pub event_retention: Option<Duration>,
     /// The size of the database on the disk beyond which the oldest partitions are dropped, those of raw samples first, then
     /// those of the narrowest tier, and so on, bytes. The newest two of each stay, and so does what a wider tier does not
     /// include yet. Default 0: no limit; otherwise at least 16 MiB, and the log counts too.
@@ -199,6 +204,7 @@ impl Default for Options {
             retention: Duration::ZERO,
             tiers: Tiers::automatic(),
             ladders: Vec::new(),
+            event_retention: None,
             disk_bytes: 0,
             duplicates: Duplicates::Last,
             partition_width: Duration::from_secs(86_400),
@@ -301,6 +307,9 @@ impl Options {
                 "retention",
                 format!("{:?} is shorter than one partition ({width:?})", self.retention),
             );
+        }
+        if let Some(keep) = self.event_retention.filter(|keep| !keep.is_zero() && *keep < width) {
+            return bad("event_retention", format!("{keep:?} is shorter than one partition ({width:?})"));
         }
         if let Some(tier) = self.tiers.iter().find(|tier| !tier.keep.is_zero() && tier.keep < self.retention)
         {

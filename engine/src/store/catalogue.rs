@@ -13,6 +13,7 @@
 //! 't' | sequence u64 BE        TombstoneRecord
 //! 'c' | class | resolution     Coverage
 //! 's' | number u32 BE          TrimRecord
+//! 'e'                          EventTrim
 //! ```
 //! Notes are next to them, see `notes`.
 //!
@@ -24,12 +25,14 @@
 //! C3. Generation numbers and series ids are never used twice.
 //! C4. A tier of buckets is complete where its coverage says so, see `coverage`.
 //! C5. Series may have lost data that others still have, see `trims`.
+//! C6. Events may have been dropped although samples of their time are kept, see `event_trim`.
 //!
 //! # Cost
 //! A database may have very many partitions. The cost of a change of the catalogue (see `edit`) depends on the size of
 //! the change, in memory (`blocks`) and in the store; opening reads each record once.
 
 mod coverage;
+mod event_trim;
 mod trims;
 
 use std::collections::BTreeMap;
@@ -41,6 +44,7 @@ use crate::model::matcher::meets_all;
 use crate::model::{Labels, Layout, MatchOp, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
 pub use crate::store::catalogue::coverage::{Coverage, Coverages, coverage_key, coverage_value};
+pub use crate::store::catalogue::event_trim::{EVENT_TRIM_KEY, EventTrim};
 pub use crate::store::catalogue::trims::{Trim, Trims, trim_key};
 use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
@@ -189,6 +193,8 @@ pub struct Catalogue {
     pub coverage: Coverages,
     /// Up to when the data of some series has been dropped.
     pub trims: Trims,
+    /// Up to when events have been dropped where samples are kept.
+    pub event_trim: Option<EventTrim>,
 }
 
 impl Catalogue {
@@ -208,6 +214,7 @@ impl Catalogue {
             tombstones: Tombstones::default(),
             coverage: Coverages::default(),
             trims: Trims::default(),
+            event_trim: None,
         }
     }
 
@@ -224,7 +231,7 @@ impl Catalogue {
         let Some(bytes) = kv.get(Family::Meta, ROOT_KEY)? else { return Ok(None) };
         let root: Root = values::decode("meta/root", CATALOGUE_VERSION, &bytes)?;
         let (mut generations, mut tombstones) = (Vec::new(), Vec::new());
-        let (mut coverage, mut trims) = (BTreeMap::new(), BTreeMap::new());
+        let (mut coverage, mut trims, mut event_trim) = (BTreeMap::new(), BTreeMap::new(), None);
         let mut cursor = kv.cursor(Family::Meta);
         cursor.seek(&[])?;
         while let Some((key, value)) = cursor.entry() {
@@ -249,6 +256,9 @@ impl Catalogue {
                     let number = trims::number_of(rest).ok_or_else(|| unknown(key))?;
                     trims.insert(number, Arc::new(Trim::decode(&place_of(key), value)?));
                 }
+                Some((&event_trim::KIND_EVENT_TRIM, [])) => {
+                    event_trim = Some(EventTrim::decode(&place_of(key), value)?);
+                }
                 _ => return Err(unknown(key)),
             }
             cursor.advance()?;
@@ -262,6 +272,7 @@ impl Catalogue {
             tombstones,
             coverage: Arc::new(coverage),
             trims: Arc::new(trims),
+            event_trim,
         }))
     }
 
@@ -289,6 +300,7 @@ impl Catalogue {
                 let found = trims::number_of(rest).and_then(|number| self.trims.get(&number));
                 found.map(|trim| trim.encode()).transpose()
             }
+            Some((&event_trim::KIND_EVENT_TRIM, [])) => self.event_trim.map(|trim| trim.encode()).transpose(),
             _ => Ok(None),
         }
     }

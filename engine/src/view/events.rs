@@ -162,7 +162,7 @@ impl View<'_> {
             let mut sides = Vec::new();
             let has_events = |g: &&Arc<Generation>| {
                 let is_inside = range.overlaps(g.record.first, g.record.last);
-                g.record.events > 0 && is_inside && !self.is_lost(g.prefix)
+                is_inside && catalogue.has_events(g) && !self.is_lost(g.prefix)
             };
             for generation in partition.generations.iter().filter(has_events) {
                 let hiding = catalogue.tombstones.iter().filter(|t| t.concerns(&generation.record));

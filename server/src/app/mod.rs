@@ -9,6 +9,7 @@ mod sockets;
 
 use std::sync::Arc;
 
+use barograph::Kept;
 use tokio::sync::watch;
 
 use crate::api::routes;
@@ -53,10 +54,7 @@ pub fn reload(state: &State, sources: &Sources) {
         tracing::warn!("setting {key} has changed but takes effect only after a restart");
     }
     if let Some(database) = state.opened() {
-        if let Err(e) = database.set_kept(merged.retention, merged.tiers.clone(), merged.ladders.clone()) {
-            return tracing::error!("reload refused, the old settings stay: {e}");
-        }
-        if let Err(e) = database.set_disk_bytes(merged.disk_budget) {
+        if let Err(e) = database.set_kept(Kept::of(&options(&merged))) {
             return tracing::error!("reload refused, the old settings stay: {e}");
         }
         if let Err(e) = database.set_compaction_rate(merged.compaction_rate) {

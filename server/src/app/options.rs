@@ -17,6 +17,7 @@ pub fn options(config: &Config) -> Options {
         .with_retention(config.retention)
         .with_tiers(config.tiers.clone())
         .with_ladders(config.ladders.clone())
+        .with_event_retention(config.event_retention)
         .with_disk_bytes(config.disk_budget)
         .with_duplicates(config.duplicates)
         .with_partition_width(config.partition_width)

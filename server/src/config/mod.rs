@@ -47,6 +47,7 @@ config! {
     retention: Duration,
     tiers: Tiers,
     ladders: Vec<Ladder>,
+    event_retention: Option<Duration>,
     disk_budget: u64,
     duplicates: Duplicates,
     partition_width: Duration,

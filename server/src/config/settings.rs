@@ -142,6 +142,13 @@ pub static SETTINGS: &[Setting] = &[
          for ever, and so are raw samples without the step `raw`; tiers that only other ladders name are kept as long as \
          raw samples. At most 64. docs/downsampling.md has more.",
         |c, t| c.ladders = barograph::parse_ladders(t).map_err(|e| ValueError(e.to_string()))?),
+    setting!("event_retention" "DURATION" = "", STORAGE, true,
+    "How long string fields are kept, at least `partition_width`; 0: for ever. Unset: as long as the samples that are \
+     kept longest, by `retention` or a ladder.",
+    |c, t| c.event_retention = match t {
+        "" => None,
+        t => Some(values::duration(t, Duration::ZERO, CENTURY)?),
+    }),
     setting!("disk_budget" "SIZE" = "0", STORAGE, true,
         "Size of the data directory beyond which the oldest partitions are dropped, those of raw samples first, then those \
          of the narrowest tier, and so on: 16MiB to 1PiB; 0: no limit. docs/downsampling.md has more.",

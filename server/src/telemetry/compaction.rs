@@ -1,11 +1,11 @@
 //! The work of the compactor: `/api/v1/status/compaction`, and metrics of the tiers of buckets.
 
-use barograph::{BudgetReport, Database, LadderReport, TierReport};
+use barograph::{BudgetReport, Database, EventsReport, LadderReport, TierReport};
 use serde_json::{Value, json};
 
 use crate::telemetry::exposition::{Kind, Metric};
 
-/// Counts since the start, the tiers of buckets, the disk budget, and what is kept of which series.
+/// Counts since the start, the tiers of buckets, the disk budget, and what is kept of events and of which series.
 pub fn describe(database: &Database) -> Value {
     let stats = database.stats();
     json!({
@@ -19,6 +19,7 @@ pub fn describe(database: &Database) -> Value {
         "tombstones": stats.tombstones,
         "tiers": database.tiers().iter().map(tier).collect::<Vec<_>>(),
         "budget": budget(&database.budget()),
+        "events": events(&database.events_kept()),
         "ladders": database.ladders().iter().map(ladder).collect::<Vec<_>>(),
     })
 }
@@ -53,6 +54,13 @@ fn budget(report: &BudgetReport) -> Value {
         "bytesPerDay": report.bytes_per_day,
         "fullInSeconds": report.full_in.map(|time| time.as_secs()),
         "rawKeptSeconds": report.raw_kept.map(|time| time.as_secs()),
+    })
+}
+
+fn events(report: &EventsReport) -> Value {
+    json!({
+        "retentionSeconds": report.retention.as_secs(),
+        "droppedThrough": report.dropped.map(|time| time.as_secs_f64()),
     })
 }
 

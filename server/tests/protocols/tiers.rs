@@ -152,3 +152,35 @@ fn each_series_has_what_its_ladder_keeps() {
     );
     server.write(&late.replace("short", "long"));
 }
+
+#[test]
+fn events_are_kept_as_long_as_their_setting_says() {
+    let mut server = server(&[("retention", "3d"), ("event_retention", "6d"), ("enable_admin", "true")]);
+    for day in 0..9 {
+        let at = START + day * DAY + HOUR;
+        server.write(&format!("log,job=a text=\"day {day}\",value={day} {at}000000000\n"));
+    }
+    let compact = |server: &Server| {
+        for call in ["flush", "clean_tombstones", "clean_tombstones"] {
+            let answer = server.send("POST", &format!("/api/v1/admin/tsdb/{call}"), &[], b"");
+            assert_eq!(answer.status, 204, "{call}");
+        }
+    };
+    compact(&server);
+    let stored = |server: &Server| {
+        let events = server.get(&format!("/api/v1/events?start={START}&end={}", START + 9 * DAY)).text();
+        let samples = server.get(&format!("/api/v1/query?query=log[9d]&time={}", START + 9 * DAY)).data();
+        let samples = samples["result"][0]["values"].as_array().map(Vec::len);
+        (events.matches("day ").count(), samples)
+    };
+    assert_eq!(stored(&server), (7, Some(4)));
+    let state = |server: &Server| server.get("/api/v1/status/compaction").data()["events"].clone();
+    assert_eq!(state(&server)["retentionSeconds"], 6 * DAY);
+    server.reload(&[("retention", "3d"), ("event_retention", "1d"), ("enable_admin", "true")]);
+    compact(&server);
+    assert_eq!(stored(&server), (2, Some(4)));
+    assert!(state(&server)["droppedThrough"].as_f64() >= Some((START + 7 * DAY - 1) as f64));
+    let late = format!("log,job=a text=\"late\" {}000000000", START + 6 * DAY);
+    let refused = server.send("POST", "/write", &[], late.as_bytes());
+    assert!(refused.status == 400 && refused.text().contains("event_retention"), "{}", refused.text());
+}

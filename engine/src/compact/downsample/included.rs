@@ -141,11 +141,10 @@ fn buckets_over(resolution: Resolution, before: Timestamp, last: Timestamp) -> T
     TimeRange::new(resolution.floor(before), resolution.ceil(last))
 }
 
-/// The first and last time in a partition; `None` if nothing is stored in it.
+/// The first and last time in a partition; `None` if it has no samples, or buckets. Events are not summarized.
 fn extent(catalogue: &Catalogue, partition: PartitionId) -> Option<(Timestamp, Timestamp)> {
     let records = catalogue.generations.partition(partition)?.all().map(|generation| &generation.record);
-    let spans =
-        records.filter(|record| record.first <= record.last).map(|record| (record.first, record.last));
+    let spans = records.filter(|record| record.chunks > 0).map(|record| (record.first, record.last));
     spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 

@@ -6,32 +6,12 @@ use std::time::Duration;
 use crate::engine::duration_ns;
 use crate::model::matcher::meets_all;
 use crate::model::{Labels, Resolution, SeriesSet, TierId, Timestamp};
-use crate::options::{Ladder, Options, Tier, Tiers, longest, tiers_of};
-
-/// What is kept, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) struct Kept {
-    /// How long raw samples are kept; zero: for ever.
-    pub retention: Duration,
-    /// The tiers to keep.
-    pub tiers: Tiers,
-    /// What differs for some series; the first that matches counts.
-    pub ladders: Vec<Ladder>,
-    /// The size beyond which the oldest data is dropped; zero: no limit.
-    pub disk_bytes: u64,
-}
+use crate::options::{Kept, Ladder, Tier, longest, tiers_of};
 
 impl Kept {
-    /// What the options say.
-    pub fn of(options: &Options) -> Kept {
-        let Options { retention, tiers, ladders, disk_bytes, .. } = options;
-        let (tiers, ladders) = (tiers.clone(), ladders.clone());
-        Kept { retention: *retention, tiers, ladders, disk_bytes: *disk_bytes }
-    }
-
     /// The tiers of the database, narrowest first, each with the longest time that some series keep it. `chosen` is the one
     /// that the compactor has chosen; it counts if it may choose.
-    pub fn all_tiers(&self, chosen: Option<Resolution>) -> Vec<Tier> {
+    pub(in crate::engine) fn all_tiers(&self, chosen: Option<Resolution>) -> Vec<Tier> {
         let rest = self.rest(chosen);
         if self.ladders.is_empty() {
             return rest.tiers.iter().copied().collect();
@@ -41,7 +21,7 @@ impl Kept {
     }
 
     /// Whether the compactor may choose a tier: none is named.
-    pub fn is_automatic(&self) -> bool {
+    pub(in crate::engine) fn is_automatic(&self) -> bool {
         self.tiers.is_automatic() && self.ladders.iter().all(|ladder| ladder.tiers.is_empty())
     }
 
@@ -55,8 +35,18 @@ impl Kept {
         Ladder { selector: Vec::new(), retention: self.retention, tiers }
     }
 
+    /// How long the raw samples that are kept longest are kept; zero: for ever.
+    pub(in crate::engine) fn longest_raw(&self) -> Duration {
+        longest(self.ladders.iter().map(|ladder| ladder.retention).chain([self.retention]))
+    }
+
+    /// How long events are kept; zero: for ever.
+    pub(in crate::engine) fn events(&self) -> Duration {
+        self.event_retention.unwrap_or_else(|| self.longest_raw())
+    }
+
     /// All ladders in order, the last of which is that of all other series, each with its series.
-    pub fn rules(&self, chosen: Option<Resolution>) -> Vec<(SeriesSet, Ladder)> {
+    pub(in crate::engine) fn rules(&self, chosen: Option<Resolution>) -> Vec<(SeriesSet, Ladder)> {
         let mut except = Vec::new();
         let all = self.ladders.iter().cloned().chain([self.rest(chosen)]);
         all.map(|ladder| {
@@ -81,21 +71,22 @@ pub(in crate::engine) fn horizon_of(keep: Duration, newest: Timestamp) -> Timest
     }
 }
 
-/// How long raw samples are kept.
+/// How long raw samples and events are kept.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct RawKept {
     retention: Duration,
     ladders: Vec<Ladder>,
+    events: Duration,
 }
 
 impl RawKept {
     pub(super) fn of(kept: &Kept) -> RawKept {
-        RawKept { retention: kept.retention, ladders: kept.ladders.clone() }
+        RawKept { retention: kept.retention, ladders: kept.ladders.clone(), events: kept.events() }
     }
 
-    /// Whether all samples are kept for ever.
+    /// Whether all samples and events are kept for ever.
     pub(super) fn is_all(&self) -> bool {
-        self.keeps().all(|keep| keep.is_zero())
+        self.keeps().chain([self.events]).all(|keep| keep.is_zero())
     }
 
     fn keeps(&self) -> impl Iterator<Item = Duration> {
@@ -108,11 +99,15 @@ impl RawKept {
     }
 }
 
-/// The times at or before which raw samples are past their retention.
+/// The times at or before which raw samples and events are past their retention.
 #[derive(Debug, Clone)]
 pub(in crate::engine) struct Horizon {
     /// Those of all series.
     pub all: Timestamp,
+    /// Events.
+    pub events: Timestamp,
+    /// Samples and events.
+    pub everything: Timestamp,
     /// Those of some series; all others are kept.
     pub some: Timestamp,
     newest: Timestamp,
@@ -122,9 +117,9 @@ pub(in crate::engine) struct Horizon {
 impl Horizon {
     pub(super) fn new(newest: Timestamp, kept: Arc<RawKept>) -> Horizon {
         let of = |keep| horizon_of(keep, newest);
-        let all = of(longest(kept.keeps()));
+        let (all, events) = (of(longest(kept.keeps())), of(kept.events));
         let some = kept.keeps().map(of).fold(all, Timestamp::max);
-        Horizon { all, some, newest, kept }
+        Horizon { all, events, everything: all.min(events), some, newest, kept }
     }
 
     /// Whether a sample of a series is past its retention.
@@ -144,6 +139,7 @@ impl Horizon {
 mod tests {
     use super::*;
     use crate::model::Matcher;
+    use crate::options::Options;
 
     const DAY: i64 = 86_400_000_000_000;
 
@@ -153,7 +149,10 @@ mod tests {
 
     #[test]
     fn each_series_has_the_horizon_of_the_first_ladder_that_selects_it() {
-        let of = |retention, ladders| Horizon::new(100 * DAY, Arc::new(RawKept { retention, ladders }));
+        let of = |retention, ladders| {
+            let kept = Kept { retention, ladders, ..Kept::of(&Options::default()) };
+            Horizon::new(100 * DAY, Arc::new(RawKept::of(&kept)))
+        };
         let ladders = vec![ladder("a", "raw 3d"), ladder("a", "raw 9d"), ladder("b", "raw 20d")];
         let horizon = of(Duration::from_secs(10 * 86_400), ladders);
         assert_eq!(horizon.all, 80 * DAY);
@@ -162,20 +161,34 @@ mod tests {
         assert_eq!((past("a", 97), past("a", 98)), (true, false));
         assert_eq!((past("b", 80), past("b", 81), past("b", 97)), (true, false, false));
         assert_eq!((past("c", 90), past("c", 91), past("c", 97)), (true, false, false));
+        assert_eq!((horizon.events, horizon.everything), (80 * DAY, 80 * DAY), "those of the longest ladder");
         let for_ever = of(Duration::ZERO, vec![ladder("a", "raw 3d")]);
         assert_eq!(for_ever.all, Timestamp::MIN);
         assert!(!for_ever.is_past(0, &Labels::from_pairs([("job", "c")]).unwrap()));
     }
 
     #[test]
+    fn events_have_a_horizon_of_their_own() {
+        let of = |days: u64, events: u64| {
+            let keep = |days| Duration::from_secs(days * 86_400);
+            let options =
+                Options::default().with_retention(keep(days)).with_event_retention(Some(keep(events)));
+            Horizon::new(100 * DAY, Arc::new(RawKept::of(&Kept::of(&options))))
+        };
+        let shown = |horizon: Horizon| (horizon.all, horizon.events, horizon.everything);
+        assert_eq!(shown(of(10, 30)), (90 * DAY, 70 * DAY, 70 * DAY));
+        assert_eq!(shown(of(10, 5)), (90 * DAY, 95 * DAY, 90 * DAY));
+        assert_eq!(shown(of(10, 0)), (90 * DAY, Timestamp::MIN, Timestamp::MIN));
+        assert!(
+            !RawKept::of(&Kept::of(&Options::default().with_event_retention(Some(Duration::from_secs(1)))))
+                .is_all()
+        );
+    }
+
+    #[test]
     fn a_choice_is_left_where_no_tier_is_named() {
         let hourly = Resolution::parse("1h");
-        let kept = |steps: &str| Kept {
-            retention: Duration::ZERO,
-            tiers: Tiers::automatic(),
-            ladders: vec![ladder("a", steps)],
-            disk_bytes: 0,
-        };
+        let kept = |steps: &str| Kept { ladders: vec![ladder("a", steps)], ..Kept::of(&Options::default()) };
         let names = |kept: &Kept| {
             kept.all_tiers(hourly).iter().map(|tier| tier.resolution.name()).collect::<Vec<_>>()
         };

@@ -18,9 +18,10 @@ use crate::clock::Clock;
 use crate::engine::duration_ns;
 use crate::head::batch::Newest;
 use crate::model::Timestamp;
+use crate::options::Kept;
 use crate::sync::Mutex;
 use kept::RawKept;
-pub(in crate::engine) use kept::{Horizon, Kept, horizon_of, keep_of};
+pub(in crate::engine) use kept::{Horizon, horizon_of, keep_of};
 use trusted::{Judged, News, Reading, SLACK, Trusted, WAIT};
 
 pub(crate) struct Retention {

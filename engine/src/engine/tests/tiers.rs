@@ -4,6 +4,7 @@ mod aging;
 mod automatic;
 mod budget;
 mod changes;
+mod events;
 mod incomplete;
 mod ladders;
 

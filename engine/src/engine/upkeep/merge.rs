@@ -14,11 +14,11 @@ use crate::engine::admit::Admission;
 use crate::engine::base::Base;
 use crate::engine::directory::disk::Disk;
 use crate::engine::jobs::Jobs;
-use crate::engine::retention::{Kept, Retention};
+use crate::engine::retention::Retention;
 use crate::engine::write::Writer;
 use crate::head::Head;
 use crate::model::{PartitionId, Resolution, TierId};
-use crate::options::Options;
+use crate::options::{Kept, Options};
 use crate::stats::Stats;
 use crate::store::versions::Versions;
 use crate::sync::{Mutex, MutexGuard, RwLock};
@@ -103,6 +103,11 @@ impl Merger {
     /// Excludes merges, if none is in progress.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, ()>> {
         self.merging.try_lock()
+    }
+
+    /// What is kept.
+    pub fn kept(&self) -> Kept {
+        self.kept.lock().clone()
     }
 
     /// Applies retention, then performs the merges that are due, until the database closes.

@@ -87,7 +87,7 @@ impl Shared {
             check_sample(&event.labels, event.timestamp.as_nanos(), &Value::Float(0.0))?;
             admission.check_labels(&event.labels)?;
             check_event(&event.labels, &event.text)?;
-            if event.timestamp.as_nanos() <= horizon.all {
+            if event.timestamp.as_nanos() <= horizon.events {
                 report.too_old += 1;
                 continue;
             }

@@ -263,8 +263,8 @@ impl LineWriter<'_> {
     ) -> std::result::Result<(), LineError> {
         let timestamp = line.timestamp.unwrap_or(self.default_timestamp);
         self.to.rows.stamp = stamp(line.timestamp);
-        if timestamp <= self.to.horizon.all {
-            return Err(self.too_old(line, timestamp, self.to.horizon.all));
+        if timestamp <= self.to.horizon.everything {
+            return Err(self.too_old(line, timestamp, self.to.horizon.everything));
         }
         let is_peeked = |key: &[u8]| std::ptr::eq(key, line.series_key);
         let key = match peeked {
@@ -285,8 +285,7 @@ impl LineWriter<'_> {
                 }
             }
             Known::Group(series) => {
-                let events = self.events(line, timestamp)?;
-                let mut past = 0;
+                let (events, mut past) = self.events(line, timestamp)?;
                 for ((_, value), &index) in line.fields().zip(&self.indexes) {
                     let Some(value) = sample_value(&value) else { continue };
                     if self.to.horizon.is_past(timestamp, &series.group[index as usize].labels) {
@@ -310,7 +309,8 @@ impl LineWriter<'_> {
     fn too_old(&self, line: &Line<'_>, timestamp: Timestamp, limit: Timestamp) -> LineError {
         self.to.too_old(1);
         let why = format!(
-            "timestamp {timestamp} is older than the retention, which reaches back to {limit} (retention, ladders)"
+            "timestamp {timestamp} is older than the retention, which reaches back to {limit} (retention, ladders, \
+             event_retention)"
         );
         line.reject(LineErrorKind::Refused { why })
     }
@@ -475,13 +475,21 @@ impl LineWriter<'_> {
         })
     }
 
+    /// The string fields of a line, or how many are past their retention.
     fn events(
         &mut self,
         line: &Line<'_>,
         timestamp: Timestamp,
-    ) -> std::result::Result<Vec<Event>, LineError> {
+    ) -> std::result::Result<(Vec<Event>, u64), LineError> {
         if !self.indexes.contains(&TEXT) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
+        }
+        if timestamp <= self.to.horizon.events {
+            let texts = self.indexes.iter().filter(|index| **index == TEXT).count();
+            return match texts < self.indexes.len() {
+                true => Ok((Vec::new(), texts as u64)),
+                false => Err(self.too_old(line, timestamp, self.to.horizon.events)),
+            };
         }
         let texts = line.fields().filter(|(_, value)| matches!(value, FieldValue::Text(_)));
         self.check_label_bytes(line, &texts.map(|(field, _)| field).collect::<Vec<_>>())?;
@@ -496,7 +504,7 @@ impl LineWriter<'_> {
                 });
             }
         }
-        Ok(events)
+        Ok((events, 0))
     }
 }
 

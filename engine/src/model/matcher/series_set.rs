@@ -13,6 +13,11 @@ pub struct SeriesSet {
 }
 
 impl SeriesSet {
+    /// Whether all series belong to it.
+    pub fn is_all(&self) -> bool {
+        self.matchers.is_empty() && self.except.is_empty()
+    }
+
     /// Whether a series belongs to it.
     pub fn contains(&self, labels: &Labels) -> bool {
         meets_all(&self.matchers, labels) && !meets_any(&self.except, labels)

@@ -63,8 +63,14 @@ impl Coverage {
 }
 
 impl Catalogue {
-    /// The last instant of the raw samples that have been dropped; [`Timestamp::MIN`] if none have.
+    /// The last instant of the raw samples that have been dropped; [`Timestamp::MIN`] if none have. Partitions up to there
+    /// may still hold events.
     pub(crate) fn raw_from(&self) -> Timestamp {
+        self.trimmed_of_all().max(self.dropped_partitions())
+    }
+
+    /// The last instant of the raw partitions that have been dropped as a whole.
+    pub(crate) fn dropped_partitions(&self) -> Timestamp {
         self.coverage.get(&TierId::RAW).map_or(Timestamp::MIN, |raw| raw.from)
     }
 

@@ -130,11 +130,24 @@ impl Catalogue {
         self.trims.values().filter(over).cloned().collect()
     }
 
+    /// The last instant up to which the samples of all series have been dropped from partitions that still hold events.
+    pub(super) fn trimmed_of_all(&self) -> Timestamp {
+        let of_all = self.trims_of(TierId::RAW).filter(|trim| trim.series.is_all());
+        of_all.map(|trim| trim.until).max().unwrap_or(Timestamp::MIN)
+    }
+
+    /// The last instant up to which the data of all series has been dropped from a tier.
+    pub(crate) fn dropped_of_all(&self, tier: TierId) -> Timestamp {
+        match tier.is_raw() {
+            true => self.raw_from(),
+            false => self.coverage.get(&tier).map_or(Timestamp::MIN, |coverage| coverage.from),
+        }
+    }
+
     /// The last instant up to which the data of the series of a ladder has been dropped from a tier.
     pub(crate) fn dropped_of(&self, tier: TierId, series: &SeriesSet) -> Timestamp {
-        let of_all = self.coverage.get(&tier).map(|coverage| coverage.from);
         // Where a tier begins, data has been dropped only if there was some.
-        let of_all = of_all.filter(|_| tier.is_raw()).unwrap_or(Timestamp::MIN);
+        let of_all = if tier.is_raw() { self.raw_from() } else { Timestamp::MIN };
         let of_series = self.trims_of(tier).filter(|trim| trim.series == *series).map(|trim| trim.until);
         of_series.max().unwrap_or(Timestamp::MIN).max(of_all)
     }
@@ -153,8 +166,10 @@ impl Catalogue {
 
     /// The trims that say nothing that is not true of all series.
     pub(crate) fn spent_trims(&self) -> Vec<u32> {
-        let dropped = |tier| self.coverage.get(&tier).map_or(Timestamp::MIN, |coverage| coverage.from);
-        let is_spent = |trim: &Trim| trim.until <= dropped(trim.tier);
+        let is_spent = |trim: &Trim| match trim.series.is_all() {
+            true => trim.until <= self.dropped_partitions(),
+            false => trim.until <= self.dropped_of_all(trim.tier),
+        };
         self.trims.iter().filter(|(_, trim)| is_spent(trim)).map(|(number, _)| *number).collect()
     }
 }

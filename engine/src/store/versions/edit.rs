@@ -7,8 +7,8 @@ use roaring::RoaringTreemap;
 use crate::Result;
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{
-    CATALOGUE_VERSION, Catalogue, Coverage, Generation, ROOT_KEY, Root, Tombstone, Trim, coverage_key,
-    coverage_value, generation_key, tombstone_key, trim_key,
+    CATALOGUE_VERSION, Catalogue, Coverage, EVENT_TRIM_KEY, EventTrim, Generation, ROOT_KEY, Root, Tombstone,
+    Trim, coverage_key, coverage_value, generation_key, tombstone_key, trim_key,
 };
 use crate::store::kv::Change;
 use crate::store::values;
@@ -30,6 +30,8 @@ pub(crate) struct Edit {
     pub coverage: Vec<(TierId, Option<Coverage>)>,
     /// The new trims; `None` for one that is forgotten.
     pub trims: Vec<(u32, Option<Arc<Trim>>)>,
+    /// The new trim of events, if it changes.
+    pub event_trim: Option<EventTrim>,
     /// Changes of other records of [`Family::Meta`](crate::store::kv::Family::Meta).
     pub others: Vec<Change>,
     /// The change of [`IndexedSeries`](super::IndexedSeries).
@@ -87,6 +89,9 @@ impl Edit {
         for (number, trim) in &self.trims {
             changes.push((trim_key(*number), trim.as_ref().map(|trim| trim.encode()).transpose()?));
         }
+        if let Some(trim) = &self.event_trim {
+            changes.push((EVENT_TRIM_KEY.to_vec(), Some(trim.encode()?)));
+        }
         Ok(changes)
     }
 
@@ -120,6 +125,7 @@ impl Edit {
                 None => drop(trims.remove(number)),
             }
         }
+        next.event_trim = self.event_trim.or(next.event_trim);
         next
     }
 }
@@ -162,6 +168,7 @@ mod tests {
             flushed_seq: Some(7),
             newest: Some(20),
             trims: vec![(3, Some(trim.clone()))],
+            event_trim: Some(EventTrim { until: 999, cut: 4, applied: 3 }),
             ..Edit::default()
         };
         let root = edit.root(first.root);
@@ -175,6 +182,7 @@ mod tests {
         assert_eq!(loaded.generations.get(low.prefix).unwrap().record, low.record);
         assert_eq!(loaded.tombstones.get(9).unwrap().matchers, delete.matchers);
         assert_eq!(loaded.trims.get(&3), Some(&trim));
+        assert_eq!(loaded.event_trim, edit.event_trim);
         for (key, value) in edit.changes(&root, std::slice::from_ref(&delete)).unwrap() {
             assert_eq!(loaded.value_of(&key).unwrap(), value, "the store has what the catalogue says");
         }
@@ -185,6 +193,7 @@ mod tests {
         kv.commit(edit.changes(&next.root, &[]).unwrap()).unwrap();
         for loaded in [next, load()] {
             assert_eq!((prefixes(&loaded), loaded.tombstones.len()), (vec![high.prefix], 0));
+            assert_eq!(loaded.event_trim.map(|trim| trim.until), Some(999));
             assert_eq!(loaded.value_of(&generation_key(low.prefix)).unwrap(), None);
             assert!(loaded.trims.is_empty() && loaded.value_of(&trim_key(3)).unwrap().is_none());
         }

@@ -209,6 +209,7 @@ impl Versions {
                     tombstones,
                     coverage: next.coverage.clone(),
                     trims: next.trims.clone(),
+                    event_trim: next.event_trim,
                 }
             });
         });

@@ -29,7 +29,8 @@ impl View<'_> {
     /// # Errors
     /// Same as [`View::tiers_of`].
     pub fn raw_from_of(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Timestamp> {
-        Ok(self.raw_from().max(self.trimmed_of(TierId::RAW, selectors, from)?))
+        let of_all = self.raw_from();
+        Ok(of_all.max(self.trimmed_of(TierId::RAW, selectors, from.max(of_all))?))
     }
 
     fn trimmed_of(&self, tier: TierId, selectors: &[&[Matcher]], from: Timestamp) -> Result<Timestamp> {

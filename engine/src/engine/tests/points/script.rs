@@ -47,6 +47,8 @@ pub(super) enum Step {
         series: u8,
         seconds: i64,
     },
+    /// The events of partitions older than this many seconds are dropped.
+    TrimEvents(i64),
     Snapshot(&'static str),
     Restore(&'static str),
     /// It is opened again without a close.
@@ -127,6 +129,11 @@ impl State {
                 let is_kept =
                     |key: &(u8, i64)| key.0 != series || layout.bounds(layout.raw(time(key.1))).1 > horizon;
                 self.samples.retain(|key, _| is_kept(key));
+            }
+            Step::TrimEvents(seconds) => {
+                let layout = script.options.layout();
+                let horizon = time(self.newest - seconds);
+                self.events.retain(|key, _| layout.bounds(layout.raw(time(key.1))).1 > horizon);
             }
             _ => {}
         }
@@ -253,6 +260,7 @@ impl Maker {
                 Step::Clean,
                 Step::Close,
             ],
+            10 => vec![Step::Flush, Step::TrimEvents(2 * self.width)],
             _ => {
                 self.has_expired = true;
                 let series = self.random.below(u64::from(SERIES)) as u8;
@@ -272,7 +280,7 @@ fn delete(series: Option<u8>, from: i64, to: i64, in_buckets: bool) -> Step {
     Step::Delete { series, from, to }
 }
 
-const BLOCKS: u64 = 11;
+const BLOCKS: u64 = 12;
 
 impl Script {
     pub(super) fn new(seed: u64) -> Script {
@@ -404,6 +412,7 @@ impl<'a> Player<'a> {
                 self.engine().set_retention(Duration::ZERO).unwrap();
             }
             Step::Trim { series, seconds } => self.trim(series, seconds),
+            Step::TrimEvents(seconds) => self.trim_events(seconds),
             Step::DropTier => self.drop_tier(),
             Step::Snapshot(name) => drop(self.engine().snapshot(&self.root.join(name)).unwrap()),
             Step::Restore(name) => {
@@ -455,6 +464,13 @@ impl<'a> Player<'a> {
         }
         self.engine().set_tiers(tiers).unwrap();
         self.engine().compact().unwrap();
+    }
+
+    fn trim_events(&self, seconds: i64) {
+        let retention = Duration::from_secs(seconds.unsigned_abs());
+        self.engine().set_event_retention(Some(retention)).unwrap();
+        self.engine().compact().unwrap();
+        self.engine().set_event_retention(None).unwrap();
     }
 
     fn trim(&self, series: u8, seconds: i64) {

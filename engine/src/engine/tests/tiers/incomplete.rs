@@ -6,7 +6,7 @@ use super::aging::{Aged, DAY};
 use super::ladders::{ladder, stored, tier};
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
 use crate::model::{Matcher, TierId, TimeRange, Value};
-use crate::{Batch, Error, Ladder, Options};
+use crate::{Batch, Error, Kept, Ladder, Options};
 
 const DAY_S: u64 = 86_400;
 
@@ -38,7 +38,8 @@ fn a_new_narrow_tier_does_not_begin_where_samples_are_gone() {
     let whole = TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 23 * DAY);
     aged.check_series("1h", 1, whole);
     let (tiers, longer) = ("5m 60d, 1h".parse().unwrap(), vec![ladder("job1", "raw 30d, 5m 60d, 1h")]);
-    aged.engine.set_kept(Duration::from_secs(50 * DAY_S), tiers, longer).unwrap();
+    let kept = Kept { tiers, ladders: longer, ..aged.engine.kept() };
+    aged.engine.set_kept(kept).unwrap();
     aged.day(24);
     aged.day(25);
     aged.check_series("1h", 1, whole);

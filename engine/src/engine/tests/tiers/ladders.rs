@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::aging::{Aged, DAY};
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
 use crate::model::{Matcher, Resolution, TierId, TimeRange, Timestamp, Value};
-use crate::{Batch, Ladder, Options};
+use crate::{Batch, Kept, Ladder, Options};
 
 const DAYS: i64 = 60;
 
@@ -228,7 +228,7 @@ fn samples_written_after_a_trim_are_kept_as_long_as_the_ladder_says_then() {
     assert_eq!(raw(&aged, 1), Some(56), "after 30 days");
     // A tier that is new has whole buckets, and none of series without what they are computed from.
     let tiers = "10m 50d, 1h 55d, 6h, 1d".parse().unwrap();
-    aged.engine.set_kept(Duration::from_secs(50 * 86_400), tiers, Vec::new()).unwrap();
+    aged.engine.set_kept(Kept { tiers, ladders: Vec::new(), ..aged.engine.kept() }).unwrap();
     aged.day(DAYS + 24);
     for (name, width) in [("10m", DAY / 144), ("6h", DAY / 4)] {
         for series in [0, 1] {

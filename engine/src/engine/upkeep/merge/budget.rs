@@ -72,7 +72,9 @@ impl Merger {
             budget,
             "the database is larger than its budget: old partitions are dropped"
         );
-        self.drop_before(pass, &|tier| horizons.get(&tier).copied().unwrap_or(Timestamp::MIN))
+        self.drop_before(pass, &|partition| {
+            horizons.get(&partition.id.tier).copied().unwrap_or(Timestamp::MIN)
+        })
     }
 
     /// How the database fits into its budget.
@@ -101,7 +103,8 @@ impl Merger {
 
 /// The time of the first raw sample; the newest time that counts if there is none.
 fn first_sample(catalogue: &Catalogue) -> Timestamp {
-    let first = of_tier(catalogue, TierId::RAW).flat_map(Partition::all).map(|g| g.record.first).min();
+    let all = of_tier(catalogue, TierId::RAW).flat_map(Partition::all);
+    let first = all.filter(|g| g.record.samples > 0).map(|g| g.record.first).min();
     first.unwrap_or(catalogue.root.newest)
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::{DEAD_BYTES_MAX, Merger, unless_full};
 use crate::compact::downsample::{TierJob, choices, newest_merged};
-use crate::compact::{Horizons, TrimGoal, is_expiry_due, is_trim_due, unapplied_trims};
-use crate::engine::retention::{Kept, horizon_of, keep_of};
+use crate::compact::{Horizons, TrimGoal, is_event_trim_due, is_expiry_due, is_trim_due, unapplied_trims};
+use crate::engine::retention::{horizon_of, keep_of};
 use crate::model::{PartitionId, Resolution, SeriesSet, TierId, Timestamp};
-use crate::options::{Ladder, Options, Tier, longest};
+use crate::options::{Kept, Ladder, Tier};
 use crate::rollup::Extras;
 use crate::store::catalogue::Catalogue;
+use crate::store::generations::Partition;
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
@@ -47,7 +48,7 @@ impl Pass {
     /// dropped: a restart without the setting must not lose history.
     fn horizon(&self, tier: TierId) -> Timestamp {
         let keep = match tier.resolution() {
-            None => Some(longest(self.rules.iter().map(|(_, ladder)| ladder.retention))),
+            None => Some(self.kept.longest_raw()),
             Some(resolution) => {
                 self.listed.iter().find(|kept| resolution == kept.resolution).map(|kept| kept.keep)
             }
@@ -55,7 +56,19 @@ impl Pass {
         keep.map_or(Timestamp::MIN, |keep| horizon_of(keep, self.newest))
     }
 
-    /// What is past the retention of some series only.
+    /// The time at or before which events are past their retention.
+    fn events(&self) -> Timestamp {
+        horizon_of(self.kept.events(), self.newest)
+    }
+
+    /// The time at or before which all that a partition holds is past its retention.
+    fn of_partition(&self, partition: &Partition) -> Timestamp {
+        let horizon = self.horizon(partition.id.tier);
+        let has_events = partition.id.tier.is_raw() && partition.all().any(|g| g.record.events > 0);
+        if has_events { horizon.min(self.events()) } else { horizon }
+    }
+
+    /// What is past the retention of some series only, or of all in partitions that keep their events.
     fn trims(&self) -> Vec<TrimGoal> {
         let tiers = self.listed.iter().map(|tier| TierId::of(0, tier.resolution)).chain([TierId::RAW]);
         let goals = tiers.flat_map(|tier| {
@@ -65,7 +78,13 @@ impl Pass {
                 (horizon > of_all).then(|| TrimGoal { tier, series: series.clone(), horizon })
             })
         });
-        goals.collect()
+        let samples = self.horizon(TierId::RAW);
+        let of_all = (samples > self.events()).then(|| TrimGoal {
+            tier: TierId::RAW,
+            series: SeriesSet::default(),
+            horizon: samples,
+        });
+        goals.chain(of_all).collect()
     }
 
     /// Whether the buckets of a tier outlive raw samples of some series.
@@ -155,8 +174,7 @@ impl Merger {
         let mut kept = self.kept.lock();
         let mut changed = kept.clone();
         change(&mut changed);
-        let Kept { retention, tiers, ladders, disk_bytes } = changed.clone();
-        Options { retention, tiers, ladders, disk_bytes, ..(*self.options).clone() }.validate()?;
+        changed.validate(&self.options)?;
         self.retention.set(&changed);
         *kept = changed;
         Ok(())
@@ -220,8 +238,8 @@ impl Merger {
     }
 
     /// Drops what is past the retention. Raw partitions stay until the tiers include them.
-    pub(super) fn expire(&self, pass: &Pass) -> Result<()> {
-        self.drop_before(pass, &|tier| pass.horizon(tier))?;
+    pub fn expire(&self, pass: &Pass) -> Result<()> {
+        self.drop_before(pass, &|partition| pass.of_partition(partition))?;
         let _expiring = self.expiry.write();
         if *self.kept.lock() != pass.kept {
             return Ok(());
@@ -230,24 +248,30 @@ impl Merger {
         if is_trim_due(&self.versions.current(), &trims, &pass.tiers) {
             self.disk.with_room(|| self.compactor().trim(&trims, &pass.tiers))?;
         }
+        // Otherwise events go together with the samples of their partition.
+        let events = pass.events();
+        let outlived = events > pass.horizon(TierId::RAW);
+        if outlived && is_event_trim_due(&self.versions.current(), events) {
+            self.disk.with_room(|| self.compactor().trim_events(events))?;
+        }
         Ok(())
     }
 
-    /// Rewrites the partitions that still hold data of series for which it is past the retention.
+    /// Rewrites the partitions that still hold events, or data of series, past their retention.
     ///
     /// # Errors
     /// The last failure. The other partitions are rewritten, unless the disk is full.
     pub(super) fn apply_trims(&self, merging: &mut MutexGuard<'_, ()>) -> Result<()> {
         let jobs = self.stored_tiers();
-        let mut done = Ok(());
+        let mut goes_on = || {
+            // What has been replaced takes space until it is removed.
+            let has_room =
+                self.versions.obsolete().bytes() < DEAD_BYTES_MAX || self.collect_with_room().is_ok();
+            MutexGuard::bump(merging);
+            has_room && !self.jobs.are_ending()
+        };
+        let mut done = self.compactor().apply_event_trim(&mut goes_on);
         for number in unapplied_trims(&self.versions.current()) {
-            let mut goes_on = || {
-                // What has been replaced takes space until it is removed.
-                let has_room =
-                    self.versions.obsolete().bytes() < DEAD_BYTES_MAX || self.collect_with_room().is_ok();
-                MutexGuard::bump(merging);
-                has_room && !self.jobs.are_ending()
-            };
             done = unless_full(done, || self.compactor().apply_trim(number, &jobs, &mut goes_on));
         }
         done
