@@ -79,12 +79,12 @@ pub use barograph_engine::model::{
 };
 pub use barograph_engine::remote::{LabelFault, RemoteReason, WireError, WireFault};
 pub use barograph_engine::{
-    AppendReport, BudgetReport, Cardinality, CleanReport, Damage, DiskBytes, Dropped, Durability,
+    AppendReport, BudgetReport, Cardinality, CleanReport, Damage, DataDrop, DiskBytes, Dropped, Durability,
     Error as StorageError, ErrorKind as StorageErrorKind, Event, EventsReport, FarLine, FlushReport, Health,
-    Kept, Ladder, LadderReport, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
+    Kept, KeptTrial, Ladder, LadderReport, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
     RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesHandle, SnapshotProgress, SnapshotReport,
-    Stats, Subscription, TenantUse, TenantsReport, Tier, TierReport, Tiers, Timestamp, TimestampError,
-    Update, VerifyReport,
+    Stats, Subscription, TenantUse, TenantsReport, Tier, TierBuild, TierReport, Tiers, Timestamp,
+    TimestampError, Update, VerifyReport,
 };
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{

@@ -26,10 +26,10 @@ pub mod wal;
 mod workers;
 
 pub use engine::{
-    AppendReport, BudgetReport, CleanReport, Dropped, Engine, EventsReport, FarLine, FlushReport, Health,
-    LadderReport, LineBody, LineOptions, LineReport, OpenReport, PartUse, PendingAppend, RemoteError,
-    RemoteRefusal, RemoteReport, RepairReport, SnapshotProgress, SnapshotReport, Subscription, TierReport,
-    Update, VerifyReport, restore,
+    AppendReport, BudgetReport, CleanReport, DataDrop, Dropped, Engine, EventsReport, FarLine, FlushReport,
+    Health, KeptTrial, LadderReport, LineBody, LineOptions, LineReport, OpenReport, PartUse, PendingAppend,
+    RemoteError, RemoteRefusal, RemoteReport, RepairReport, SnapshotProgress, SnapshotReport, Subscription,
+    TierBuild, TierReport, Update, VerifyReport, restore,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use head::{Batch, Event, SeriesHandle, TenantUse, TenantsReport};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barograph_engine::{EventsReport, Kept};
+use barograph_engine::{EventsReport, Kept, KeptTrial};
 
 use crate::{Database, Result};
 
@@ -43,6 +43,31 @@ impl Database {
     /// Those of the methods that change a part of it; nothing is changed.
     pub fn set_kept(&self, kept: Kept) -> Result<()> {
         Ok(self.engine.set_kept(kept)?)
+    }
+
+    /// What the compactor would do if the database kept this: what it would build, drop and free. Nothing is changed. The
+    /// figures are estimates from what is stored.
+    ///
+    /// ```
+    /// use barograph::{Database, LineOptions, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # use std::time::Duration;
+    /// let db = Database::in_memory(Options::default())?;
+    /// let lines: String = (0..9).map(|day| format!("cpu usage={day} {}\n", 1_700_000_000 + day * 86_400)).collect();
+    /// db.write_lines(lines.as_bytes(), &LineOptions::default().with_precision("s".parse()?))?;
+    /// db.flush()?;
+    /// let mut kept = db.kept();
+    /// kept.retention = Duration::from_secs(5 * 86_400);
+    /// let trial = db.try_kept(kept)?;
+    /// assert_eq!((trial.drops[0].partitions, trial.drops[0].samples), (3, 3));
+    /// assert!(db.kept().retention.is_zero());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Database::set_kept`]; the store cannot be read.
+    pub fn try_kept(&self, kept: Kept) -> Result<KeptTrial> {
+        Ok(self.engine.try_kept(kept)?)
     }
 
     /// Changes how long events (string fields) are kept ([`Options::event_retention`](crate::Options::event_retention));

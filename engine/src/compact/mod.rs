@@ -19,7 +19,7 @@ mod untouched;
 
 pub(crate) use event_trim::is_event_trim_due;
 pub(crate) use retention::{Horizons, is_expiry_due};
-pub(crate) use trim::{TrimGoal, is_trim_due, unapplied_trims};
+pub(crate) use trim::{TrimGoal, count_series, is_trim_due, unapplied_trims};
 
 use std::time::Duration;
 

@@ -105,7 +105,11 @@ pub(super) fn has_series(kv: &dyn Kv, generation: &Generation, trim: &Trim) -> R
     if !trim.concerns(&generation.record) {
         return Ok(false);
     }
-    let series = &trim.series;
+    Ok(count_series(kv, generation, &trim.series)? > 0)
+}
+
+/// How many series of a generation belong to a set.
+pub(crate) fn count_series(kv: &dyn Kv, generation: &Generation, series: &SeriesSet) -> Result<u64> {
     let reader = GenerationReader::new(kv, generation);
     let work = Work::unbounded();
     let mut ids = select(&reader, &series.matchers, &work)?;
@@ -115,7 +119,7 @@ pub(super) fn has_series(kv: &dyn Kv, generation: &Generation, trim: &Trim) -> R
         }
         ids -= select(&reader, except, &work)?;
     }
-    Ok(!ids.is_empty())
+    Ok(ids.len())
 }
 
 /// Rewrites the partitions of a tier in `span`, one after the other, with `rewrite`, which returns false if one must wait, as

@@ -34,6 +34,7 @@ mod shortened;
 mod snapshot;
 mod subscribe;
 mod tiers;
+mod trial;
 mod upkeep;
 mod write;
 
@@ -49,6 +50,7 @@ pub use open::repair::RepairReport;
 pub use snapshot::{OnProgress, SnapshotProgress, SnapshotReport, restore};
 pub use subscribe::{Subscription, Update};
 pub use tiers::{BudgetReport, Dropped, EventsReport, LadderReport, TierReport};
+pub use trial::{DataDrop, KeptTrial, TierBuild};
 pub use upkeep::clean::CleanReport;
 pub use upkeep::flush::FlushReport;
 pub use upkeep::verify::VerifyReport;

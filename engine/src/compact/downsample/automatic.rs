@@ -1,12 +1,12 @@
 //! Chooses a tier by what its buckets would take, measured on stored samples.
 
-use super::class::class_of;
+use super::TierJob;
 use crate::Result;
 use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
 use crate::compact::index::SeriesMerge;
-use crate::model::{Labels, MetricTypes, PartitionId, Resolution, SeriesId, TierId};
-use crate::rollup::{Bucket, Builder, Extras, Shape, encode};
+use crate::model::{Labels, MetricTypes, PartitionId, Resolution, SeriesId, TierId, Timestamp};
+use crate::rollup::{Bucket, Builder, Extras, encode};
 use crate::store::catalogue::Catalogue;
 use crate::store::cursors::ChunkCursors;
 use crate::store::generation::fold_run;
@@ -24,14 +24,33 @@ const SERIES: u64 = 256;
 const PARTITIONS: usize = 32;
 /// Fewer buckets of a series say little about what more of them take.
 const BUCKETS_MIN: usize = 24;
+/// The maximum number of buckets of a series that are encoded: fewer than a chunk can hold.
+const BUCKETS_OF_CHUNK: usize = 1024;
 
 /// What was measured of a tier.
 #[derive(Debug, Clone, Copy, Default)]
-struct Measured {
+pub(crate) struct Measured {
     samples: u64,
     buckets: u64,
     raw_bytes: u64,
     bucket_bytes: u64,
+    /// The bytes of buckets with what their chunks take beside them.
+    chunk_bytes: u64,
+    /// Buckets of series whose samples are all equal, which take next to nothing.
+    constant: u64,
+    /// One of so many series has been measured.
+    series_each: f64,
+    /// The time that the measured samples span.
+    span: i64,
+}
+
+/// What a tier takes of a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    /// Buckets for each nanosecond.
+    pub buckets: f64,
+    /// Bytes of their chunks for each nanosecond.
+    pub bytes: f64,
 }
 
 impl Measured {
@@ -39,6 +58,13 @@ impl Measured {
         self.buckets > 0
             && self.samples >= self.buckets * SAMPLES_MIN
             && self.raw_bytes >= self.bucket_bytes * TIMES_SMALLER
+    }
+
+    /// What the tier takes of the samples of all series; `None` if there were too few to measure.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        let each = self.series_each / self.span.max(1) as f64;
+        let buckets = (self.buckets + self.constant) as f64 * each;
+        (buckets > 0.0).then_some(Rate { buckets, bytes: self.chunk_bytes as f64 * each })
     }
 }
 
@@ -68,27 +94,41 @@ fn merged(catalogue: &Catalogue) -> impl Iterator<Item = &Partition> {
 impl Compactor<'_> {
     /// The narrowest tier that is worth its bytes, judged by the newest merged partitions.
     pub(crate) fn choose_tier(&self, catalogue: &Catalogue) -> Result<Option<Resolution>> {
+        let job = |resolution| {
+            let extras = Extras::default();
+            TierJob { resolution, finer: None, extras, horizon: Timestamp::MIN }
+        };
+        let jobs: Vec<TierJob> = choices().map(job).collect();
+        let measured = self.measure(catalogue, &jobs)?;
+        let worth_it = jobs.iter().zip(&measured).find(|(_, measured)| measured.is_worth_it());
+        Ok(worth_it.map(|(job, _)| job.resolution))
+    }
+
+    /// Measures what tiers would take, on some series of the newest merged partitions.
+    pub(crate) fn measure(&self, catalogue: &Catalogue, jobs: &[TierJob]) -> Result<Vec<Measured>> {
         let all: Vec<&Partition> = merged(catalogue).collect();
         let newest = &all[all.len().saturating_sub(PARTITIONS)..];
-        let Some(last) = newest.last().map(|partition| &partition.generations) else { return Ok(None) };
+        let mut measured = vec![Measured::default(); jobs.len()];
+        let Some(last) = newest.last().map(|partition| &partition.generations) else { return Ok(measured) };
         let series = last[0].record.series;
-        let mut measured = choices().map(|resolution| (resolution, Measured::default())).collect::<Vec<_>>();
         let mut cursors = ChunkCursors::scanning(self.kv);
-        let (mut records, mut at) = (SeriesMerge::new(self.kv, last)?, 0u64);
+        let (mut records, mut at, mut looked) = (SeriesMerge::new(self.kv, last)?, 0u64, 0u64);
         while let Some((id, labels)) = records.next()? {
             at += 1;
             if !is_measured(at - 1, series) {
                 continue;
             }
-            let of_series = SeriesParts::read(&mut cursors, newest, id)?;
-            if !of_series.is_constant {
-                let each = measured.iter_mut().zip(&of_series.buckets);
-                each.for_each(|((resolution, of), buckets)| {
-                    of_series.add_to(*resolution, self.types, &labels, buckets, of)
-                });
-            }
+            looked += 1;
+            let of_series = SeriesParts::read(&mut cursors, newest, id, jobs)?;
+            let each = measured.iter_mut().zip(jobs).zip(&of_series.buckets);
+            each.for_each(|((of, job), buckets)| of_series.add_to(job, self.types, &labels, buckets, of));
         }
-        Ok(measured.iter().find(|(_, measured)| measured.is_worth_it()).map(|(resolution, _)| *resolution))
+        let records = newest.iter().flat_map(|partition| partition.all()).map(|g| &g.record);
+        let span = records.map(|record| record.last.saturating_sub(record.first)).sum();
+        for of in &mut measured {
+            (of.span, of.series_each) = (span, at as f64 / looked.max(1) as f64);
+        }
+        Ok(measured)
     }
 }
 
@@ -98,14 +138,19 @@ struct SeriesParts {
     bytes: u64,
     /// Constant ones take next to nothing, in any form.
     is_constant: bool,
-    /// The buckets of each choice.
+    /// The buckets of each tier.
     buckets: Vec<Vec<Bucket>>,
 }
 
 impl SeriesParts {
-    fn read(cursors: &mut ChunkCursors<'_>, partitions: &[&Partition], id: SeriesId) -> Result<Self> {
-        let builder = |resolution: Resolution| Builder::new(resolution.width_ns(), Extras::default());
-        let mut builders: Vec<Builder> = choices().map(builder).collect();
+    fn read(
+        cursors: &mut ChunkCursors<'_>,
+        partitions: &[&Partition],
+        id: SeriesId,
+        jobs: &[TierJob],
+    ) -> Result<Self> {
+        let builder = |job: &TierJob| Builder::new(job.resolution.width_ns(), job.extras);
+        let mut builders: Vec<Builder> = jobs.iter().map(builder).collect();
         let buckets = builders.iter().map(|_| Vec::new()).collect();
         let mut of = SeriesParts { samples: 0, bytes: 0, is_constant: true, buckets };
         let mut first: Option<u64> = None;
@@ -124,33 +169,36 @@ impl SeriesParts {
         Ok(of)
     }
 
-    /// Adds what the series takes to a choice, of which it has these buckets.
+    /// Adds what the series takes to a tier, of which it has these buckets.
     fn add_to(
         &self,
-        resolution: Resolution,
+        job: &TierJob,
         types: &dyn MetricTypes,
         labels: &Labels,
         buckets: &[Bucket],
         into: &mut Measured,
     ) {
+        if self.is_constant {
+            into.constant += buckets.len() as u64;
+            return;
+        }
         if buckets.len() < BUCKETS_MIN {
             return;
         }
-        let shape = Shape {
-            width: resolution.width_ns(),
-            source: 0,
-            class: class_of(types, labels, buckets),
-            bounds: false,
-        };
+        let shape = job.shape(types, labels, buckets);
         let size = |buckets: &[Bucket]| {
             let mut chunk = Vec::new();
             encode::encode(&[], &shape, buckets, CompressionLevel::Best, &mut chunk);
             chunk.len() as u64
         };
         // A chunk of the tier holds a hundred buckets and more, so what it takes beside them does not count.
-        let (half, all) = (buckets.len() / 2, buckets.len());
-        let of_more = size(buckets).saturating_sub(size(&buckets[..half]));
-        into.bucket_bytes += of_more * all as u64 / (all - half) as u64;
+        let some = &buckets[buckets.len().saturating_sub(BUCKETS_OF_CHUNK)..];
+        let (half, all) = (some.len() / 2, buckets.len());
+        let of_more = size(some).saturating_sub(size(&some[..half]));
+        into.bucket_bytes += of_more * all as u64 / (some.len() - half) as u64;
+        let of_chunk = (job.resolution.partition_ns() / job.resolution.width_ns()) as usize;
+        let chunk = &some[some.len().saturating_sub(of_chunk)..];
+        into.chunk_bytes += size(chunk) * all as u64 / chunk.len() as u64;
         into.raw_bytes += self.bytes;
         into.samples += self.samples;
         into.buckets += all as u64;

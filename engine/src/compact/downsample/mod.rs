@@ -24,7 +24,7 @@ mod repair;
 mod source;
 mod write;
 
-pub(crate) use automatic::{choices, newest_merged};
+pub(crate) use automatic::{Rate, choices, newest_merged};
 use class::class_of;
 use included::is_damaged;
 pub(crate) use included::{awaits_repair, is_included, newest_included_delete};

@@ -7,6 +7,7 @@ mod changes;
 mod events;
 mod incomplete;
 mod ladders;
+mod trial;
 
 use std::sync::Arc;
 

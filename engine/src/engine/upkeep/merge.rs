@@ -1,10 +1,11 @@
 //! When partitions are merged and expired, one pass at a time. The merge itself is in `compact/`.
 //!
-//! Next: `tiers.rs`, the tiers of buckets, `budget.rs` and `pace.rs`.
+//! Next: `tiers.rs`, the tiers of buckets, `budget.rs`, `pace.rs`, and `trial.rs`, what a change would do.
 
 mod budget;
 mod pace;
 mod tiers;
+mod trial;
 
 use std::sync::Arc;
 

@@ -21,15 +21,15 @@ const SCALE_MAX: f64 = 3.0;
 const DAY_NS: f64 = 86_400e9;
 
 /// What the parts of a database take.
-struct Use {
+pub(super) struct Use {
     /// Everything.
     total: u64,
     /// Bytes on the disk for each byte of chunks in the catalogue: indexes, events and the form of tables.
-    scale: f64,
+    pub(super) scale: f64,
 }
 
 impl Merger {
-    fn disk_use(&self, catalogue: &Catalogue) -> Use {
+    pub(super) fn disk_use(&self, catalogue: &Catalogue) -> Use {
         let chunks = catalogue.generations.totals().bytes;
         let Some(dir) = self.disk.dir() else { return Use { total: chunks, scale: 1.0 } };
         let found = disk_use::measure(dir);

@@ -28,7 +28,7 @@ pub(in crate::engine) struct Pass {
 }
 
 impl Pass {
-    fn new(kept: Kept, chosen: Option<Resolution>, newest: Timestamp) -> Pass {
+    pub(super) fn new(kept: Kept, chosen: Option<Resolution>, newest: Timestamp) -> Pass {
         let (listed, rules) = (kept.all_tiers(chosen), kept.rules(chosen));
         let mut pass = Pass { kept, listed, rules, newest, tiers: Vec::new() };
         // Wide tiers are built from narrow ones, so all have the columns that one needs.
@@ -57,19 +57,19 @@ impl Pass {
     }
 
     /// The time at or before which events are past their retention.
-    fn events(&self) -> Timestamp {
+    pub(super) fn events(&self) -> Timestamp {
         horizon_of(self.kept.events(), self.newest)
     }
 
     /// The time at or before which all that a partition holds is past its retention.
-    fn of_partition(&self, partition: &Partition) -> Timestamp {
+    pub(super) fn of_partition(&self, partition: &Partition) -> Timestamp {
         let horizon = self.horizon(partition.id.tier);
         let has_events = partition.id.tier.is_raw() && partition.all().any(|g| g.record.events > 0);
         if has_events { horizon.min(self.events()) } else { horizon }
     }
 
     /// What is past the retention of some series only, or of all in partitions that keep their events.
-    fn trims(&self) -> Vec<TrimGoal> {
+    pub(super) fn trims(&self) -> Vec<TrimGoal> {
         let tiers = self.listed.iter().map(|tier| TierId::of(0, tier.resolution)).chain([TierId::RAW]);
         let goals = tiers.flat_map(|tier| {
             let of_all = self.horizon(tier);
@@ -136,7 +136,7 @@ impl Merger {
     }
 
     /// The tier that the compactor chooses if the options leave it to it. It stays with what it has begun.
-    fn chosen_tier(&self) -> Option<Resolution> {
+    pub(super) fn chosen_tier(&self) -> Option<Resolution> {
         let catalogue = self.versions.current_owned();
         let begun = begun_tier(&catalogue);
         // A tier that is kept longer than raw samples stays as it is, and there is no other beside it.

@@ -1,0 +1,198 @@
+//! What a pass would do if something else were kept.
+
+use std::collections::BTreeMap;
+
+use super::{Merger, Pass};
+use crate::Result;
+use crate::compact::downsample::{Rate, TierJob};
+use crate::compact::{TrimGoal, count_series};
+use crate::engine::trial::{DataDrop, KeptTrial, TierBuild};
+use crate::model::{PartitionId, Resolution, TierId, TimeRange, Timestamp};
+use crate::options::Kept;
+use crate::store::catalogue::{Catalogue, Coverage};
+use crate::store::generations::Partition;
+
+impl Merger {
+    /// What a pass, and those after it, would do with the stored data if the database kept this.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if it is refused; the store could not be read.
+    pub fn try_kept(&self, kept: Kept) -> Result<KeptTrial> {
+        kept.validate(&self.options)?;
+        let chosen = kept.is_automatic().then(|| self.chosen_tier()).flatten();
+        let pass = Pass::new(kept, chosen, self.retention.newest());
+        let catalogue = self.versions.current_owned();
+        let now = catalogue.root.newest.min(self.clock.now());
+        let scale = self.disk_use(&catalogue).scale;
+        let on_disk = |bytes: u64| (bytes as f64 * scale) as u64;
+        let builds = self.builds(&catalogue, &pass, now)?;
+        let drops = self.drops(&catalogue, &pass)?;
+        let built: Option<u64> = builds.iter().map(|build| build.bytes).sum();
+        let is_named = |resolution: &Resolution| pass.tiers.iter().any(|job| job.resolution == *resolution);
+        let stored = catalogue.coverage.keys().filter_map(|tier| tier.resolution());
+        Ok(KeptTrial {
+            events: dropped_events(&catalogue, &pass),
+            unnamed: stored.filter(|resolution| !is_named(resolution)).collect(),
+            built_bytes: built.map(on_disk),
+            freed_bytes: on_disk(drops.iter().map(|drop| drop.bytes).sum()),
+            builds,
+            drops,
+        })
+    }
+
+    fn builds(&self, catalogue: &Catalogue, pass: &Pass, now: Timestamp) -> Result<Vec<TierBuild>> {
+        let measured = self.compactor().measure(catalogue, &pass.tiers)?;
+        let mut builds = Vec::new();
+        let mut source = first_sample(catalogue);
+        for (job, measured) in pass.tiers.iter().zip(&measured) {
+            let known = catalogue.coverage.get(&job.tier());
+            let spans = missing(catalogue, job, source, now);
+            if let (Some(first), Some(last)) = (spans.first(), spans.last()) {
+                let rate = known.and_then(|known| stored_rate(catalogue, job, known)).or(measured.rate());
+                let time: f64 = spans.iter().map(|span| span.end.saturating_sub(span.start) as f64).sum();
+                builds.push(TierBuild {
+                    resolution: job.resolution,
+                    from: crate::Timestamp::from_nanos(first.start),
+                    through: crate::Timestamp::from_nanos(last.end),
+                    partitions: partitions_over(catalogue, job.tier(), &spans),
+                    buckets: rate.map(|rate| (rate.buckets * time) as u64),
+                    bytes: rate.map(|rate| (rate.bytes * time) as u64),
+                });
+            }
+            // The next wider tier is computed from it.
+            let begins =
+                spans.first().map(|span| span.start).into_iter().chain(known.map(|known| known.from));
+            source = begins.min().into_iter().chain(source).min();
+        }
+        Ok(builds)
+    }
+
+    fn drops(&self, catalogue: &Catalogue, pass: &Pass) -> Result<Vec<DataDrop>> {
+        let goals = pass.trims();
+        let mut all: BTreeMap<i64, DataDrop> = BTreeMap::new();
+        for partition in catalogue.generations.partitions() {
+            let (_, end) = catalogue.layout().bounds(partition.id);
+            let (mut samples, mut bytes) = (0.0, 0.0);
+            let is_whole = end <= pass.of_partition(partition);
+            for generation in partition.all() {
+                let record = &generation.record;
+                let share = match is_whole {
+                    true => 1.0,
+                    false => self.trimmed_share(&goals, partition, end, generation)?,
+                };
+                samples += record.samples as f64 * share;
+                bytes += record.bytes as f64 * share;
+            }
+            if is_whole || samples > 0.0 {
+                let width = partition.id.tier.resolution().map_or(0, Resolution::width_ns);
+                let figures = (samples as u64, bytes as u64);
+                add(
+                    all.entry(width).or_insert_with(|| nothing(partition)),
+                    catalogue,
+                    partition,
+                    figures,
+                    is_whole,
+                );
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+
+    /// The share of the series of a generation that trims drop.
+    fn trimmed_share(
+        &self,
+        goals: &[TrimGoal],
+        partition: &Partition,
+        end: Timestamp,
+        generation: &crate::store::catalogue::Generation,
+    ) -> Result<f64> {
+        let due = goals.iter().filter(|goal| goal.tier == partition.id.tier && end <= goal.horizon);
+        let mut series = 0;
+        for goal in due {
+            if goal.series.is_all() {
+                return Ok(1.0);
+            }
+            // They share no series.
+            series += count_series(self.versions.kv(), generation, &goal.series)?;
+        }
+        Ok(series as f64 / generation.record.series.max(1) as f64)
+    }
+}
+
+fn nothing(partition: &Partition) -> DataDrop {
+    DataDrop {
+        resolution: partition.id.tier.resolution(),
+        from: crate::Timestamp::MAX,
+        through: crate::Timestamp::MIN,
+        partitions: 0,
+        rewritten: 0,
+        samples: 0,
+        bytes: 0,
+    }
+}
+
+fn add(to: &mut DataDrop, catalogue: &Catalogue, of: &Partition, figures: (u64, u64), is_whole: bool) {
+    let (first, last) = catalogue.layout().bounds(of.id);
+    to.from = to.from.min(crate::Timestamp::from_nanos(first));
+    to.through = to.through.max(crate::Timestamp::from_nanos(last));
+    *(if is_whole { &mut to.partitions } else { &mut to.rewritten }) += 1;
+    to.samples += figures.0;
+    to.bytes += figures.1;
+}
+
+/// The events that are past their retention, and not dropped yet.
+fn dropped_events(catalogue: &Catalogue, pass: &Pass) -> u64 {
+    let raw = catalogue.generations.partitions_from(PartitionId::first_of(TierId::RAW));
+    let past = raw.take_while(|partition| {
+        partition.id.tier.is_raw() && catalogue.layout().bounds(partition.id).1 <= pass.events()
+    });
+    let stored = past.flat_map(Partition::all).filter(|generation| catalogue.has_events(generation));
+    stored.map(|generation| generation.record.events).sum()
+}
+
+/// The last instant before the first raw sample; `None` if there are none.
+fn first_sample(catalogue: &Catalogue) -> Option<Timestamp> {
+    let raw = catalogue.generations.partitions_from(PartitionId::first_of(TierId::RAW));
+    let raw = raw.take_while(|partition| partition.id.tier.is_raw());
+    let first =
+        raw.flat_map(Partition::all).map(|generation| &generation.record).find(|it| it.samples > 0)?;
+    Some(first.first.saturating_sub(1).max(catalogue.raw_from()))
+}
+
+/// The spans of buckets that a tier lacks, and that can be computed from what begins at `source`.
+fn missing(
+    catalogue: &Catalogue,
+    job: &TierJob,
+    source: Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<TimeRange> {
+    let Some(source) = source else { return Vec::new() };
+    let layout = catalogue.layout();
+    let open = layout.raw(now.saturating_add(1).saturating_sub(layout.width(TierId::RAW)));
+    let until = job.resolution.floor(layout.bounds(open).0);
+    let from = job.resolution.floor(source.max(job.horizon));
+    let spans = match catalogue.coverage.get(&job.tier()) {
+        Some(known) => vec![TimeRange::new(from, known.from), TimeRange::new(known.through, until)],
+        None => vec![TimeRange::new(from, until)],
+    };
+    spans.into_iter().filter(|span| span.start < span.end).collect()
+}
+
+fn partitions_over(catalogue: &Catalogue, tier: TierId, spans: &[TimeRange]) -> u64 {
+    let layout = catalogue.layout();
+    let number = |time: Timestamp| i64::from(layout.partition(tier, time).number);
+    let of_span = |span: &TimeRange| 1 + number(span.end) - number(span.start.saturating_add(1));
+    spans.iter().map(|span| of_span(span).unsigned_abs()).sum()
+}
+
+/// What the stored buckets of a tier take.
+fn stored_rate(catalogue: &Catalogue, job: &TierJob, known: &Coverage) -> Option<Rate> {
+    let tier = job.tier();
+    let partitions = catalogue.generations.partitions_from(PartitionId::first_of(tier));
+    let records = partitions.take_while(|partition| partition.id.tier == tier).flat_map(Partition::all);
+    let (buckets, bytes) = records.fold((0, 0), |(buckets, bytes), generation| {
+        (buckets + generation.record.samples, bytes + generation.record.bytes)
+    });
+    let span = known.through.saturating_sub(known.from).max(1) as f64;
+    (buckets > 0).then(|| Rate { buckets: buckets as f64 / span, bytes: bytes as f64 / span })
+}
