@@ -89,7 +89,10 @@ pub fn find(values: &[f64], options: &Options, check: Check<'_>) -> Result<Vec<C
     let origin = values[steps[0]];
     let sums = Sums::of(steps.iter().map(|&i| (values[i] - origin) / scale));
     let penalty = options.penalty * options.model.parameters() * (steps.len() as f64).ln();
-    let begins = search(&sums, options.model, penalty, size, &mut pace)?;
+    let mut begins = search(&sums, options.model, penalty, size, &mut pace)?;
+    if options.model == Model::Mean {
+        keep_gains(&sums, penalty, &mut begins);
+    }
     let bounds: Vec<usize> = [0].into_iter().chain(begins).chain([steps.len()]).collect();
     let mean = |segment: &[usize]| sums.mean(segment[0], segment[1]) * scale;
     let change =
@@ -177,6 +180,21 @@ fn search(
     Ok(begins)
 }
 
+/// Removes the beginnings of segments that hardly differ from the one before. Each change of the mean gains more than its
+/// penalty, but where the scale is tiny, rounding of the costs may amount to as much.
+fn keep_gains(sums: &Sums, penalty: f64, begins: &mut Vec<usize>) {
+    let end = sums.values.len() - 1;
+    for i in (0..begins.len()).rev() {
+        let from = i.checked_sub(1).map_or(0, |i| begins[i]);
+        let to = begins.get(i + 1).copied().unwrap_or(end);
+        let (left, right) = ((begins[i] - from) as f64, (to - begins[i]) as f64);
+        let shift = sums.mean(begins[i], to) - sums.mean(from, begins[i]);
+        if shift * shift * left * right / (left + right) < penalty / 2.0 {
+            begins.remove(i);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +227,19 @@ mod tests {
         assert!(run(&[0.0; 50], Options::default()).is_empty());
         assert!(run(&[7.5; 50], Options::default()).is_empty());
         assert!(run(&[7.5; 50], Options { model: Model::MeanVariance, ..Options::default() }).is_empty());
+    }
+
+    #[test]
+    fn a_step_between_constant_levels_is_the_only_change() {
+        for (low, high) in [(1.0, 100.0), (0.1, 0.3), (1e6, 1e6 + 0.7), (-3.3, 7.7)] {
+            for (at, len) in [(2879, 5759), (2880, 5759), (100, 1000), (700, 1000)] {
+                let values: Vec<f64> = (0..len).map(|i| if i < at { low } else { high }).collect();
+                let got = run(&values, Options::default());
+                let places: Vec<usize> = got.iter().map(|change| change.at).collect();
+                assert_eq!(places, [at], "{low} {high}: {got:?}");
+                assert!((got[0].shift - (high - low)).abs() < 1e-9 * high, "{got:?}");
+            }
+        }
     }
 
     #[test]
