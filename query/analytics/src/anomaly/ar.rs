@@ -5,7 +5,7 @@
 //! 250 values.
 
 use super::Verdict;
-use super::track::Track;
+use super::track::{Track, WARM_UP};
 
 /// The number of preceding values that a prediction reads.
 const LAGS: usize = 24;
@@ -27,6 +27,12 @@ const LINE: f64 = 5.0;
 
 /// Maximum number of predictors: lags, season and a constant.
 const WIDTH: usize = LAGS + 2;
+
+/// The least number of values of which the last one has a score: the weights are fitted after a multiple of [`REFIT`], and
+/// the errors of the values after that are its scale.
+pub(super) fn least(period: Option<usize>) -> usize {
+    (period.unwrap_or(0).max(LAGS) + 2 * WIDTH).next_multiple_of(REFIT) + WARM_UP + 1
+}
 
 /// The state of the detector over one series.
 #[derive(Debug, Clone)]

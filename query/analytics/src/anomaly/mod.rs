@@ -13,7 +13,7 @@ use crate::{Check, Error, Pace, Unfit};
 pub use fused::Tuning;
 use track::{Track, WARM_UP};
 
-/// Minimum number of values that can be scored.
+/// Minimum number of values that can be scored; [`Method::Ar`] needs more.
 pub const LEAST: usize = 150;
 
 /// How values are scored.
@@ -143,18 +143,24 @@ fn fits(len: usize, period: usize) -> bool {
     (2..len).contains(&period)
 }
 
+/// The least number of values of which a method scores the last one.
+fn least(method: Method, period: Option<usize>) -> usize {
+    if method == Method::Ar { ar::least(period) } else { LEAST }
+}
+
 /// Scores every value by those before it. A season that the series is too short for is not used.
 ///
 /// # Errors
-/// Fewer than [`LEAST`] values, and a stop by the caller.
+/// Fewer than [`LEAST`] values (for [`Method::Ar`], 351), values too large to compute with, and a stop by the caller.
 pub fn score(
     values: &[f64],
     method: Method,
     period: Option<usize>,
     check: Check<'_>,
 ) -> Result<Scores, Error> {
-    let period = period.filter(|&period| fits(values.len(), period));
-    run(values, Detector::new(method, period), check)
+    let long_enough = |period| fits(values.len(), period) && values.len() >= least(method, Some(period));
+    let period = period.filter(|&period| long_enough(period));
+    run(values, Detector::new(method, period), least(method, period), check)
 }
 
 /// Scores every value as [`Method::Auto`] does, with other constants.
@@ -168,13 +174,13 @@ pub fn score_tuned(
     check: Check<'_>,
 ) -> Result<Scores, Error> {
     let period = period.filter(|&period| fits(values.len(), period));
-    run(values, Detector::Fused(fused::Detector::new(tuning, period)), check)
+    run(values, Detector::Fused(fused::Detector::new(tuning, period)), LEAST, check)
 }
 
-fn run(values: &[f64], mut detector: Detector, check: Check<'_>) -> Result<Scores, Error> {
+fn run(values: &[f64], mut detector: Detector, least: usize, check: Check<'_>) -> Result<Scores, Error> {
     let there = values.iter().filter(|value| value.is_finite()).count();
-    if there < LEAST {
-        return Err(Unfit::TooShort { has: there, needs: LEAST }.into());
+    if there < least {
+        return Err(Unfit::TooShort { has: there, needs: least }.into());
     }
     let mut pace = Pace::new(check);
     let mut result = Scores::default();
@@ -187,6 +193,9 @@ fn run(values: &[f64], mut detector: Detector, check: Check<'_>) -> Result<Score
         result.scores.push(verdict.score);
         result.expected.push(verdict.expected);
         result.scale.push(verdict.scale);
+    }
+    if result.scores.iter().all(|score| score.is_nan()) {
+        return Err(Unfit::Overflow.into());
     }
     Ok(result)
 }
@@ -203,7 +212,8 @@ pub fn onsets(scores: &[f64], line: f64, hold: usize) -> Vec<usize> {
 }
 
 /// Mean and standard deviation of the newest values. Sums are taken of distances from the first value, and computed
-/// again now and then, so that rounding does not add up.
+/// again now and then, so that rounding does not add up. The squares of huge values are not finite: the deviation is then
+/// computed from the values, relative to the largest.
 #[derive(Debug, Clone, Default)]
 struct Moments {
     ring: std::collections::VecDeque<f64>,
@@ -218,6 +228,9 @@ impl Moments {
         let count = self.ring.len() as f64;
         if count < WARM_UP as f64 {
             return (f64::NAN, f64::NAN);
+        }
+        if !self.squares.is_finite() {
+            return huge_moments(self.ring.iter().copied());
         }
         let mean = self.sum / count;
         let least = 1e-9 * (self.origin + mean).abs().max(f64::MIN_POSITIVE);
@@ -236,7 +249,7 @@ impl Moments {
         }
         self.ring.push_back(value);
         self.since += 1;
-        if self.since >= HISTORY || self.ring.len() == 1 {
+        if self.since >= HISTORY || self.ring.len() == 1 || !self.squares.is_finite() {
             self.since = 0;
             self.origin = self.ring[0];
             self.sum = self.ring.iter().map(|v| v - self.origin).sum();
@@ -246,6 +259,16 @@ impl Moments {
             self.squares += (value - self.origin) * (value - self.origin);
         }
     }
+}
+
+/// Mean and standard deviation of finite values whose squares may be too large for a number.
+fn huge_moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let largest = values.clone().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+    let shares = || values.clone().map(|value| value / largest);
+    let count = values.clone().count() as f64;
+    let mean = shares().sum::<f64>() / count;
+    let squares = shares().map(|share| (share - mean) * (share - mean)).sum::<f64>();
+    (mean * largest, ((squares / count).sqrt() * largest).min(f64::MAX))
 }
 
 #[cfg(test)]

@@ -76,6 +76,41 @@ fn every_method_finds_a_spike_and_nothing_else() {
 }
 
 #[test]
+fn values_whose_squares_are_too_large_have_scores() {
+    let mut values: Vec<f64> = (0..1500).map(|i| 10.0 + noise(i)).collect();
+    values[1200] = 1e300;
+    for (name, method) in Method::ALL {
+        let scores = run(&values, method, None).scores;
+        let at = scores.iter().position(|&score| score >= 1.0);
+        assert_eq!(at, Some(1200), "{name}: {:?}", at.map(|at| scores[at]));
+        assert!(scores[1201..].iter().all(|score| !score.is_nan()), "{name}");
+        let huge: Vec<f64> = (0..1500).map(|i| 1e308 + 1e307 * noise(i)).collect();
+        let Ok(found) = score(&huge, method, None, &mut || Ok(())) else {
+            assert_eq!(method, Method::Ar);
+            continue;
+        };
+        assert!(found.scores[400..].iter().all(|score| *score < 1.0), "{name}");
+    }
+    let huge = vec![1e308; 1500];
+    assert_eq!(score(&huge, Method::Ar, None, &mut || Ok(())), Err(Unfit::Overflow.into()));
+}
+
+#[test]
+fn an_autoregression_of_too_few_values_is_refused() {
+    let values = daily(800);
+    for (period, needs) in [(None, 351), (Some(24), 351), (Some(288), 351)] {
+        let got = score(&values[..needs - 1], Method::Ar, period, &mut || Ok(()));
+        assert_eq!(got, Err(Unfit::TooShort { has: needs - 1, needs }.into()));
+        let scores = run(&values[..needs], Method::Ar, period).scores;
+        assert!(!scores[needs - 1].is_nan(), "{period:?}");
+    }
+    // The season is used as soon as that leaves scores.
+    let of = |len: usize| run(&values[..len], Method::Ar, Some(288)).scores;
+    let first = |scores: &[f64]| scores.iter().position(|score| !score.is_nan());
+    assert_eq!([600, 601].map(|len| first(&of(len))), [Some(350), Some(600)]);
+}
+
+#[test]
 fn a_score_depends_on_the_past_alone() {
     let values = daily(1200);
     for (name, method) in Method::ALL {

@@ -93,7 +93,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(anomalies::scores),
         Help(
             "v range-vector",
-            "How unusual the newest sample is, compared only with earlier samples: 0 is the expected value, 1 the threshold for an alert. `auto` compares it with the last 4,000 samples and with the same time in the last seven periods; `zscore` and `mad` with the last 4,000 samples; `ar` with the prediction of an autoregression; `esd` tests its deviation at the same time of the period against the last 4,000 (extreme Studentized deviate); `iforest` asks an isolation forest how far the value, its change, and mean and deviation of the last 12 are from such rows before. At least 150 samples are required. A query with many steps uses all samples from the beginning of its first window on.",
+            "How unusual the newest sample is, compared only with earlier samples: 0 is the expected value, 1 the threshold for an alert. `auto` compares it with the last 4,000 samples and with the same time in the last seven periods. `zscore` and `mad` compare it with the last 4,000 samples, and `ar` with the prediction of an autoregression. `esd` tests its deviation from the same time of earlier periods against the last 4,000 such deviations (extreme Studentized deviate). `iforest` grows an isolation forest from the last 4,000 samples, each with its value, its change, and the mean and the deviation of the last 12 values. At least 150 samples are required, 351 for `ar`. A query with many steps uses all samples from the beginning of its first window on.",
             "anomaly_score(node_load1[1h:10s])",
         ),
     )
