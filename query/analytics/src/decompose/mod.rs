@@ -14,6 +14,9 @@ const EXACT_WORK: usize = 4_000_000;
 /// The steps of a window that are computed if the others are interpolated.
 const SHARE: usize = 10;
 
+/// A deviation of at most this share of the largest value is what rounding leaves of a part that is zero.
+const ROUNDING: f64 = 1e-12;
+
 /// How to decompose.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
@@ -152,11 +155,11 @@ fn restore(result: &mut Decomposition, filled: &Filled, scale: f64) -> Result<()
 }
 
 /// How much of the variance a part explains, from 0 to 1 (Hyndman): 1 less the residual's variance divided by that of
-/// the part and the residual together; NaN if there is nothing to explain.
-pub fn strength(part: &[f64], residual: &[f64]) -> f64 {
+/// the part and the residual together. 0 if both are no more than what rounding leaves of values as large as `largest`.
+pub fn strength(part: &[f64], residual: &[f64], largest: f64) -> f64 {
     let rest = variance(residual.iter().copied());
     let both = variance(part.iter().zip(residual).map(|(part, residual)| part + residual));
-    if both == 0.0 { f64::NAN } else { (1.0 - rest / both).max(0.0) }
+    if both.sqrt() <= ROUNDING * largest { 0.0 } else { (1.0 - rest / both).max(0.0) }
 }
 
 /// The variance of the finite values; NaN of none.

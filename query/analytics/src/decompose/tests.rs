@@ -33,7 +33,17 @@ fn a_constant_series_has_no_season_and_no_residual() {
         assert!(got.residual.iter().chain(&got.seasons[1].1).all(|v| v.abs() < 1e-9), "{robust}");
         assert!(got.trend.iter().all(|v| (v - 7.0).abs() < 1e-9));
     }
-    assert!(strength(&[0.0; 5], &[0.0; 5]).is_nan());
+}
+
+#[test]
+fn what_rounding_leaves_is_not_explained() {
+    assert_eq!(strength(&[0.0; 5], &[0.0; 5], 0.0), 0.0);
+    // A slope without a season.
+    let values: Vec<f64> = (0..400).map(|i| 0.1 + 0.7 * f64::from(i)).collect();
+    let got = run(&values, &options(&[48])).unwrap();
+    assert!(got.residual.iter().any(|v| *v != 0.0));
+    assert_eq!(strength(&got.seasons[0].1, &got.residual, 280.0), 0.0);
+    assert!(strength(&got.trend, &got.residual, 280.0) > 0.999);
 }
 
 #[test]
@@ -68,10 +78,10 @@ fn parts_sum_up_to_the_series() {
     }
     let robust = run(&values, &Options { robust: true, ..options(&[48]) }).unwrap();
     assert_eq!(robust.weights[77], 0.0);
-    assert!(strength(&robust.seasons[0].1, &robust.residual) < 0.9);
+    assert!(strength(&robust.seasons[0].1, &robust.residual, 70.0) < 0.9);
     let without: Vec<f64> =
         robust.residual.iter().enumerate().map(|(i, r)| if i == 77 { 0.0 } else { *r }).collect();
-    assert!(strength(&robust.seasons[0].1, &without) > 0.999);
+    assert!(strength(&robust.seasons[0].1, &without, 70.0) > 0.999);
 }
 
 #[test]

@@ -98,8 +98,9 @@ pub(crate) fn duration(seconds: f64) -> String {
 /// `trend_strength`
 pub(crate) fn trend_strength(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
     let [points] = analyzed.each_window(|analyzed, grid| {
+        let largest = largest(grid)?;
         let parts = split(analyzed, grid)?;
-        known(strength(&parts.trend, &parts.residual))
+        Ok([strength(&parts.trend, &parts.residual, largest)])
     })?;
     Ok(Part::only(points))
 }
@@ -107,18 +108,23 @@ pub(crate) fn trend_strength(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part
 /// `seasonal_strength`
 pub(crate) fn seasonal_strength(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failure> {
     let [points] = analyzed.each_window(|analyzed, grid| {
+        let largest = largest(grid)?;
         let parts = split(analyzed, grid)?;
         let mut season = vec![0.0; grid.values.len()];
         for (_, part) in &parts.seasons {
             season.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
         }
-        known(strength(&season, &parts.residual))
+        Ok([strength(&season, &parts.residual, largest)])
     })?;
     Ok(Part::only(points))
 }
 
-fn known(value: f64) -> Result<[f64; 1], Failure> {
-    if value.is_nan() { Err(Unfit::Constant.into()) } else { Ok([value]) }
+/// The largest value of a grid, without its sign. A grid of equal values has nothing to explain.
+fn largest(grid: &Grid) -> Result<f64, Unfit> {
+    let finite = grid.values.iter().filter(|value| value.is_finite());
+    let (low, high) =
+        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)));
+    if low == high { Err(Unfit::Constant) } else { Ok(high.max(-low)) }
 }
 
 /// `trimmed_mean_over_time`

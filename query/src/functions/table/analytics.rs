@@ -279,7 +279,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::seasonal_strength),
         Help(
             "v range-vector",
-            "The fraction of the variance around the trend that the seasons explain, from 0 to 1.",
+            "The fraction of the variance around the trend that the seasons explain, from 0 to 1; 0 if there is no variance around the trend.",
             "seasonal_strength(orders_per_minute[1h], period=10m)",
         ),
     )
@@ -334,7 +334,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         analytic(seasons::trend_strength),
         Help(
             "v range-vector",
-            "The fraction of the variance without the seasons that the trend explains, from 0 to 1.",
+            "The fraction of the variance without the seasons that the trend explains, from 0 to 1; 0 if there is none.",
             "trend_strength(orders_per_minute[1h], period=10m)",
         ),
     )
