@@ -23,30 +23,25 @@ pub(crate) struct LeftOut {
     span: Span,
     strict: bool,
     count: usize,
+    /// What is said about the first of them.
+    listed: Vec<String>,
 }
 
 impl LeftOut {
     /// None so far, of the argument at `span`.
     pub fn of(function: &'static str, options: NamedOptions<'_>, span: Span) -> LeftOut {
-        LeftOut { function, span, strict: options.flag(STRICT.name), count: 0 }
+        LeftOut { function, span, strict: options.flag(STRICT.name), count: 0, listed: Vec::new() }
     }
 
     /// Leaves out a series or several, for a reason.
     ///
     /// # Errors
     /// [`QueryError::Execution`] with the series and the reason if the call says `strict=true`.
-    pub fn add(
-        &mut self,
-        annotations: &mut Annotations,
-        series: &dyn Display,
-        reason: &dyn Display,
-    ) -> Result<(), QueryError> {
+    pub fn add(&mut self, series: &dyn Display, reason: &dyn Display) -> Result<(), QueryError> {
+        self.refuse(series, reason)?;
         self.count += 1;
-        if self.strict {
-            return Err(self.refused(series, reason));
-        }
         if self.count <= NOTED_MAX {
-            annotations.info(self.span, format!("{} leaves out {series}: {reason}", self.function));
+            self.listed.push(format!("{} leaves out {series}: {reason}", self.function));
         }
         Ok(())
     }
@@ -63,12 +58,13 @@ impl LeftOut {
         QueryError::Execution(format!("{} cannot use {series}: {reason} (strict=true)", self.function))
     }
 
-    /// Says how many there are, if not all are listed.
+    /// Lists them. Their number comes first if not all are listed, because an answer over HTTP has few infos.
     pub fn finish(self, annotations: &mut Annotations) {
-        if self.count > NOTED_MAX {
-            let (function, count) = (self.function, self.count);
-            let text = format!("{function} leaves out {count} series, the others for reasons like these");
-            annotations.info(self.span, text);
+        let LeftOut { function, span, count, listed, .. } = self;
+        if count > listed.len() {
+            annotations
+                .info(span, format!("{function} leaves out {count} series, for reasons such as these"));
         }
+        listed.into_iter().for_each(|text| annotations.info(span, text));
     }
 }

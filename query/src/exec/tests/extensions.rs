@@ -256,3 +256,27 @@ fn the_samples_of_an_analysis_count_once_however_many_columns_it_has() {
         assert_eq!(read(query), (columns, each), "{query}");
     }
 }
+
+/// An answer over HTTP has ten infos.
+#[test]
+fn the_number_of_series_that_are_left_out_comes_first() {
+    let infos = |series: usize| {
+        let mut source = MemorySource::new();
+        for (i, step) in (0..series).flat_map(|i| (0..20).map(move |step| (i, step))) {
+            let name = format!("{i:02}");
+            let labels = Labels::from_pairs([("__name__", "flat"), ("i", name.as_str())]).unwrap();
+            source.insert(&labels, step * 60_000 * NS, Value::Float(3.0), 0);
+        }
+        execute(&source, &Request::instant_ms("season_length(flat[1h])", 1_200_000)).unwrap().infos
+    };
+    let found = infos(12);
+    assert_eq!(found.len(), 11);
+    assert_eq!(
+        found[..2],
+        [
+            "PromQL info: season_length leaves out 12 series, for reasons such as these (1:15)",
+            "PromQL info: season_length leaves out flat{i=\"00\"}: all its values are equal (1:15)",
+        ]
+    );
+    assert_eq!(infos(10).len(), 10);
+}

@@ -323,7 +323,7 @@ fn finish(
     for Done { labels, drop_name, made, flags } in done {
         pace.labels()?;
         if let Some(reason) = made.note {
-            left_out.add(&mut ev.annotations, &labels, &reason)?;
+            left_out.add(&labels, &reason)?;
         }
         if !flags.is_empty() {
             annotate(&mut ev.annotations, call.function, span, flags, labels.metric_name().unwrap_or(""));

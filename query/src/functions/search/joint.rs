@@ -78,7 +78,7 @@ fn finished(
     let mut vector = Vec::with_capacity(done.len());
     for (series, reason) in done {
         if let Some(reason) = reason {
-            left_out.add(args.annotations(), &series.labels, &reason)?;
+            left_out.add(&series.labels, &reason)?;
         }
         if series.points.any() {
             vector.push(series);

@@ -371,7 +371,7 @@ fn note_left_out(args: &mut dyn Arguments<'_>, index: usize, scored: &[Scored]) 
     let mut left_out = LeftOut::of(args.function().name, args.named(), args.span(index));
     for series in scored {
         if let Err(reason) = &series.scores {
-            left_out.add(args.annotations(), &series.labels, reason)?;
+            left_out.add(&series.labels, reason)?;
         }
     }
     left_out.finish(args.annotations());
