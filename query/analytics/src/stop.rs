@@ -50,7 +50,8 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Unfit::TooShort { has, needs } => {
-                write!(f, "it has {has} values and at least {needs} are needed")
+                let values = if has == 1 { "value" } else { "values" };
+                write!(f, "it has {has} {values} and at least {needs} are needed")
             }
             Unfit::TooFewCycles { has, period, cycles } => write!(
                 f,

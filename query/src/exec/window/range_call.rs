@@ -88,7 +88,7 @@ pub(crate) fn analytic(
             series.flags.raise(Flags::RATES);
         }
         let columns = rates.map(|_| counters::rates(series.columns));
-        let made = analyze(series, columns.as_ref(), kernel, options);
+        let made = analyze(series, columns.as_ref(), kernel, options, call.function.leaves_out);
         rates.into_iter().for_each(|held| budget.release(held));
         made
     })?;
@@ -96,24 +96,31 @@ pub(crate) fn analytic(
     merge_equal(&ev.ctx.budget, vector)
 }
 
-/// Runs an analytic kernel over one series, or over other samples in place of its own.
+/// Runs an analytic kernel over one series, or over the rates of a counter. A series without any value is left out if the
+/// function says what it leaves out.
 fn analyze(
     series: &mut WindowedSeries<'_>,
-    columns: Option<&Columns>,
+    rates: Option<&Columns>,
     kernel: AnalyticKernel,
     options: NamedOptions<'_>,
+    leaves_out: bool,
 ) -> Result<Columned, QueryError> {
     if !series.columns.histogram_times.is_empty() {
         series.flags.raise(Flags::HISTOGRAMS_IGNORED);
     }
     let seen = WindowedSeries {
         call: series.call,
-        columns: columns.unwrap_or(series.columns),
+        columns: rates.unwrap_or(series.columns),
         is_counter: series.is_counter,
         flags: series.flags,
     };
     let mut analyzed = Analyzed { series: &seen, times: &series.columns.times, options, note: None };
-    let parts = match kernel(&mut analyzed) {
+    let made = if leaves_out && seen.columns.times.is_empty() {
+        Err(analyzed.nothing())
+    } else {
+        kernel(&mut analyzed)
+    };
+    let parts = match made {
         Ok(parts) => parts,
         Err(Failure::Query(error)) => return Err(error),
         Err(Failure::Unfit(reason)) => {

@@ -39,7 +39,7 @@ pub(crate) fn future(analyzed: &mut Analyzed<'_, '_>) -> Result<Vec<Part>, Failu
         )));
     }
     let times = &analyzed.series.columns.times;
-    let Some(&newest) = times.last() else { return Err(Failure::Unfit("it has no floats".to_owned())) };
+    let Some(&newest) = times.last() else { return Err(analyzed.nothing()) };
     let begin = newest.saturating_sub(crate::steps::ms_to_ns(windows.range_ms));
     let first = times.partition_point(|&time| time <= begin);
     let grid = Grid::of(analyzed.budget(), analyzed.series.columns, first, times.len() - 1)?;

@@ -32,7 +32,7 @@ impl Grid {
     pub fn of_samples(budget: &Budget, times: &[i64], values: &[f64]) -> Result<Grid, Failure> {
         let unfit = |reason: String| Err(Failure::Unfit(reason));
         if times.len() < 2 {
-            return unfit(format!("it has {} sample in the window", times.len()));
+            return unfit(format!("it has {} value in the window, and 2 are needed", times.len()));
         }
         let scratch = Footprint::bytes(size_of_val(times));
         budget.hold(scratch)?;

@@ -168,6 +168,27 @@ impl Analyzed<'_, '_> {
         Ok(spans)
     }
 
+    /// Why there is nothing to analyze.
+    pub fn nothing(&self) -> Failure {
+        let reason = match self.times.len() {
+            0 => "it has no floats",
+            _ => "it has 1 sample in the window, and a rate needs 2",
+        };
+        Failure::Unfit(reason.to_owned())
+    }
+
+    /// Whether a window has a sample of a counter but no rate.
+    fn lacks_rates(&self, windows: &[StepWindow]) -> bool {
+        let all = &self.series.call.windows;
+        let has_sample = |step: usize| {
+            let (start, end) = all.bounds(step);
+            let first = self.times.partition_point(|&time| time <= start);
+            self.times.get(first).is_some_and(|&time| time <= end)
+        };
+        // A rate is at the time of a sample, so no window has a rate without one.
+        self.series.is_counter && (0..self.steps()).filter(|&step| has_sample(step)).count() > windows.len()
+    }
+
     /// Computes values of each window, on its own grid. Unsuitable windows have no value; the first reason is recorded.
     fn each_window<const N: usize>(
         &mut self,
@@ -175,6 +196,9 @@ impl Analyzed<'_, '_> {
     ) -> Result<[Points; N], Failure> {
         let mut columns = [(); N].map(|()| Points::absent(self.steps()));
         let windows = self.windows()?;
+        if self.lacks_rates(&windows) {
+            self.note = Some("it has 1 sample in a window, and a rate needs 2".to_owned());
+        }
         // The previous window, and its values if it has any.
         let mut before = (usize::MAX, usize::MAX);
         let mut values: Option<[f64; N]> = None;
@@ -202,7 +226,7 @@ impl Analyzed<'_, '_> {
     /// The grid of all samples.
     fn whole(&self) -> Result<Grid, Failure> {
         let last = self.series.columns.times.len().checked_sub(1);
-        let last = last.ok_or_else(|| Failure::Unfit("it has no floats".to_owned()))?;
+        let last = last.ok_or_else(|| self.nothing())?;
         Grid::of(self.budget(), self.series.columns, 0, last)
     }
 
