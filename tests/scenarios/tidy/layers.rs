@@ -86,6 +86,7 @@ const LEVELS: &[Levels] = &[
             ("report", 3),
             ("snapshot", 3),
             ("tiers", 3),
+            ("trial", 3),
             ("write", 3),
             ("upkeep", 4),
             ("open", 5),
