@@ -12,10 +12,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
 use barograph_engine::chunk::{self, ChunkValues};
 use barograph_engine::codec::CompressionLevel;
+use barograph_engine::model::{Histogram, ResetHint, Span};
 use barograph_engine::rollup::{Bucket, BucketChunk, Builder, Class, Columns, Extras, Shape, encode};
 use random::Random;
 
@@ -36,6 +38,37 @@ struct Series {
     class: Class,
     times: Vec<i64>,
     values: Vec<f64>,
+    /// In place of values, if there are any.
+    histograms: Vec<Arc<Histogram>>,
+}
+
+/// Histograms of 20 populated buckets, as they count latencies; of a gauge, those of the last interval.
+fn histograms(random: &mut Random, seconds: i64, is_gauge: bool) -> Series {
+    const BUCKETS: usize = 20;
+    let times = times(random, seconds, 4.0);
+    let (mut counts, mut sum) = ([0.0; BUCKETS], 0.0);
+    let mut next = || {
+        if is_gauge {
+            (counts, sum) = ([0.0; BUCKETS], 0.0);
+        }
+        for _ in 0..40 {
+            let bucket = (10.0 + 3.0 * random.normal()).clamp(0.0, BUCKETS as f64 - 1.0);
+            counts[bucket as usize] += 1.0;
+            sum += 0.01 * 1.2f64.powf(bucket);
+        }
+        Arc::new(Histogram {
+            schema: 2,
+            zero_threshold: 1e-128,
+            count: counts.iter().sum(),
+            sum,
+            positive_spans: vec![Span { offset: -27, length: BUCKETS as u32 }],
+            positive_buckets: counts.to_vec(),
+            reset_hint: if is_gauge { ResetHint::Gauge } else { ResetHint::NotReset },
+            ..Histogram::default()
+        })
+    };
+    let histograms = times.iter().map(|_| next()).collect();
+    Series { class: Class::Unclear, times, values: Vec::new(), histograms }
 }
 
 /// Scrape times, with a jitter of some milliseconds if `deviation` is not zero.
@@ -68,7 +101,7 @@ fn made(name: &str, random: &mut Random, seconds: i64) -> Series {
     };
     let values = times.iter().map(|_| next()).collect();
     let class = if name == "node counter" { Class::Counter } else { Class::Gauge };
-    Series { class, times, values }
+    Series { class, times, values, histograms: Vec::new() }
 }
 
 /// Samples of all series, as bytes at the best level.
@@ -78,6 +111,10 @@ fn raw_bytes(series: &[Series]) -> usize {
         for (times, values) in one.times.chunks(1024).zip(one.values.chunks(1024)) {
             chunk::encode(KEY, times, ChunkValues::Float(values), CompressionLevel::Best, &mut bytes);
         }
+        // As many as the limit of a chunk's memory permits.
+        for (times, histograms) in one.times.chunks(300).zip(one.histograms.chunks(300)) {
+            chunk::encode(KEY, times, ChunkValues::Histogram(histograms), CompressionLevel::Best, &mut bytes);
+        }
     }
     bytes.len()
 }
@@ -86,6 +123,9 @@ fn folded(one: &Series, width: i64, extras: Extras, out: &mut Vec<Bucket>) {
     let mut builder = Builder::new(width, extras);
     for (times, values) in one.times.chunks(1024).zip(one.values.chunks(1024)) {
         builder.extend(times, values, &[], out);
+    }
+    for (&time, histogram) in one.times.iter().zip(&one.histograms) {
+        builder.push_histogram(time, 0, histogram, out);
     }
     builder.finish(out);
 }
@@ -267,7 +307,7 @@ fn lengthened(recording: &Recording, seconds: usize, class: Class) -> Vec<Series
             }
             let order = times.windows(2).all(|pair| pair[0] < pair[1]);
             assert!(order, "excerpts follow each other");
-            Series { class, times, values }
+            Series { class, times, values, histograms: Vec::new() }
         })
         .collect()
 }
@@ -327,6 +367,11 @@ fn main() {
         let mut random = Random(0x5eed);
         let series: Vec<Series> = (0..8).map(|_| made(name, &mut random, seconds)).collect();
         print(&format!("{name}, {seconds} s"), &series);
+    }
+    for (name, is_gauge) in [("histograms, 15 s", false), ("histograms of gauges, 15 s", true)] {
+        let mut random = Random(0x5eed);
+        let series: Vec<Series> = (0..4).map(|_| histograms(&mut random, 15, is_gauge)).collect();
+        print(name, &series);
     }
     if let Some(folder) = std::env::var_os("DIR").filter(|folder| !folder.is_empty()) {
         print_recordings(Path::new(&folder));

@@ -16,8 +16,8 @@ mod segment;
 use std::sync::Arc;
 use std::{env, fs, process};
 
-use barograph_engine::chunk::histograms::DECODED_BYTES_MAX;
 use barograph_engine::chunk::{Chunk, ChunkKind, ChunkValues, OpenChunk, Scratch, encode, encode_started};
+use barograph_engine::codec::histogram::columns::DECODED_BYTES_MAX;
 use barograph_engine::codec::timestamps::Frame;
 use barograph_engine::codec::{CodecId, CompressionLevel, adaptive, varint};
 use barograph_engine::head::record::RecordReader;

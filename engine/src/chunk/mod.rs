@@ -29,9 +29,8 @@
 //! chunks that have them because of an unknown kind.
 //!
 //! # Not here
-//! The keys: `store/keys.rs`. The contents of each section: the files of `codec/`, and for histograms [`histograms`].
+//! The keys: `store/keys.rs`. The contents of each section: the files of `codec/`.
 
-pub mod histograms;
 pub mod open;
 pub mod pieces;
 pub mod run;
@@ -73,3 +72,5 @@ pub enum ChunkKind {
 /// A chunk of histograms is closed when its histograms take this many bytes in memory: a query for one sample of a
 /// chunk decodes all of it, and histograms vary widely in size.
 pub const HISTOGRAM_CHUNK_BYTES: usize = 128 << 10;
+
+const _: () = assert!(crate::codec::histogram::columns::DECODED_BYTES_MAX > HISTOGRAM_CHUNK_BYTES);

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::starts::{self, Form};
-use super::{ChunkKind, SAMPLES_MAX, histograms};
+use super::{ChunkKind, SAMPLES_MAX};
+use crate::codec::histogram::columns as histograms;
 use crate::codec::timestamps::{self, Frame};
 use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, varint};
 use crate::model::Histogram;

@@ -2,7 +2,7 @@
 //!
 //! The *layout* of a histogram is everything that seldom changes between samples: schema, zero threshold, spans of
 //! buckets, explicit bounds and reset hint. It is written if it differs from the previous one in the stream. Counts are
-//! varints if all of them are whole numbers. (The stored chunk has columns instead of rows: `chunk/histograms.rs`.)
+//! varints if all of them are whole numbers. (The stored chunk has columns instead of rows: `histogram/columns.rs`.)
 //!
 //! # Format
 //! Integers are varints, "signed" ones zigzag; floats are eight bytes, little-endian.
@@ -27,6 +27,8 @@
 //! # Invariants
 //! A decoded layout is accepted by [`Histogram::validate`], and nothing is allocated for spans, bounds or counts whose
 //! bytes are missing.
+
+pub mod columns;
 
 use super::Fault;
 use super::varint::{self, unzigzag, zigzag};

@@ -6,6 +6,7 @@
 //!
 //! `validate.rs` checks the histograms of writers.
 
+pub mod algebra;
 mod validate;
 
 pub use validate::{CountOf, HistogramError, Side};

@@ -4,9 +4,12 @@
 //! bucket and the first of the next (reset, change, distance, step) is derived when buckets are joined
 //! ([`Bucket::merge`]). So a late sample changes one bucket and never a neighbour.
 
+use std::sync::Arc;
+
 use super::counter;
 use super::edge::Edge;
 use super::exact_sum::ExactSum;
+use super::natives::Natives;
 use super::sketch::Sketch;
 use super::spread::{self, Spread};
 use crate::model::{TimeRange, Timestamp};
@@ -42,8 +45,10 @@ pub struct Bucket {
     pub last: Edge,
     /// Samples that are NaN.
     pub nans: u64,
-    /// Whether the span also has native histograms, which no other column describes.
+    /// Whether the span also has native histograms, which the columns of samples leave out.
     pub has_histograms: bool,
+    /// What the native histograms add up to; `None` if there are none, or if that is not known.
+    pub natives: Option<Arc<Natives>>,
     /// Stale markers.
     pub markers: u64,
     /// Whether the newest entry is a stale marker.
@@ -86,6 +91,7 @@ impl Bucket {
             last: Edge::default(),
             nans: 0,
             has_histograms: false,
+            natives: None,
             markers: 0,
             ended: false,
             overlap: false,
@@ -119,15 +125,17 @@ impl Bucket {
     }
 
     /// Whether all that is in it is in `range` (true) or nothing (false); `None` if neither is certain. `width` is that of
-    /// its span, in which stale markers and native histograms may be anywhere.
+    /// its span, in which stale markers and native histograms that are not described may be anywhere.
     pub fn is_inside(&self, range: TimeRange, width: i64) -> Option<bool> {
-        let has_times = self.count > 0 && self.markers == 0 && !self.has_histograms;
-        let times = has_times.then_some((self.first.time, self.last.time));
+        let samples = (self.count > 0).then_some((self.first.time, self.last.time));
+        let is_described = self.markers == 0 && self.has_histograms == self.natives.is_some();
+        let times = is_described.then(|| joint_times(samples, self.natives.as_deref())).flatten();
         if self.is_empty() { Some(false) } else { is_inside(self.end, times, range, width) }
     }
 
     /// Appends the bucket that follows in time: what both add up to, including the pair of samples across the border.
     pub fn merge(&mut self, later: &Bucket) {
+        self.merge_natives(later);
         self.end = later.end;
         if !later.is_empty() {
             self.ended = later.ended;
@@ -139,7 +147,8 @@ impl Bucket {
         }
         if self.count == 0 {
             let Bucket { end, markers, ended, has_histograms, .. } = *self;
-            *self = Bucket { end, markers, ended, has_histograms, ..later.clone() };
+            let natives = self.natives.take();
+            *self = Bucket { end, markers, ended, has_histograms, natives, ..later.clone() };
             return;
         }
         self.cross(&later.first);
@@ -166,6 +175,28 @@ impl Bucket {
         }
     }
 
+    /// Appends the native histograms of the bucket that follows, before anything else.
+    fn merge_natives(&mut self, later: &Bucket) {
+        if !later.has_histograms {
+            if let Some(own) = self.natives.as_mut().filter(|own| !own.precedes && !later.is_empty()) {
+                Arc::make_mut(own).precedes = true;
+            }
+            return;
+        }
+        let is_known = later.natives.is_some() && self.has_histograms == self.natives.is_some();
+        let (own, Some(later)) = (self.natives.take(), later.natives.as_ref().filter(|_| is_known)) else {
+            return;
+        };
+        self.natives = Some(match own {
+            Some(mut own) => {
+                Arc::make_mut(&mut own).merge(later);
+                own
+            }
+            None if self.is_empty() => later.clone(),
+            None => Arc::new(Natives { follows: true, ..Natives::clone(later) }),
+        });
+    }
+
     fn spread(&self) -> Spread<'_> {
         Spread { count: self.count, sum: &self.sum, m2: self.m2, rest: self.m2_rest }
     }
@@ -182,6 +213,18 @@ impl Bucket {
         self.changes = self.changes.saturating_add(u64::from(is_change));
         self.step = self.step.max(step_between(last.value, next.value));
         self.gaps.add(next.time.saturating_sub(last.time));
+    }
+}
+
+/// The first and the last time of samples and native histograms.
+pub(super) fn joint_times(
+    samples: Option<(Timestamp, Timestamp)>,
+    natives: Option<&Natives>,
+) -> Option<(Timestamp, Timestamp)> {
+    let natives = natives.map(|natives| (natives.first.time, natives.last.time));
+    match (samples, natives) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (one, other) => one.or(other),
     }
 }
 

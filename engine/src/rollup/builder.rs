@@ -4,10 +4,12 @@
 //! of them. Pieces end at fixed numbers of samples from the start of the bucket, so the result does not depend on how
 //! the samples were divided into chunks.
 
+use std::sync::Arc;
+
 use super::bucket::{Bucket, Extras};
 use super::columns::Columns;
 use super::piece::Piece;
-use crate::model::Timestamp;
+use crate::model::{Histogram, Timestamp};
 
 /// The number of samples after which an open bucket is folded: as many as the first-level cache holds.
 const PIECE: usize = 1024;
@@ -82,14 +84,21 @@ impl Builder {
         }
     }
 
-    /// Notes that the span of a time, later than all before, has a native histogram.
-    pub fn note_histogram(&mut self, time: Timestamp, out: &mut Vec<Bucket>) {
+    /// Adds one native histogram, later than all before; the start timestamp is 0 if it is unknown.
+    pub fn push_histogram(
+        &mut self,
+        time: Timestamp,
+        start: Timestamp,
+        histogram: &Arc<Histogram>,
+        out: &mut Vec<Bucket>,
+    ) {
         let end = end_of(time, self.fold.width);
         if end != self.piece.end {
             self.close(out);
             self.piece.end = end;
         }
-        self.piece.note_histogram();
+        let keeps = self.columns.contains(Columns::HISTOGRAMS);
+        self.piece.push_histogram(time, start, histogram, keeps);
     }
 
     /// Adds one sample, later than all before.

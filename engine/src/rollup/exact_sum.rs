@@ -14,7 +14,7 @@
 //! orders and not in others. With fewer than 2^64 samples, each sum of magnitudes of 2^764 or more is huge.
 
 /// Floats of this magnitude or more make a sum huge: 2^700.
-const HUGE: f64 = f64::from_bits((700 + 1023) << 52);
+pub(super) const HUGE: f64 = f64::from_bits((700 + 1023) << 52);
 
 /// Sums kept side by side while many values are added.
 const LANES: usize = 4;

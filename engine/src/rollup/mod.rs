@@ -10,6 +10,7 @@
 //!   [`Bucket::merge`].
 //! - I2. Sums do not depend on how samples are grouped ([`ExactSum`]).
 //! - I3. Columns that serve bounds are rounded outward, never to nearest.
+//! - I4. Sums of native histograms are kept apart by layout ([`HistogramSum`]), so they do not depend on grouping either.
 
 pub mod bucket;
 pub mod builder;
@@ -18,6 +19,7 @@ pub mod counter;
 mod edge;
 pub mod encode;
 pub mod exact_sum;
+mod natives;
 mod piece;
 pub mod sketch;
 mod spread;
@@ -30,6 +32,7 @@ pub use columns::{BucketColumns, Columns, Mostly, Runs, Sums};
 pub use edge::Edge;
 pub use encode::{BucketChunk, Class, Shape};
 pub use exact_sum::ExactSum;
+pub use natives::{HistogramSum, NativeEdge, Natives};
 pub use sketch::Sketch;
 pub use spread::Moments;
 

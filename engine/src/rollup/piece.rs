@@ -3,14 +3,17 @@
 //! Each pass reads one or two columns and has no branch that depends on the data, so that it compiles to vector
 //! instructions. Columns with NaN or infinities take a plain loop instead.
 
+use std::sync::Arc;
+
 use super::bucket::{Bucket, Gaps, exceeds, step_above};
 use super::columns::Columns;
 use super::counter;
 use super::edge::Edge;
 use super::exact_sum::ExactSum;
+use super::natives::{NativeEdge, OpenNatives};
 use super::sketch::Sketch;
 use super::spread;
-use crate::model::{STALE_NAN_BITS, Timestamp, is_stale};
+use crate::model::{Histogram, STALE_NAN_BITS, Timestamp, is_stale};
 
 /// Values compared side by side.
 const LANES: usize = 4;
@@ -27,6 +30,9 @@ pub(super) struct Piece {
     markers: u64,
     ended: bool,
     has_histograms: bool,
+    /// Whether the newest entry is a native histogram.
+    ends_with_histogram: bool,
+    natives: Option<OpenNatives>,
 }
 
 impl Piece {
@@ -37,6 +43,7 @@ impl Piece {
 
     /// Appends samples of this bucket.
     pub fn extend(&mut self, times: &[Timestamp], values: &[f64], starts: &[Timestamp]) {
+        self.ends_with_histogram &= values.is_empty();
         let has_starts = starts.iter().any(|&start| start != 0);
         if has_starts && self.starts.is_empty() {
             self.starts.resize(self.values.len(), 0);
@@ -67,9 +74,31 @@ impl Piece {
         }
     }
 
-    /// Notes a native histogram in this bucket.
-    pub fn note_histogram(&mut self) {
-        (self.has_histograms, self.ended) = (true, false);
+    /// Appends a native histogram, or a stale marker in the form of one. Unless it is to be kept, only its presence is
+    /// noted.
+    pub fn push_histogram(
+        &mut self,
+        time: Timestamp,
+        start: Timestamp,
+        histogram: &Arc<Histogram>,
+        keeps: bool,
+    ) {
+        self.ended = is_stale(histogram.sum);
+        if self.ended {
+            (self.markers, self.ends_with_histogram) = (self.markers + 1, false);
+            return;
+        }
+        if keeps {
+            let edge = NativeEdge { time, start, histogram: histogram.clone() };
+            match &mut self.natives {
+                Some(natives) => natives.push(edge, self.ends_with_histogram),
+                None => {
+                    let follows = self.markers > 0 || !self.values.is_empty();
+                    self.natives = Some(OpenNatives::new(edge, follows));
+                }
+            }
+        }
+        (self.has_histograms, self.ends_with_histogram) = (true, true);
     }
 
     /// The bucket of all samples, with these columns and those from which they follow; `None` if there are neither samples
@@ -79,7 +108,9 @@ impl Piece {
         if self.values.is_empty() && markers == 0 && !has_histograms {
             return None;
         }
-        let mut bucket = Bucket { markers, ended, has_histograms, ..Bucket::empty(self.end) };
+        let precedes = !self.ends_with_histogram;
+        let natives = self.natives.take().map(|natives| Arc::new(natives.finish(precedes)));
+        let mut bucket = Bucket { markers, ended, has_histograms, natives, ..Bucket::empty(self.end) };
         if !self.values.is_empty() {
             self.fold(columns, &mut bucket);
         }
@@ -87,6 +118,7 @@ impl Piece {
         self.values.clear();
         self.starts.clear();
         (self.markers, self.ended, self.has_histograms) = (0, false, false);
+        self.ends_with_histogram = false;
         Some(bucket)
     }
 

@@ -29,11 +29,16 @@ impl<'b> Made<'b> {
 
     /// Sets a value of the column, unless the budget refuses it.
     pub fn put(&mut self, points: &mut Points, step: usize, histogram: Histogram) {
+        self.share(points, step, Arc::new(histogram));
+    }
+
+    /// Sets a value of the column to a histogram that others hold too, unless the budget refuses it.
+    pub fn share(&mut self, points: &mut Points, step: usize, histogram: Arc<Histogram>) {
         let own = histogram_held(&histogram);
         match self.budget.hold(own) {
             Ok(()) => {
                 self.held += own;
-                points.set(step, Some(Point::Histogram(Arc::new(histogram))));
+                points.set(step, Some(Point::Histogram(histogram)));
             }
             Err(error) => self.refused = Some(error),
         }

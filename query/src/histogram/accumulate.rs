@@ -1,8 +1,11 @@
 //! Running sums and means of histograms, with compensated summation of every count.
 
-use barograph_engine::model::{Histogram, ResetHint};
+use std::sync::Arc;
 
-use super::arithmetic::{common_bounds, divided, with_zero};
+use barograph_engine::model::{Histogram, ResetHint};
+use barograph_engine::rollup::HistogramSum;
+
+use super::arithmetic::{common_bounds, divided, joint_hint, plus, with_zero};
 use super::{Buckets, bounds, is_custom, negative, positive, set_buckets};
 use crate::annotations::flags::Flags;
 use crate::numbers::compensated::Sum;
@@ -195,6 +198,47 @@ impl Accumulator {
         let h = self.totals();
         Some(if mean && !self.incremental { divided(&h, self.added) } else { h })
     }
+}
+
+/// The sum of histograms, or their mean; `None` if they have buckets of both kinds. Each count is rounded once, wherever
+/// they are divided into buckets of a tier.
+pub(crate) fn sum_or_mean_of(all: &[Arc<Histogram>], mean: bool, flags: &mut Flags) -> Option<Histogram> {
+    let Some(totals) = HistogramSum::of(all).totals() else {
+        let mut total = Accumulator::default();
+        all.iter().for_each(|h| total.accumulate(h, mean));
+        return total.finish(mean, flags);
+    };
+    let has = |hint: ResetHint| all.iter().any(|h| h.reset_hint == hint);
+    if has(ResetHint::Reset) && has(ResetHint::NotReset) {
+        flags.raise(Flags::RESET_CONFLICT_AGG);
+    }
+    let hint = all.iter().map(|h| h.reset_hint).reduce(|all, hint| joint_hint(all, hint).0)?;
+    let h = sum_or_mean_of_layouts(totals, mean.then_some(all.len() as f64), flags)?;
+    Some(Histogram { reset_hint: hint, ..h })
+}
+
+/// The sum of the sums of several layouts, divided by `count` if there is one. Without a hint.
+pub(crate) fn sum_or_mean_of_layouts(
+    totals: Vec<Histogram>,
+    count: Option<f64>,
+    flags: &mut Flags,
+) -> Option<Histogram> {
+    let mut totals = totals.into_iter();
+    let mut sum = totals.next()?;
+    for other in totals {
+        let Some((both, reconciled)) = plus(&sum, &other, 1.0) else {
+            flags.raise(Flags::MIXED_BUCKETS);
+            return None;
+        };
+        if reconciled {
+            flags.raise(Flags::RECONCILED_AGG);
+        }
+        sum = both;
+    }
+    Some(match count {
+        Some(count) => divided(&sum, count),
+        None => sum,
+    })
 }
 
 /// The largest magnitude of a count or sum in a histogram.

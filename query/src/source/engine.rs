@@ -197,6 +197,15 @@ impl SeriesReader for EngineReader<'_, '_> {
         if ends.0.is_some_and(|end| !is_inside(*end)) || ends.1.is_some_and(|end| !is_inside(*end)) {
             out.retain_from(0, |all, row| is_inside(all.ends[row]));
         }
+        if columns.contains(Columns::HINTS) && out.awaits_hint() {
+            let begin = plan.range().start.max(range.start.div_euclid(width).saturating_mul(width));
+            let mut earlier = BucketColumns::default();
+            let entry = &selection.series[at];
+            let before = self.reader.newest_native_before(plan, entry, begin, &mut earlier);
+            if let Some(before) = before.map_err(storage)? {
+                out.hint_from(&before);
+            }
+        }
         Ok(true)
     }
 }

@@ -256,11 +256,23 @@ impl SeriesSource for MemorySource {
         let mut buckets = Vec::new();
         out.restart(columns);
         for (timestamp, stored) in self.samples(at, whole_spans(range, width)) {
-            let Footprint::Float(value) = stored.value else { return Ok(false) };
-            builder.push(*timestamp, value, stored.start, &mut buckets);
+            match &stored.value {
+                Footprint::Float(value) => builder.push(*timestamp, *value, stored.start, &mut buckets),
+                Footprint::Histogram(histogram) => {
+                    builder.push_histogram(*timestamp, stored.start, histogram, &mut buckets);
+                }
+            }
         }
         builder.finish(&mut buckets);
         buckets.iter().for_each(|bucket| out.push(bucket));
+        if columns.contains(Columns::HINTS) && out.awaits_hint() {
+            let before = TimeRange::new(Timestamp::MIN, whole_spans(range, width).start);
+            if let Some((_, Stored { value: Footprint::Histogram(previous), .. })) =
+                self.samples(at, before).next_back()
+            {
+                out.hint_from(previous);
+            }
+        }
         Ok(true)
     }
 

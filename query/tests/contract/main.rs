@@ -6,7 +6,8 @@
 //! Three checks share the series. In the first, the checker itself folds buckets that the engine built, and
 //! compares them with its own definitions of the functions over samples; faults can be planted there (`--plant NAME`),
 //! which must be found. In the second, the query crate answers each function twice, from samples and from buckets. In the
-//! third, it answers from buckets that windows cut, and says how far it may be off. Beside them, percentiles of a day are
+//! third, it answers from buckets that windows cut, and says how far it may be off. Native histograms (`histograms/`) have
+//! the second and the third check, over buckets that were stored and read, with planted faults of their own. Beside them, percentiles of a day are
 //! compared with those of the samples (`quantiles.rs`).
 //!
 //! As a test of cargo, without arguments, it checks some thousand cases.
@@ -17,6 +18,7 @@ mod answers;
 mod bounds;
 mod estimates;
 mod exact;
+mod histograms;
 mod quantiles;
 mod random;
 mod raw;
@@ -101,8 +103,13 @@ fn run() -> Result<bool, String> {
     let options = Options::read()?;
     let recorded = options.data.as_deref().map(recorded::read).transpose()?.unwrap_or_default();
     let mut random = Random::new(options.seed);
-    let mut report =
-        Report::new(ROWS.iter().map(|row| row.name).chain(answers::names()).chain(estimates::names()));
+    let mut report = Report::new(
+        ROWS.iter()
+            .map(|row| row.name)
+            .chain(answers::names())
+            .chain(estimates::names())
+            .chain(histograms::names()),
+    );
     while report.cases() < options.cases {
         let series = match recorded.is_empty() {
             true => series::generate(&mut random),
@@ -111,6 +118,7 @@ fn run() -> Result<bool, String> {
         let width = random.pick(&WIDTHS) * SECOND;
         check(&series, width, options.plant, &mut random, &mut report)?;
         answers::check(&series, width, &mut random, &mut report)?;
+        histograms::check(width, options.plant, &mut random, &mut report)?;
         for _ in 0..ESTIMATES {
             estimates::check(&series, width, &mut random, &mut report)?;
         }

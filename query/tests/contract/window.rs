@@ -26,11 +26,19 @@ pub enum Plant {
     StartTime,
     /// Steps are rounded down.
     StepDown,
+    /// What resets of native histograms took is forgotten.
+    NativeLost,
+    /// The lowest schema of native histograms is forgotten.
+    NativeSchema,
+    /// A reset right after the first native histogram is forgotten.
+    NativeSecond,
+    /// Only the first layer of the sums of native histograms is kept.
+    NativeSum,
 }
 
 impl Plant {
     /// All, by their names on the command line.
-    pub const ALL: [(&str, Plant); 8] = [
+    pub const ALL: [(&str, Plant); 12] = [
         ("nothing", Plant::Nothing),
         ("edge-reset", Plant::EdgeReset),
         ("edge-change", Plant::EdgeChange),
@@ -39,6 +47,10 @@ impl Plant {
         ("series-end", Plant::SeriesEnd),
         ("start-time", Plant::StartTime),
         ("step-down", Plant::StepDown),
+        ("native-lost", Plant::NativeLost),
+        ("native-schema", Plant::NativeSchema),
+        ("native-second", Plant::NativeSecond),
+        ("native-sum", Plant::NativeSum),
     ];
 }
 

@@ -159,7 +159,9 @@ impl SeriesParts {
                 of.bytes += bytes;
                 of.samples += run.len() as u64;
                 let mut bits = run.values.iter().map(|value| value.to_bits());
-                of.is_constant = of.is_constant && bits.all(|bits| *first.get_or_insert(bits) == bits);
+                of.is_constant = of.is_constant
+                    && run.histograms.is_empty()
+                    && bits.all(|bits| *first.get_or_insert(bits) == bits);
                 for (builder, buckets) in builders.iter_mut().zip(&mut of.buckets) {
                     fold_run(builder, run, 0, buckets);
                 }

@@ -80,14 +80,14 @@ impl<'c> Compactor<'c> {
 fn check_stored(kv: &dyn Kv, generation: &Generation) -> Result<()> {
     let prefix = generation.prefix.encode();
     let (mut chunks, mut sum, mut count) = (0u64, 0u64, 0u64);
-    let mut buckets = BucketColumns::new(Columns::TIMES);
+    let mut buckets = BucketColumns::new(Columns::ALL_TIMES);
     let mut cursor = kv.scan(Family::Chunks);
     cursor.seek(&prefix)?;
     while let Some((key, value)) = cursor.entry().filter(|(key, _)| key.starts_with(&prefix)) {
         chunks += 1;
         sum = sum.wrapping_add(u64::from(crc32fast::hash(value)));
         buckets.truncate(0);
-        decode_chunk(key, value, Columns::TIMES, &mut buckets)?;
+        decode_chunk(key, value, Columns::ALL_TIMES, &mut buckets)?;
         count += buckets.len() as u64;
         cursor.advance()?;
     }

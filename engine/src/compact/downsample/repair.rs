@@ -110,7 +110,7 @@ impl<'c> Compactor<'c> {
             if dropped.is_empty() {
                 continue;
             }
-            cursors.read_newest_buckets(generations, &[id.0], dropped, Columns::TIMES, &mut buckets)?;
+            cursors.read_newest_buckets(generations, &[id.0], dropped, Columns::ALL_TIMES, &mut buckets)?;
             let width = job.resolution.width_ns();
             buckets.retain(|bucket| {
                 let removes = |delete: &&Arc<Tombstone>| bucket.is_inside(delete.range, width) == Some(true);
@@ -185,7 +185,7 @@ fn with(coverage: &Coverage, goal: Included) -> Coverage {
 
 /// Computes the buckets with these ends, which ascend. Those without samples become empty ones, which replace what is
 /// stored.
-fn compute(
+pub(super) fn compute(
     source: &mut Source<'_>,
     job: &TierJob,
     labels: &Labels,

@@ -68,7 +68,7 @@ impl Engine {
                 let (found, plan) = found.map_err(|error| too_many(error, resolution, span))?;
                 let mut reader = view.reader();
                 for series in found.iter().filter(|it| view.is_dropped(bound, resolution, &it.labels)) {
-                    reader.read_buckets(&plan, series, Columns::TIMES, &mut buckets)?;
+                    reader.read_buckets(&plan, series, Columns::ALL_TIMES, &mut buckets)?;
                     let is_cut = |bucket: Bucket| bucket.is_inside(range, resolution.width_ns()).is_none();
                     if buckets.buckets().any(is_cut) {
                         return Err(cuts(resolution, span));

@@ -15,11 +15,13 @@ pub use set::Columns;
 pub use sums::Sums;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::bucket::{self, Bucket, Gaps};
 use super::edge::Edge;
+use super::natives::Natives;
 use super::sketch::Sketch;
-use crate::model::{TimeRange, Timestamp};
+use crate::model::{Histogram, ResetHint, TimeRange, Timestamp};
 
 /// Bits of [`BucketColumns::states`].
 pub(crate) const ENDED: u8 = 1;
@@ -75,6 +77,8 @@ pub struct BucketColumns {
     pub steps: Mostly<f64>,
     /// With [`Columns::SKETCH`]: distributions.
     pub sketches: Mostly<Option<Sketch>>,
+    /// With [`Columns::HISTOGRAMS`]: native histograms.
+    pub natives: Mostly<Option<Arc<Natives>>>,
     /// Memory for decoding, which is reused.
     pub(crate) scratch: Scratch,
 }
@@ -118,6 +122,7 @@ impl BucketColumns {
             gaps: Mostly::of(Gaps::NONE),
             steps: Mostly::of(0.0),
             sketches: Mostly::of(None),
+            natives: Mostly::of(None),
             scratch: Scratch::default(),
         }
     }
@@ -176,13 +181,15 @@ impl BucketColumns {
         self.counts[row] == 0 && self.markers.at(row) == 0 && !self.has_histograms(row)
     }
 
-    /// What [`Bucket::is_inside`] says of a row, whose times are held.
+    /// What [`Bucket::is_inside`] says of a row, whose times and native histograms are held.
     pub fn is_inside(&self, row: usize, range: TimeRange, width: i64) -> Option<bool> {
         if self.is_vacant(row) {
             return Some(false);
         }
-        let has_times = self.markers.at(row) == 0 && !self.has_histograms(row);
-        let times = has_times.then(|| (self.first_times[row], self.last_times[row]));
+        let natives = self.natives.get(row).as_deref();
+        let is_described = self.markers.at(row) == 0 && self.has_histograms(row) == natives.is_some();
+        let samples = (self.counts[row] > 0).then(|| (self.first_times[row], self.last_times[row]));
+        let times = is_described.then(|| bucket::joint_times(samples, natives)).flatten();
         bucket::is_inside(self.ends[row], times, range, width)
     }
 
@@ -200,6 +207,28 @@ impl BucketColumns {
         Edge { time, value, start: self.last_starts.at(row) }
     }
 
+    /// Whether the first entry is a native histogram of which it is not known whether it continues from the sample before
+    /// it.
+    pub fn awaits_hint(&self) -> bool {
+        let first = (0..self.len()).find(|&row| !self.is_vacant(row));
+        let natives = first.and_then(|row| self.natives.get(row).as_ref());
+        natives.is_some_and(|natives| {
+            !natives.follows && natives.first.histogram.reset_hint == ResetHint::Unknown
+        })
+    }
+
+    /// Says whether the first native histogram, which [awaits](BucketColumns::awaits_hint) it, continues from the sample
+    /// before it.
+    pub fn hint_from(&mut self, before: &Histogram) {
+        if let Some(natives) = self.natives.stored().iter().position(Option::is_some) {
+            self.natives.change(natives, |natives| {
+                if let Some(natives) = natives {
+                    Arc::make_mut(natives).hint_first(before);
+                }
+            });
+        }
+    }
+
     /// Appends a bucket. Of columns that are not held, nothing is kept.
     pub fn push(&mut self, bucket: &Bucket) {
         let (row, holds) = (self.len(), |column: Columns| self.held.contains(column));
@@ -207,7 +236,8 @@ impl BucketColumns {
         let [lost, changes, sum, gaps, step, sketch] =
             [Columns::LOST, Columns::CHANGES, Columns::SUM, Columns::GAPS, Columns::STEP, Columns::SKETCH]
                 .map(holds);
-        let [min, max, m2] = [Columns::MIN, Columns::MAX, Columns::M2].map(holds);
+        let [min, max, m2, histograms] =
+            [Columns::MIN, Columns::MAX, Columns::M2, Columns::HISTOGRAMS].map(holds);
         self.ends.push(bucket.end);
         self.counts.push(bucket.count);
         self.nans.push(row, bucket.nans, bucket.nans == 0);
@@ -238,6 +268,9 @@ impl BucketColumns {
         self.gaps.push(row, bucket.gaps, !gaps || bucket.gaps == Gaps::NONE);
         self.steps.push(row, bucket.step, !step || bucket.step.to_bits() == 0);
         self.sketches.push(row, bucket.sketch.clone(), !sketch || bucket.sketch.is_none());
+        let natives = bucket.natives.clone().filter(|_| histograms);
+        let is_none = natives.is_none();
+        self.natives.push(row, natives, is_none);
     }
 
     /// The bucket of a row. What is not held is unknown.
@@ -248,6 +281,7 @@ impl BucketColumns {
             (self.counts[row], self.nans.at(row), self.markers.at(row));
         (bucket.ended, bucket.overlap) = (self.has_ended(row), self.has_overlap(row));
         bucket.has_histograms = self.has_histograms(row);
+        bucket.natives.clone_from(self.natives.get(row));
         if bucket.count == 0 {
             return bucket;
         }
@@ -307,6 +341,7 @@ impl BucketColumns {
         self.gaps.truncate(rows);
         self.steps.truncate(rows);
         self.sketches.truncate(rows);
+        self.natives.truncate(rows);
     }
 
     /// Replaces the rows from `first` on by these, which are among them.
@@ -333,6 +368,7 @@ impl BucketColumns {
         self.gaps.choose(first, rows);
         self.steps.choose(first, rows);
         self.sketches.choose(first, rows);
+        self.natives.choose(first, rows);
     }
 
     /// Of the rows from `first` on, keeps those for which `keep` returns true.
@@ -405,7 +441,10 @@ impl BucketColumns {
         let words = times.iter().chain(&floats).sum::<usize>() + self.counts.capacity();
         let counts = [&self.nans, &self.markers, &self.resets, &self.changes].map(Mostly::memory_bytes);
         let starts = self.first_starts.memory_bytes() + self.last_starts.memory_bytes();
-        let bounds = self.gaps.memory_bytes() + self.steps.memory_bytes() + self.sketches.memory_bytes();
+        let bounds = self.gaps.memory_bytes()
+            + self.steps.memory_bytes()
+            + self.sketches.memory_bytes()
+            + self.natives.memory_bytes();
         words * size_of::<u64>()
             + counts.iter().sum::<usize>()
             + starts
@@ -415,11 +454,13 @@ impl BucketColumns {
             + self.sums.column_bytes()
     }
 
-    /// What the rows from `first` on hold beside the columns: sketches, and sums with many components. Bytes.
+    /// What the rows from `first` on hold beside the columns: native histograms, sketches, and sums with many components. Bytes.
     pub(crate) fn detail_bytes(&self, first: usize) -> usize {
         let sketches = self.sketches.stored().get(first..).unwrap_or_default().iter().flatten();
         let sketches: usize = sketches.map(|sketch| size_of_val(sketch.entries())).sum();
-        sketches + self.lost.detail_bytes(first) + self.sums.detail_bytes(first)
+        let natives = self.natives.stored().get(first..).unwrap_or_default().iter().flatten();
+        let natives: usize = natives.map(|natives| natives.memory_bytes()).sum();
+        natives + sketches + self.lost.detail_bytes(first) + self.sums.detail_bytes(first)
     }
 }
 

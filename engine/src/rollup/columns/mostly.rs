@@ -53,6 +53,13 @@ impl<T: Clone> Mostly<T> {
         self.values[row] = value;
     }
 
+    /// Changes the value of a row that is stored.
+    pub(super) fn change(&mut self, row: usize, change: impl FnOnce(&mut T)) {
+        if let Some(value) = self.values.get_mut(row) {
+            change(value);
+        }
+    }
+
     pub(crate) fn truncate(&mut self, rows: usize) {
         self.values.truncate(rows);
     }

@@ -40,10 +40,17 @@ impl Columns {
     pub const STEP: Columns = Columns(1 << 10);
     /// The distribution of values.
     pub const SKETCH: Columns = Columns(1 << 11);
+    /// Native histograms.
+    pub const HISTOGRAMS: Columns = Columns(1 << 12);
+    /// Whether the first native histogram of all continues from the sample before it. It is no stored column: a source may
+    /// have to look for that sample.
+    pub const HINTS: Columns = Columns(1 << 13);
     /// All of them.
-    pub const ALL: Columns = Columns((1 << 12) - 1);
+    pub const ALL: Columns = Columns((1 << 13) - 1);
     /// Those that every builder fills.
-    pub(in crate::rollup) const CORE: Columns = Columns((1 << 9) - 1);
+    pub(in crate::rollup) const CORE: Columns = Columns(((1 << 9) - 1) | (1 << 12));
+    /// The times of the first and last entries of each kind.
+    pub const ALL_TIMES: Columns = Columns::TIMES.and(Columns::HISTOGRAMS);
     /// Minimum and maximum.
     pub const EXTREMES: Columns = Columns::MIN.and(Columns::MAX);
     /// The first and the last sample.

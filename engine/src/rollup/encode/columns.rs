@@ -30,11 +30,12 @@ pub(super) enum Column {
     GreatestGaps = 23,
     Steps = 24,
     Sketches = 25,
+    Natives = 26,
 }
 
 impl Column {
     /// How many there are.
-    pub(super) const COUNT: usize = Column::Sketches as usize + 1;
+    pub(super) const COUNT: usize = Column::Natives as usize + 1;
 
     /// Names by number, for reports.
     pub(super) const NAMES: [&'static str; Column::COUNT] = [
@@ -64,5 +65,6 @@ impl Column {
         "greatest gaps",
         "steps",
         "sketches",
+        "native histograms",
     ];
 }

@@ -5,11 +5,11 @@
 //! from the range. A reader names the columns that it needs, and the others are skipped.
 //!
 //! # Format
-//! Version 1. Integers are LEB128 varints ([`varint`]) unless a size is given.
+//! Version 2 with a column of native histograms, else 1. Integers are LEB128 varints ([`varint`]) unless a size is given.
 //!
 //! | field | bytes | meaning |
 //! |---|---|---|
-//! | version | 1 | 1 |
+//! | version | 1 | 1 or 2 |
 //! | class and flags | 1 | low 2 bits: [`Class`]; bit 2: gaps and steps are kept; bit 3: ends are multiples of the width; others zero |
 //! | count - 1 | varint | buckets, 1 to [`BUCKETS_MAX`] |
 //! | unit | varint | 1000^n ns (0 ns, 1 us, 2 ms, 3 s), the coarsest in which the width is whole |
@@ -32,7 +32,7 @@
 //! | 0 | ends | all but the first | distance from the previous end, less 1; in widths or nanoseconds as the first |
 //! | 1 | counts | all | |
 //! | 2 | markers | all | |
-//! | 3 | states | all | bit 0: ended; bit 1: overlap; bit 2: has native histograms |
+//! | 3 | states | all | bit 0: ended; bit 1: overlap; bit 2: has native histograms; bit 3: and they are described |
 //! | 4 | NaN | | |
 //! | 5 | last times | | 0: end - last; 1: varint zigzag `g`, then last - previous last - count g |
 //! | 6 | first times | count > 1 | 0: first - (end - width); 1: varint zigzag `g`, then first - previous last - g; 2: likewise, last - first - (count - 1) g |
@@ -55,6 +55,7 @@
 //! | 23 | greatest gaps | | regular: difference from the least; else difference of the numbers |
 //! | 24 | steps | | their bits, rotated left by 15 |
 //! | 25 | sketches | | see [`coding`](super::sketch::coding) |
+//! | 26 | native histograms | with state bit 3 | see [`natives`] |
 //!
 //! Floats are stored as [`floats`] says.
 //!
@@ -65,6 +66,9 @@
 //! A column that a chunk does not keep, or that the caller does not ask for, reads as *unknown*: sums are
 //! [huge](ExactSum::is_huge), `m2` and extremes are NaN, gaps and steps are as wide as possible, and there is no sketch.
 //! Numbers of resets and changes read as 0, and start timestamps as unknown.
+//!
+//! Native histograms of a bucket are not described in chunks of version 1, nor where they take more than 16 MiB. What their
+//! resets took is not known where gauges fall, and their sum where one of them is no gauge.
 
 use super::bucket::Bucket;
 use super::columns::Columns;
@@ -77,6 +81,7 @@ use crate::rollup::ExactSum;
 mod columns;
 mod floats;
 mod intervals;
+mod natives;
 mod predict;
 mod reader;
 mod section;
@@ -90,7 +95,9 @@ pub use section::{BucketChunkError, BucketChunkFault};
 /// The maximum number of buckets in a chunk.
 pub const BUCKETS_MAX: usize = 1024;
 
-const VERSION: u8 = 1;
+/// Chunks without native histograms, or in which these are not described.
+const PLAIN_VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CLASS_MASK: u8 = 0x03;
 const HAS_BOUNDS: u8 = 1 << 2;
 const MULTIPLES: u8 = 1 << 3;
@@ -157,6 +164,25 @@ pub fn decode(
     out: &mut Vec<Bucket>,
 ) -> Result<(), BucketChunkError> {
     BucketChunk::open(key, bytes)?.decode(columns, out)
+}
+
+/// The memory of the native histograms in one chunk, unless it has only one bucket, bytes: they are decoded together.
+const NATIVE_BYTES_MAX: usize = 2 << 20;
+
+/// Divides buckets into those of one chunk each.
+pub(crate) fn in_chunks(buckets: &[Bucket]) -> impl Iterator<Item = &[Bucket]> {
+    let mut rest = buckets;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let mut fits = |bucket: &Bucket| {
+            bytes += bucket.natives.as_ref().map_or(0, |natives| natives.memory_bytes());
+            bytes <= NATIVE_BYTES_MAX
+        };
+        let most = rest.iter().take(BUCKETS_MAX).take_while(|bucket| fits(bucket)).count();
+        let (first, later) = rest.split_at(most.max(1).min(rest.len()));
+        rest = later;
+        (!first.is_empty()).then_some(first)
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::columns::Column;
 use super::section::{BucketChunkError, BucketChunkFault, Cursor, Section, verified};
 use super::writer::UNITS;
-use super::{BUCKETS_MAX, CLASS_MASK, Class, HAS_BOUNDS, MULTIPLES, Shape};
+use super::{BUCKETS_MAX, CLASS_MASK, Class, HAS_BOUNDS, MULTIPLES, Shape, natives};
 use crate::codec::Fault;
 use crate::codec::varint::unzigzag;
 use crate::model::Timestamp;
@@ -11,6 +11,9 @@ use crate::rollup::columns::Scratch;
 use crate::rollup::{Bucket, BucketColumns, Columns};
 
 mod rows;
+
+/// The bit of a state that says that the native histograms of a bucket are described.
+const DESCRIBED: i64 = 1 << 3;
 
 /// A stored chunk of buckets whose header and checksum have been verified.
 ///
@@ -133,6 +136,7 @@ impl<'a> BucketChunk<'a> {
         out: &mut BucketColumns,
     ) -> Result<(), BucketChunkError> {
         self.read_all_rows(start, &mut scratch.ints, out)?;
+        self.read_natives(start, &mut scratch.ints, out)?;
         if !out.has_empty(start) {
             return self.decode_rows(start, scratch, out);
         }
@@ -205,11 +209,39 @@ impl<'a> BucketChunk<'a> {
         }
         if let Some(section) = self.section(Column::States) {
             self.ints(section, self.count, ints)?;
-            if !ints.iter().all(|state| (0..8).contains(state)) {
+            if !ints.iter().all(|state| (0..2 * DESCRIBED).contains(state)) {
                 return Err(section.fault(Fault::Field));
             }
-            out.states.extend(start, ints.iter().map(|&state| state as u8));
+            out.states.extend(start, ints.iter().map(|&state| (state % DESCRIBED) as u8));
         }
+        Ok(())
+    }
+}
+
+impl BucketChunk<'_> {
+    /// Reads the native histograms of the rows from `start` on, whose ends are there, if they are held.
+    fn read_natives(
+        &self,
+        start: usize,
+        states: &mut Vec<i64>,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let Some(section) =
+            self.section(Column::Natives).filter(|_| out.held().contains(Columns::HISTOGRAMS))
+        else {
+            return Ok(());
+        };
+        states.clear();
+        if let Some(section) = self.section(Column::States) {
+            self.ints(section, self.count, states)?;
+        }
+        let rows = (start..).zip(states.iter()).filter(|(_, state)| *state & DESCRIBED != 0);
+        let rows: Vec<usize> = rows.map(|(row, _)| row).collect();
+        let ends: Vec<Timestamp> = rows.iter().map(|&row| out.ends[row]).collect();
+        let found = natives::read(section.bytes, &ends).map_err(|fault| section.fault(fault))?;
+        let mut found = rows.into_iter().zip(found).peekable();
+        let each = (start..out.len()).map(|row| Some(found.next_if(|(at, _)| *at == row)?.1));
+        out.natives.extend(start, each.collect::<Vec<_>>().into_iter());
         Ok(())
     }
 }

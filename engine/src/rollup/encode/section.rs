@@ -1,7 +1,7 @@
 //! Sections: where the bytes of a column begin and end, and the integers in them.
 
 use super::columns::Column;
-use super::{CHECKSUM_LEN, VERSION};
+use super::{CHECKSUM_LEN, PLAIN_VERSION, VERSION};
 use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, varint};
 
 const FORM_SHIFT: u32 = 6;
@@ -58,7 +58,7 @@ pub(super) fn checksum(key: &[u8], bytes: &[u8]) -> u32 {
 pub(super) fn verified<'a>(key: &[u8], bytes: &'a [u8]) -> Result<&'a [u8], BucketChunkError> {
     let at = |offset: usize| move |what: BucketChunkFault| BucketChunkError { offset, what };
     match bytes.first() {
-        Some(&VERSION) => {}
+        Some(&(PLAIN_VERSION..=VERSION)) => {}
         Some(&version) => return Err(at(0)(BucketChunkFault::FutureVersion(version))),
         None => return Err(at(0)(Fault::Truncated.into())),
     }

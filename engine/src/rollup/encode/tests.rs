@@ -160,8 +160,8 @@ fn a_key_is_part_of_the_checksum() {
     let error = BucketChunk::open(b"another key", &bytes).unwrap_err();
     assert!(matches!(error.what, BucketChunkFault::Checksum { .. }));
     let mut newer = bytes.clone();
-    newer[0] = 2;
-    assert_eq!(decoded(&newer, Columns::ALL).unwrap_err().what, BucketChunkFault::FutureVersion(2));
+    newer[0] = 3;
+    assert_eq!(decoded(&newer, Columns::ALL).unwrap_err().what, BucketChunkFault::FutureVersion(3));
 }
 
 #[test]
@@ -220,8 +220,8 @@ fn header_fields_are_checked() {
     assert_eq!(fault(&[1, 0, 0, 0, 0, 0, 2, 0]), BucketChunkFault::Range);
     assert_eq!(fault(&[1, 0, 0, 0, 60, 7, 2, 0]), BucketChunkFault::Range);
     let mut present = vec![1, 0, 0, 0, 60, 0, 2];
-    varint::write(&mut present, 1 << 26);
-    assert_eq!(fault(&present), BucketChunkFault::Unknown(1 << 26));
+    varint::write(&mut present, 1 << 27);
+    assert_eq!(fault(&present), BucketChunkFault::Unknown(1 << 27));
 }
 
 /// Buckets that no samples add up to, with any bits.

@@ -3,7 +3,9 @@
 use super::columns::Column;
 use super::predict::{self, Rows};
 use super::section::{Form, Sections, checksum};
-use super::{Class, HAS_BOUNDS, MULTIPLES, Shape, VERSION, floats, intervals, squares, sums};
+use super::{
+    Class, HAS_BOUNDS, MULTIPLES, PLAIN_VERSION, Shape, VERSION, floats, intervals, natives, squares, sums,
+};
 use crate::codec::CompressionLevel;
 use crate::codec::varint::{self, zigzag};
 use crate::rollup::sketch::{Extremes, coding};
@@ -23,7 +25,10 @@ pub(super) fn write(
     let start = out.len();
     let multiples = buckets.iter().all(|bucket| bucket.end % shape.width == 0);
     let flags = if shape.bounds { HAS_BOUNDS } else { 0 } | if multiples { MULTIPLES } else { 0 };
-    out.extend_from_slice(&[VERSION, shape.class as u8 | flags]);
+    let described = natives::stored(buckets);
+    let is_plain = described.iter().all(Option::is_none);
+    let version = if is_plain { PLAIN_VERSION } else { VERSION };
+    out.extend_from_slice(&[version, shape.class as u8 | flags]);
     varint::write(out, buckets.len() as u64 - 1);
     let number = (0..UNITS.len()).rev().find(|&number| shape.width % UNITS[number] == 0).unwrap_or(0);
     let width = (shape.width / UNITS[number]) as u64;
@@ -34,14 +39,19 @@ pub(super) fn write(
     varint::write(out, zigzag(buckets.first().map_or(0, |bucket| bucket.end / unit)));
 
     let mut sections = Sections { level, present: 0, body: Vec::new() };
-    write_columns(&mut sections, shape, buckets, unit);
+    write_columns(&mut sections, shape, (buckets, &described), unit);
     varint::write(out, sections.present);
     out.extend_from_slice(&sections.body);
     let sum = checksum(key, &out[start..]);
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
-fn write_columns(sections: &mut Sections, shape: &Shape, buckets: &[Bucket], unit: i64) {
+fn write_columns(
+    sections: &mut Sections,
+    shape: &Shape,
+    (buckets, described): (&[Bucket], &[natives::Stored<'_>]),
+    unit: i64,
+) {
     let all = |of: fn(&Bucket) -> i64| Form::from(buckets.iter().map(of).collect::<Vec<_>>());
     let ends: Vec<i64> = buckets
         .windows(2)
@@ -51,14 +61,18 @@ fn write_columns(sections: &mut Sections, shape: &Shape, buckets: &[Bucket], uni
     sections.ints(Column::Counts, [all(|bucket| bucket.count as i64)]);
     sections.ints(Column::Markers, [all(|bucket| bucket.markers as i64)]);
     let counts = shape.class.counts();
-    let states = buckets.iter().map(|bucket| {
+    let states = buckets.iter().zip(described).map(|(bucket, natives)| {
         let overlap = bucket.overlap && counts && bucket.count > 0;
-        i64::from(bucket.ended) | i64::from(overlap) << 1 | i64::from(bucket.has_histograms) << 2
+        i64::from(bucket.ended)
+            | i64::from(overlap) << 1
+            | i64::from(bucket.has_histograms) << 2
+            | i64::from(natives.is_some()) << 3
     });
     sections.ints(Column::States, [Form::from(states.collect::<Vec<_>>())]);
     let mut full = BucketColumns::new(Columns::ALL);
     buckets.iter().filter(|bucket| bucket.count > 0).for_each(|bucket| full.push(bucket));
     write_rows(sections, shape, Rows::new(&full, 0));
+    natives::write(sections, buckets, described);
 }
 
 /// Adds the columns with a row for each bucket with samples.

@@ -16,7 +16,7 @@ impl GenerationWriter<'_, '_> {
     /// # Errors
     /// The table could not be written.
     pub fn add_buckets(&mut self, id: SeriesId, buckets: &[Bucket], shape: &Shape) -> Result<()> {
-        for chunk in buckets.chunks(encode::BUCKETS_MAX) {
+        for chunk in encode::in_chunks(buckets) {
             let Some((first, last)) = chunk.first().zip(chunk.last()) else { continue };
             let key = self.prefix.chunk(id, first.end);
             self.buffer.clear();
@@ -38,19 +38,20 @@ impl GenerationWriter<'_, '_> {
 
 /// The first instant of a bucket at which it may have a sample, as far as that is known.
 fn instant_of(bucket: &Bucket) -> Timestamp {
-    if bucket.count > 0 { bucket.first.time } else { bucket.end }
+    let sampled = (bucket.count > 0).then_some(bucket.first.time);
+    let natives = bucket.natives.as_ref().map(|natives| natives.first.time);
+    sampled.into_iter().chain(natives).min().unwrap_or(bucket.end)
 }
 
 /// Adds the samples of a run to a builder, from the one with this index on.
 pub(crate) fn fold_run(builder: &mut Builder, run: &Run, first: usize, out: &mut Vec<Bucket>) {
     let starts = |from: usize, to: usize| if run.starts.is_empty() { &[][..] } else { &run.starts[from..to] };
-    let histograms = run.histograms.iter().map(|(at, _)| *at as usize).skip_while(|at| *at < first);
     let mut from = first;
-    for at in histograms.chain([run.len()]) {
+    for (at, histogram) in run.histograms.iter().skip_while(|(at, _)| (*at as usize) < first) {
+        let at = *at as usize;
         builder.extend(&run.timestamps[from..at], &run.values[from..at], starts(from, at), out);
-        if let Some(&time) = run.timestamps.get(at) {
-            builder.note_histogram(time, out);
-        }
+        builder.push_histogram(run.timestamps[at], run.start_at(at), histogram, out);
         from = at + 1;
     }
+    builder.extend(&run.timestamps[from..], &run.values[from..], starts(from, run.len()), out);
 }

@@ -1,10 +1,12 @@
 //! Reads the buckets of one series.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::Result;
 use crate::chunk::Run;
-use crate::model::{TierId, TimeRange, Timestamp};
+use crate::model::{Histogram, TierId, TimeRange, Timestamp, Value};
 use crate::rollup::{BucketColumns, Builder, Columns};
 use crate::store::generation::fold_run;
 use crate::view::reader::SeriesReader;
@@ -13,8 +15,8 @@ use crate::view::{HeadPart, ViewSeries};
 
 impl SeriesReader<'_, '_> {
     /// Replaces `out` by the buckets of a series of [`View::select_buckets`](crate::View::select_buckets), ascending.
-    /// Columns that are not asked for may have any contents. Returns false if stored buckets lack one of the columns, or if
-    /// there are native histograms, which buckets do not describe; `out` then has any contents.
+    /// Columns that are not asked for may have any contents. Returns false if stored buckets lack one of the columns, or
+    /// leave out native histograms that are gone; `out` then has any contents.
     ///
     /// # Errors
     /// A chunk is damaged, or the store could not be read.
@@ -26,7 +28,8 @@ impl SeriesReader<'_, '_> {
         out: &mut BucketColumns,
     ) -> Result<bool> {
         // Whether a delete removes a bucket depends on the times of its samples.
-        out.restart(if plan.deletes.is_empty() { columns } else { columns | Columns::TIMES });
+        let of_deletes = if plan.deletes.is_empty() { Columns::NONE } else { Columns::ALL_TIMES };
+        out.restart(columns | of_deletes);
         self.enter()?;
         let computed = self.computed_spans(plan, series)?;
         let mut from = plan.range.start;
@@ -34,13 +37,56 @@ impl SeriesReader<'_, '_> {
         let into = &mut Filled { columns, out, details: 0 };
         for span in computed {
             let before = TimeRange::new(from, span.start);
-            has_all = has_all
-                && self.add_stored_buckets(plan, series, before, into)?
-                && self.add_computed_buckets(plan, series, span, into)?;
+            has_all = has_all && self.add_stored_buckets(plan, series, before, into)?;
+            if has_all {
+                self.add_computed_buckets(plan, series, span, into)?;
+            }
             from = span.end;
         }
         let rest = TimeRange::new(from, plan.range.end);
         Ok(has_all && self.add_stored_buckets(plan, series, rest, into)?)
+    }
+
+    /// The native histogram that is the newest sample of a series of
+    /// [`View::select_buckets`](crate::View::select_buckets) at or before `at`, which is a bound of buckets. The search covers
+    /// what [`View::newest_before`](crate::View::newest_before) says or, where samples have been dropped, one bucket. `out` then
+    /// has any contents.
+    ///
+    /// # Errors
+    /// Same as [`View::newest_before`](crate::View::newest_before).
+    pub fn newest_native_before(
+        &mut self,
+        plan: &BucketPlan,
+        series: &ViewSeries,
+        at: Timestamp,
+        out: &mut BucketColumns,
+    ) -> Result<Option<Arc<Histogram>>> {
+        let width = plan.resolution.width_ns();
+        if at.saturating_sub(width) >= plan.computable_of(&series.catalogue, &series.labels) {
+            let newest = self.newest_sample_before(series, at)?;
+            return Ok(newest.and_then(|value| if let Value::Histogram(h) = value { Some(h) } else { None }));
+        }
+        let one = TimeRange::new(at.saturating_sub(width), at);
+        let before = BucketPlan::new(&series.catalogue, plan.resolution, one);
+        let partition = series.catalogue.layout().partition(plan.tier, at);
+        let ids = self.view.without_damage(|| self.view.ids_in(series, partition))?;
+        if !self.read_buckets(&before, &series.with_ids(ids.into()), Columns::HISTOGRAMS, out)? {
+            return Ok(None);
+        }
+        let newest = out.len().checked_sub(1).and_then(|row| out.natives.get(row).as_ref());
+        Ok(newest.filter(|natives| !natives.precedes).map(|natives| Arc::clone(&natives.last.histogram)))
+    }
+
+    /// The value of the newest raw sample at or before `at`.
+    fn newest_sample_before(&self, series: &ViewSeries, at: Timestamp) -> Result<Option<Value>> {
+        let here = series.catalogue.layout().raw(at);
+        let mut ids = series.ids.clone();
+        ids.retain(|(known, _)| known.tier == TierId::RAW);
+        if !ids.iter().any(|(known, _)| *known == here) {
+            ids.extend(self.view.without_damage(|| self.view.ids_in(series, here))?);
+            ids.sort_unstable();
+        }
+        self.view.newest_before(&series.with_ids(ids), at)
     }
 
     /// Replaces `out` by the raw samples in `range` of a series of [`View::select_buckets`](crate::View::select_buckets),
@@ -147,29 +193,52 @@ impl SeriesReader<'_, '_> {
                 let computable = plan.computable_of(&catalogue, &series.labels);
                 out.retain_from(first, |all, row| !plan.is_removed(all, row, &series.labels, computable));
             }
-            has_all &= self.leave_out_histograms(series, out, first);
+            if columns.contains(Columns::HISTOGRAMS) && !out.is_plain() {
+                has_all &= self.describe_histograms(plan, series, first, into)?;
+            }
             if columns.contains(Columns::LOST) {
                 // It is not kept where there are as many resets as in a gauge.
-                has_all &= out.lost.are_known(first);
+                has_all &= into.out.lost.are_known(first);
             }
             self.take_buckets(0, first, into)?;
         }
         Ok(has_all)
     }
 
-    /// Removes buckets in `out[first..]` of spans that had only native histograms, where these are gone. Returns whether no
-    /// other bucket leaves out histograms.
-    fn leave_out_histograms(&self, series: &ViewSeries, out: &mut BucketColumns, first: usize) -> bool {
-        if out.is_plain() {
-            return true;
+    /// Computes the buckets again, of those from row `first` on, that leave out native histograms: they were written by
+    /// an earlier version, or the histograms take too much. Removes those with nothing else where the samples are gone.
+    /// Returns whether all others describe their histograms.
+    fn describe_histograms(
+        &mut self,
+        plan: &BucketPlan,
+        series: &ViewSeries,
+        first: usize,
+        into: &mut Filled<'_>,
+    ) -> Result<bool> {
+        let lacks =
+            |all: &BucketColumns, row: usize| all.has_histograms(row) && all.natives.get(row).is_none();
+        let computable = plan.computable_of(&series.catalogue, &series.labels);
+        let span = |end: Timestamp| plan.buckets_over(TimeRange::inclusive(end, end));
+        let has_samples =
+            |all: &BucketColumns, row: usize| lacks(all, row) && span(all.ends[row]).start >= computable;
+        let all = &mut *into.out;
+        let rows = (first..all.len()).filter(|&row| has_samples(all, row));
+        let spans: Vec<TimeRange> = rows.map(|row| span(all.ends[row])).collect();
+        if !spans.is_empty() {
+            all.retain_from(first, |all, row| !has_samples(all, row));
+            for span in joined(spans) {
+                self.add_computed_buckets(plan, series, span, into)?;
+            }
+            into.out.newest_of_each(first);
         }
         let trimmed = series.catalogue.trimmed(TierId::RAW, &series.labels);
         let raw_from = self.view.raw_from().max(trimmed);
         let is_gone = |all: &BucketColumns, row: usize| {
             all.ends[row] <= raw_from && all.counts[row] == 0 && all.markers.at(row) == 0
         };
-        out.retain_from(first, |all, row| !(all.has_histograms(row) && is_gone(all, row)));
-        (first..out.len()).all(|row| !out.has_histograms(row))
+        let all = &mut *into.out;
+        all.retain_from(first, |all, row| !(lacks(all, row) && is_gone(all, row)));
+        Ok((first..all.len()).all(|row| !lacks(all, row)))
     }
 
     fn add_computed_buckets(
@@ -178,24 +247,21 @@ impl SeriesReader<'_, '_> {
         series: &ViewSeries,
         span: TimeRange,
         into: &mut Filled<'_>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let mut run = std::mem::take(&mut self.scratch);
         // A sample at the start is left out below: to remove it, all others would have to move.
         let read = TimeRange::new(span.start.saturating_sub(1), span.end);
         self.read_samples(plan, series, read, &mut run)?;
         let from = run.timestamps.partition_point(|time| *time <= span.start);
-        let has_histograms = run.histograms.iter().any(|(at, _)| *at as usize >= from);
-        if !has_histograms {
-            let first = into.out.len();
-            let mut builder = Builder::of(plan.resolution.width_ns(), into.columns);
-            let mut computed = Vec::new();
-            fold_run(&mut builder, &run, from, &mut computed);
-            builder.finish(&mut computed);
-            computed.iter().for_each(|bucket| into.out.push(bucket));
-            self.take_buckets(size_of_val(&computed[..]) + run.memory_bytes(), first, into)?;
-        }
+        let first = into.out.len();
+        let mut builder = Builder::of(plan.resolution.width_ns(), into.columns);
+        let mut computed = Vec::new();
+        fold_run(&mut builder, &run, from, &mut computed);
+        builder.finish(&mut computed);
+        computed.iter().for_each(|bucket| into.out.push(bucket));
+        self.take_buckets(size_of_val(&computed[..]) + run.memory_bytes(), first, into)?;
         self.scratch = run;
-        Ok(!has_histograms)
+        Ok(())
     }
 
     /// Takes memory for all buckets, of which those from `first` on were added, and as many bytes besides.

@@ -4,8 +4,10 @@
 //! has none. If it is a stale marker, there is no value, and a bucket with nothing but a marker says so too. Inside
 //! a bucket, the newest entry is known only if no sample or marker of the bucket is on the other side.
 
+use std::sync::Arc;
+
 use barograph_engine::model::TimeRange;
-use barograph_engine::rollup::{BucketColumns, Edge};
+use barograph_engine::rollup::{BucketColumns, Edge, NativeEdge};
 
 use super::reading::Access;
 use super::{covering_range, infer_hints, newest};
@@ -13,10 +15,11 @@ use crate::accuracy::Notes;
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::functions::arguments::SampleField;
+use crate::functions::buckets::natives::NativeRows;
 use crate::functions::window::shown_seconds;
 use crate::plan::Selection;
 use crate::plan::tier::Looks;
-use crate::series::{ABSENT, Points};
+use crate::series::{ABSENT, Point, Points};
 use crate::source::{Columns, SeriesRef};
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
@@ -52,46 +55,15 @@ pub(crate) fn points(
     };
     let Some(width) = width else { return from_samples(access, steps) };
     let range: TimeRange = covering_range(ctx, selection, steps);
-    let mut columns = Columns::ENDS;
-    if field == SampleField::StartTime {
-        columns = columns.and(Columns::COUNTER);
-    }
-    if ctx.tiers.must_estimate(range.start) {
-        columns = columns.and(Columns::EXTREMES).and(Columns::BOUNDS);
-    }
-    let Some(buckets) = access.buckets(series, width, range, columns)? else {
-        return from_samples(access, steps);
+    let estimates = ctx.tiers.must_estimate(range.start);
+    let buckets = access.buckets(series, width, range, wanted(field, estimates))?;
+    let Some(buckets) = buckets else {
+        return if estimates { Err(refused(UNDESCRIBED)) } else { from_samples(access, steps) };
     };
     buckets.retain_from(0, |buckets, row| !buckets.is_vacant(row));
-    let buckets = &*buckets;
-    let mut made = Points::absent(steps.count);
-    let (mut unknown, mut found) = (Vec::new(), 0u64);
-    let lookback = ms_to_ns(ctx.lookback_ms);
-    let (mut next, mut notes) = (0, Notes::of(width));
-    let mut pace = ctx.budget.pace();
-    for step in 0..steps.count {
-        pace.work(1)?;
-        let time = steps.reference_ns(step, selection.shift);
-        next += buckets.ends[next..].iter().take_while(|end| end.saturating_sub(width) < time).count();
-        match newest_edge(buckets, next, time) {
-            Newest::None => {}
-            Newest::Known(edge) if edge.time <= time.saturating_sub(lookback) => {}
-            Newest::Known(edge) => {
-                made.floats[step] = shown(&edge, field);
-                found += 1;
-                ctx.budget.count_step(steps.at(step), 1);
-            }
-            Newest::Unknown if ctx.tiers.must_estimate(time.saturating_sub(lookback)) => {
-                if let Some(found) = estimated(buckets, next, time, lookback, field) {
-                    notes.add(found.value, found.error(), found.may_be_absent);
-                    made.floats[step] = found.value;
-                }
-            }
-            Newest::Unknown => unknown.push(step),
-        }
-    }
-    ctx.accuracy.join(&notes);
-    ctx.budget.count_read(found);
+    let natives = NativeRows::of(buckets, selection.infer_hints);
+    let (mut made, unknown) =
+        Instants { ctx, selection, steps, field, width }.of(buckets, natives.as_ref())?;
     for run in unknown.chunk_by(|a, b| a + 1 == *b) {
         let part = Steps { start_ms: steps.at(run[0]), count: run.len(), ..steps };
         if let Some(part) = from_samples(access, part)? {
@@ -101,6 +73,95 @@ pub(crate) fn points(
         }
     }
     Ok(Some(made).filter(Points::any))
+}
+
+/// The columns that are read.
+fn wanted(field: SampleField, estimates: bool) -> Columns {
+    let mut columns = Columns::ENDS.and(Columns::HISTOGRAMS).and(Columns::HINTS);
+    if field == SampleField::StartTime {
+        columns = columns.and(Columns::COUNTER);
+    }
+    if estimates {
+        columns = columns.and(Columns::EXTREMES).and(Columns::BOUNDS);
+    }
+    columns
+}
+
+/// Why a selector has no answer inside a bucket.
+const INSIDE: &str =
+    "the newest native histogram inside a bucket is not known: query at multiples of the width of buckets";
+/// Why a selector has no answer.
+const UNDESCRIBED: &str = "a selector needs columns that the buckets of a series do not have";
+
+fn refused(why: &str) -> QueryError {
+    QueryError::Execution(format!("{why}; the samples are gone or were not asked for"))
+}
+
+/// The steps at which the newest sample of a series is looked for.
+struct Instants<'i> {
+    ctx: &'i Context<'i>,
+    selection: &'i Selection,
+    steps: Steps,
+    field: SampleField,
+    width: i64,
+}
+
+impl Instants<'_> {
+    /// The values that buckets tell, and the steps that only samples can answer.
+    fn of(
+        &self,
+        buckets: &BucketColumns,
+        natives: Option<&NativeRows>,
+    ) -> Result<(Points, Vec<usize>), QueryError> {
+        let Instants { ctx, steps, field, width, .. } = *self;
+        let mut made = Points::absent(steps.count);
+        let (mut unknown, mut found) = (Vec::new(), 0u64);
+        let lookback = ms_to_ns(ctx.lookback_ms);
+        let (mut next, mut notes) = (0, Notes::of(width));
+        let mut pace = ctx.budget.pace();
+        for step in 0..steps.count {
+            pace.work(1)?;
+            let time = steps.reference_ns(step, self.selection.shift);
+            let oldest = time.saturating_sub(lookback);
+            next += buckets.ends[next..].iter().take_while(|end| end.saturating_sub(width) < time).count();
+            let point = match newest_edge(buckets, next, time) {
+                Newest::None => None,
+                Newest::Known(edge) => (edge.time > oldest).then(|| Point::Float(shown(&edge, field))),
+                Newest::Histogram(row) => {
+                    let edge = natives.and_then(|natives| natives.last_until(buckets.ends[row]));
+                    edge.filter(|edge| edge.time > oldest).map(|edge| shown_native(edge, field))
+                }
+                Newest::Unknown if !ctx.tiers.must_estimate(oldest) => {
+                    unknown.push(step);
+                    None
+                }
+                Newest::Unknown if may_be_histogram(buckets, next) => return Err(refused(INSIDE)),
+                Newest::Unknown => {
+                    if let Some(found) = estimated(buckets, next, time, lookback, field) {
+                        notes.add(found.value, found.error(), found.may_be_absent);
+                        made.floats[step] = found.value;
+                    }
+                    None
+                }
+            };
+            if point.is_some() {
+                made.set(step, point);
+                found += 1;
+                ctx.budget.count_step(steps.at(step), 1);
+            }
+        }
+        ctx.accuracy.join(&notes);
+        ctx.budget.count_read(found);
+        Ok((made, unknown))
+    }
+}
+
+fn shown_native(edge: &NativeEdge, field: SampleField) -> Point {
+    let NativeEdge { time, start, .. } = *edge;
+    match field {
+        SampleField::Value => Point::Histogram(Arc::clone(&edge.histogram)),
+        _ => Point::Float(shown(&Edge { time, start, value: 0.0 }, field)),
+    }
 }
 
 /// The newest sample up to `time`, which is inside the last of the first `rows` buckets; `None` if there is surely none.
@@ -167,26 +228,56 @@ enum Newest {
     /// There is none, or it is a stale marker.
     None,
     Known(Edge),
+    /// The last native histogram of this bucket.
+    Histogram(usize),
     Unknown,
 }
 
-/// The newest sample of a bucket, if it is its newest entry.
+/// The newest float of a bucket, if it is its newest entry.
 fn newest_of(buckets: &BucketColumns, row: usize) -> Option<Edge> {
-    (buckets.counts[row] > 0 && !buckets.has_ended(row)).then(|| buckets.last(row))
+    let has_histogram = ends_with_histogram(buckets, row);
+    (buckets.counts[row] > 0 && !buckets.has_ended(row) && !has_histogram).then(|| buckets.last(row))
+}
+
+/// Whether the newest entry of a bucket is a native histogram.
+fn ends_with_histogram(buckets: &BucketColumns, row: usize) -> bool {
+    buckets.natives.get(row).as_ref().is_some_and(|natives| !natives.precedes)
+}
+
+/// Whether the newest entry up to a time in the last of the first `rows` buckets may be a native histogram.
+fn may_be_histogram(buckets: &BucketColumns, rows: usize) -> bool {
+    let last = rows.checked_sub(1);
+    last.is_some_and(|row| buckets.has_histograms(row))
+        || last.and_then(|row| row.checked_sub(1)).is_some_and(|row| ends_with_histogram(buckets, row))
+}
+
+/// The times of the first and the last sample of a bucket, of either kind.
+fn times_of(buckets: &BucketColumns, row: usize) -> (i64, i64) {
+    let floats = (buckets.counts[row] > 0).then(|| (buckets.first_times[row], buckets.last_times[row]));
+    let natives = buckets.natives.get(row).as_ref().map(|natives| (natives.first.time, natives.last.time));
+    match (floats, natives) {
+        (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
+        (one, other) => one.or(other).unwrap_or((i64::MAX, i64::MAX)),
+    }
 }
 
 /// The newest entry up to `time` of the first `rows` buckets, which begin before it.
 fn newest_edge(buckets: &BucketColumns, rows: usize, time: i64) -> Newest {
-    let known = |edge: Option<Edge>| edge.map_or(Newest::None, Newest::Known);
+    let known = |row: usize| match newest_of(buckets, row) {
+        _ if ends_with_histogram(buckets, row) => Newest::Histogram(row),
+        edge => edge.map_or(Newest::None, Newest::Known),
+    };
     let Some(row) = rows.checked_sub(1) else { return Newest::None };
     if buckets.ends[row] <= time {
-        known(newest_of(buckets, row))
+        return known(row);
     } else if buckets.markers.at(row) > 0 {
-        Newest::Unknown
-    } else if buckets.last_times[row] <= time {
-        Newest::Known(buckets.last(row))
-    } else if buckets.first_times[row] > time {
-        known(row.checked_sub(1).and_then(|earlier| newest_of(buckets, earlier)))
+        return Newest::Unknown;
+    }
+    let (first, last) = times_of(buckets, row);
+    if last <= time {
+        known(row)
+    } else if first > time {
+        row.checked_sub(1).map_or(Newest::None, known)
     } else {
         Newest::Unknown
     }

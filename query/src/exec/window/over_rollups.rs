@@ -1,20 +1,21 @@
 //! A call over stored series, answered from buckets where they give the answer of the samples, and from samples
 //! elsewhere.
 
+mod found;
+
 use barograph_engine::model::TimeRange;
+use found::{Found, spans_with_histograms};
 use smallvec::SmallVec;
 
 use super::columned::{Columned, read_range};
 use crate::accuracy::Notes;
 use crate::annotations::flags::Flags;
-use crate::budget::made::Made;
 use crate::error::QueryError;
 use crate::exec::Context;
 use crate::exec::select::reading::Access;
 use crate::exec::select::rollup;
-use crate::functions::buckets::merged::Merged;
-use crate::functions::buckets::slide::Slide;
-use crate::functions::buckets::{self, Answer, Kernel, Row, Seen};
+use crate::functions::buckets::natives::{NativeRows, Natively};
+use crate::functions::buckets::{Answer, Kernel, Row, Seen};
 use crate::functions::window::slide::Windows;
 use crate::functions::window::{Columns, RangeCall, WindowedSeries};
 use crate::functions::{Edges, Function};
@@ -22,7 +23,7 @@ use crate::plan::tier::Looks;
 use crate::plan::{Kind, Selection};
 use crate::series::Points;
 use crate::source::{self, SeriesRef};
-use crate::steps::{Steps, ms_to_ns};
+use crate::steps::Steps;
 use crate::syntax::duration_text;
 
 /// Computes the columns of a series from its windows.
@@ -133,8 +134,7 @@ impl<'j> Job<'j> {
         let Some((mut made, unknown)) = self.over_buckets(tier, access, series, flags)? else {
             let made = self.over_samples(self.call, access, series, columns, flags)?;
             let start = read_range(self.call, self.function).start;
-            // Buckets describe no histograms, so these are all that is left of them.
-            return match columns.histograms.is_empty() && self.ctx.tiers.must_estimate(start) {
+            return match self.ctx.tiers.must_estimate(start) {
                 true => Err(refused(self.function, "needs columns that the buckets of a series do not have")),
                 false => Ok(made),
             };
@@ -181,45 +181,20 @@ impl<'j> Job<'j> {
         let Some(columns) = access.buckets(series, tier.width, range, self.wanted(tier, estimates))? else {
             return Ok(None);
         };
+        let natives = NativeRows::of(columns, self.selection.infer_hints);
+        if natives.is_some() && self.call.edges != Edges::Plain {
+            return Ok(None);
+        }
+        let ignored = match tier.row.natives {
+            Natively::Ignored => spans_with_histograms(columns, tier.width),
+            _ => Vec::new(),
+        };
         // A marker does not end a window's samples.
         columns.retain_sampled();
-        let RangeCall { budget, windows, params, .. } = self.call;
-        let mut made = vec![Points::absent(windows.steps.count); self.columns];
-        let mut unknown = Vec::new();
-        let mut histograms = Made::new(budget);
-        let (mut notes, mut is_refused) = (Notes::of(tier.width), false);
-        let (range_ns, overlaps) = (ms_to_ns(windows.range_ms), windows.steps.step_ms < windows.range_ms);
-        let mut evaluate = (tier.kernel)(buckets::Series { columns, range_ns, overlaps });
-        let mut merged: Option<Merged> = None;
-        let (lookback, is_aligned) = (self.call.lookback_ns(), tier.is_aligned);
-        let slide = Slide { budget, windows, lookback, width: tier.width, is_aligned };
-        slide.each(columns, |step, span| {
-            for (place, points) in made.iter_mut().enumerate() {
-                let argument = params.get(place).map_or(f64::NAN, |values| values[step]);
-                let mut answer = evaluate(span, argument);
-                if matches!(answer, Answer::Unknown) && self.must_estimate(span.start) {
-                    let merged = merged.get_or_insert_with(|| Merged::new(columns, range_ns, overlaps));
-                    answer = self.estimate(tier.row, &merged.see(span), argument, &mut notes);
-                    is_refused |= matches!(answer, Answer::Unknown);
-                }
-                match answer {
-                    Answer::Absent => continue,
-                    Answer::Exact(value) => points.floats[step] = value,
-                    Answer::Distribution(histogram) => histograms.put(points, step, *histogram),
-                    Answer::Unknown => {
-                        unknown.push(step);
-                        return;
-                    }
-                }
-                flags.raise(tier.row.noticed(self.call.edges, span));
-            }
-        })?;
-        histograms.finish()?;
-        if is_refused {
-            return Err(refused(self.function, "has no sound answer from these buckets"));
-        }
-        self.ctx.accuracy.join(&notes);
-        Ok(Some((made, unknown)))
+        let mut found = Found::new(self, tier, natives.as_ref());
+        found.add_floats(columns, &ignored, flags)?;
+        found.add_natives(flags)?;
+        found.finish().map(Some)
     }
 }
 

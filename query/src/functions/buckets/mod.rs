@@ -24,6 +24,7 @@ use crate::annotations::flags::Flags;
 use crate::functions::Edges;
 use crate::source::Columns;
 use crate::tiers::Bounded;
+use natives::Natively;
 
 mod anchored;
 mod change;
@@ -35,6 +36,7 @@ mod folds;
 pub(crate) mod histogram;
 mod losses;
 pub(crate) mod merged;
+pub(crate) mod natives;
 mod over_time;
 pub(crate) mod rows;
 pub(crate) mod slide;
@@ -50,6 +52,8 @@ pub struct Row {
     pub bounds: Columns,
     /// The interval that contains the answer of the samples otherwise, for the documentation.
     pub otherwise: &'static str,
+    /// What it does with native histograms.
+    pub(crate) natives: Natively,
     /// The annotations about counters that its result for a float may cause.
     pub(crate) counter: Counter,
     /// Computes the answers of the windows of one series.
@@ -80,22 +84,24 @@ pub(crate) type Evaluator<'c> = Box<dyn FnMut(&Span<'c>, f64) -> Answer + 'c>;
 /// Makes the evaluator for the windows of one series.
 pub(crate) type Kernel = for<'c> fn(Series<'c>) -> Evaluator<'c>;
 
-/// The table of all rows, as Markdown: function, columns, when it is exact, and what it is otherwise. Functions that are
-/// not in it need samples.
+/// The table of all rows, as Markdown: function, columns, when it is exact, what it is otherwise, and the same of native
+/// histograms. Functions that are not in it need samples.
 pub fn rows_as_markdown() -> String {
     let mut table =
-        "| function | columns | exact where | otherwise, once samples are gone |\n|---|---|---|---|\n"
+        "| function | columns | exact where | otherwise, once samples are gone | native histograms |\n\
+                     |---|---|---|---|---|\n"
             .to_owned();
     for function in super::all() {
         let Some(row) = function.buckets else { continue };
-        let Row { columns, bounds, exact, otherwise, .. } = row;
+        let Row { columns, bounds, exact, otherwise, natives, .. } = row;
         let mut shown = names(*columns, Columns::NONE);
         shown.insert_str(0, if shown.is_empty() { "count" } else { "count, " });
         let further = names(*bounds, *columns);
         if !further.is_empty() {
             shown += &format!("; for bounds {further}");
         }
-        table += &format!("| `{}` | {shown} | {exact} | {otherwise} |\n", function.name);
+        let natives = natives.documented();
+        table += &format!("| `{}` | {shown} | {exact} | {otherwise} | {natives} |\n", function.name);
     }
     table
 }
@@ -236,7 +242,7 @@ impl<'c> Span<'c> {
 
     /// Whether an end of the window cuts a bucket.
     #[inline]
-    fn is_cut(&self) -> bool {
+    pub fn is_cut(&self) -> bool {
         self.left.is_some() || self.right.is_some() || self.both.is_some()
     }
 
@@ -305,9 +311,10 @@ mod tests {
         assert_eq!(
             line("sum_over_time"),
             "| `sum_over_time` | count, sum; for bounds times, first, last, min, max, gaps, step | no bucket is cut; correctly \
-             rounded | the least and the greatest sum of the samples inside each cut bucket |"
+             rounded | the least and the greatest sum of the samples inside each cut bucket | gauges: exact where no bucket \
+             is cut, else refused; others are answered from samples |"
         );
-        assert!(line("increase_pure").ends_with("| refused |"), "{}", line("increase_pure"));
+        assert!(line("increase_pure").ends_with("| refused | ignored |"), "{}", line("increase_pure"));
     }
 
     #[test]

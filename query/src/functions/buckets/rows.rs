@@ -2,9 +2,11 @@
 
 use super::{
     Answer, Counter, Kernel, Row, Seen, anchored, change, distribution, estimated_change,
-    estimated_distribution, estimates, histogram, over_time,
+    estimated_distribution, estimates, histogram, natives::Natively, over_time,
 };
 use crate::functions::window::conditional_count::Condition;
+use crate::functions::window::counter::ChangeKind;
+use crate::functions::window::float_histogram::End;
 use crate::source::Columns;
 use crate::tiers::Bounded;
 
@@ -23,6 +25,7 @@ const fn row(columns: Columns, exact: &'static str, kernel: Kernel) -> Row {
         exact,
         bounds,
         otherwise,
+        natives: Natively::Ignored,
         counter: Counter::No,
         kernel,
         refined: None,
@@ -42,6 +45,12 @@ impl Row {
         Row { bounds: bounds.and(Columns::ENDS), otherwise, estimate: Some(estimate), ..self }
     }
 
+    /// Has answers from native histograms.
+    const fn natively(self, natives: Natively) -> Row {
+        let hints = if let Natively::End(_) = natives { Columns::HINTS } else { Columns::NONE };
+        Row { natives, columns: self.columns.and(Columns::HISTOGRAMS).and(hints), ..self }
+    }
+
     const fn anchored(self, kernel: Kernel) -> Row {
         Row { anchored: Some(kernel), ..self }
     }
@@ -51,28 +60,32 @@ impl Row {
     }
 }
 
-pub(crate) static COUNT: Row = row(Columns::NONE, WHOLE, over_time::count).or(
-    Columns::BOUNDS,
-    "the number in the cut buckets, from their shortest and longest distances",
-    estimates::count,
-);
-pub(crate) static PRESENT: Row = row(
-    Columns::NONE,
-    "a bucket's first or last sample is inside",
-    over_time::present,
-)
-.or(Columns::BOUNDS, "1; it may be absent", estimates::present);
-pub(crate) static SUM: Row = row(Columns::SUM, "no bucket is cut; correctly rounded", over_time::sum).or(
-    Columns::BOUNDS.and(Columns::EXTREMES),
-    "the least and the greatest sum of the samples inside each cut bucket",
-    estimates::sum,
-);
-pub(crate) static MEAN: Row =
-    row(Columns::SUM, "no bucket is cut; within one unit in the last place", over_time::mean).or(
+pub(crate) static COUNT: Row = row(Columns::NONE, WHOLE, over_time::count)
+    .or(
+        Columns::BOUNDS,
+        "the number in the cut buckets, from their shortest and longest distances",
+        estimates::count,
+    )
+    .natively(Natively::Count);
+pub(crate) static PRESENT: Row =
+    row(Columns::NONE, "a bucket's first or last sample is inside", over_time::present)
+        .or(Columns::BOUNDS, "1; it may be absent", estimates::present)
+        .natively(Natively::Present);
+pub(crate) static SUM: Row = row(Columns::SUM, "no bucket is cut; correctly rounded", over_time::sum)
+    .or(
         Columns::BOUNDS.and(Columns::EXTREMES),
-        "the least and the greatest mean over all numbers of samples inside",
-        estimates::mean,
-    );
+        "the least and the greatest sum of the samples inside each cut bucket",
+        estimates::sum,
+    )
+    .natively(Natively::Sum { mean: false });
+pub(crate) static MEAN: Row =
+    row(Columns::SUM, "no bucket is cut; within one unit in the last place", over_time::mean)
+        .or(
+            Columns::BOUNDS.and(Columns::EXTREMES),
+            "the least and the greatest mean over all numbers of samples inside",
+            estimates::mean,
+        )
+        .natively(Natively::Sum { mean: true });
 pub(crate) static VARIANCE: Row =
     row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::variance).or(
         Columns::BOUNDS.and(Columns::EXTREMES),
@@ -95,26 +108,26 @@ pub(crate) static GREATEST: Row = row(Columns::MAX, WHOLE, over_time::greatest).
     "from the greatest known inside to the greatest of all touched buckets",
     estimates::greatest,
 );
-pub(crate) static FIRST_VALUE: Row = row(Columns::VALUES, FIRST, over_time::first).or(
-    Columns::BOUNDS.and(Columns::EXTREMES),
-    "what the bucket's ends, extremes and largest step allow",
-    estimates::first,
-);
-pub(crate) static LAST_VALUE: Row = row(Columns::VALUES, LAST, over_time::last).or(
-    Columns::BOUNDS.and(Columns::EXTREMES),
-    "what the bucket's ends, extremes and largest step allow",
-    estimates::last,
-);
-pub(crate) static FIRST_TIME: Row = row(Columns::TIMES, FIRST, over_time::first_time).or(
-    Columns::BOUNDS,
-    "up to the longest distance after the left end",
-    estimates::first_time,
-);
-pub(crate) static LAST_TIME: Row = row(Columns::TIMES, LAST, over_time::last_time).or(
-    Columns::BOUNDS,
-    "up to the longest distance before the right end",
-    estimates::last_time,
-);
+pub(crate) static FIRST_VALUE: Row = row(Columns::VALUES, FIRST, over_time::first)
+    .or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "what the bucket's ends, extremes and largest step allow",
+        estimates::first,
+    )
+    .natively(Natively::End(End::First));
+pub(crate) static LAST_VALUE: Row = row(Columns::VALUES, LAST, over_time::last)
+    .or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "what the bucket's ends, extremes and largest step allow",
+        estimates::last,
+    )
+    .natively(Natively::End(End::Last));
+pub(crate) static FIRST_TIME: Row = row(Columns::TIMES, FIRST, over_time::first_time)
+    .or(Columns::BOUNDS, "up to the longest distance after the left end", estimates::first_time)
+    .natively(Natively::Time(End::First));
+pub(crate) static LAST_TIME: Row = row(Columns::TIMES, LAST, over_time::last_time)
+    .or(Columns::BOUNDS, "up to the longest distance before the right end", estimates::last_time)
+    .natively(Natively::Time(End::Last));
 
 const AT_LAST: &str = "no bucket is cut, and the newest bucket with the extreme ends with it";
 pub(crate) static TIME_OF_LEAST: Row =
@@ -126,7 +139,8 @@ pub(crate) static DURATION: Row = row(
     Columns::GAPS.and(Columns::TIMES),
     "no bucket is cut; in each, all distances are up to max_gap, or all are longer",
     over_time::duration,
-);
+)
+.natively(Natively::Refused);
 
 const CONSTANT: &str = "no bucket is cut, and all values are equal";
 pub(crate) static SLOPE: Row = row(Columns::EXTREMES.and(Columns::VALUES), CONSTANT, over_time::slope);
@@ -138,40 +152,52 @@ const GROWING: Columns = Columns::COUNTER.and(Columns::ENDS);
 
 pub(crate) static RATE: Row =
     row(GROWING, WHOLE, change::rate).counter(Counter::Window).anchored(anchored::rate)
-    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::rate);
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::rate).natively(Natively::Change(ChangeKind::RATE));
 pub(crate) static INCREASE: Row =
     row(GROWING, WHOLE, change::increase).counter(Counter::Window).anchored(anchored::increase)
-    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::increase);
-pub(crate) static DELTA: Row = row(Columns::ENDS, WHOLE, change::delta).anchored(anchored::delta).or(
-    Columns::BOUNDS.and(Columns::EXTREMES),
-    "the range of the last value less that of the first",
-    estimated_change::delta,
-);
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::increase).natively(Natively::Change(ChangeKind::INCREASE));
+pub(crate) static DELTA: Row = row(Columns::ENDS, WHOLE, change::delta)
+    .anchored(anchored::delta)
+    .or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "the range of the last value less that of the first",
+        estimated_change::delta,
+    )
+    .natively(Natively::Change(ChangeKind::DELTA));
 pub(crate) static GROWTH: Row = row(GROWING, WHOLE, change::growth).counter(Counter::Previous);
 pub(crate) static GROWTH_RATE: Row = row(GROWING, WHOLE, change::growth_rate).counter(Counter::Previous);
-pub(crate) static CHANGES: Row =
-    row(Columns::CHANGES.and(Columns::VALUES), WHOLE, change::changes).anchored(anchored::changes).or(
+pub(crate) static CHANGES: Row = row(Columns::CHANGES.and(Columns::VALUES), WHOLE, change::changes)
+    .anchored(anchored::changes)
+    .or(
         Columns::BOUNDS,
         "those of the cut buckets that fit between the samples inside",
         estimated_change::changes,
-    );
-pub(crate) static RESETS: Row = row(GROWING, WHOLE, change::resets).anchored(anchored::resets).or(
-    Columns::BOUNDS,
-    "those of the cut buckets that fit between the samples inside",
-    estimated_change::resets,
-);
+    )
+    .natively(Natively::Changes);
+pub(crate) static RESETS: Row = row(GROWING, WHOLE, change::resets)
+    .anchored(anchored::resets)
+    .or(
+        Columns::BOUNDS,
+        "those of the cut buckets that fit between the samples inside",
+        estimated_change::resets,
+    )
+    .natively(Natively::Resets);
 
 const PAIR: &str = "no bucket is cut, and the last one has one or two samples, or no change";
-pub(crate) static INSTANT_DELTA: Row = row(GROWING.and(Columns::CHANGES), PAIR, change::instant_delta).or(
-    Columns::BOUNDS.and(Columns::EXTREMES),
-    "the last bucket whole: its largest step and its extremes; cut: refused",
-    estimated_change::instant_delta,
-);
-pub(crate) static INSTANT_RATE: Row = row(GROWING.and(Columns::CHANGES), PAIR, change::instant_rate).or(
-    Columns::BOUNDS.and(Columns::EXTREMES),
-    "the last bucket whole: its largest step over its shortest distance; cut, or start times: refused",
-    estimated_change::instant_rate,
-);
+pub(crate) static INSTANT_DELTA: Row = row(GROWING.and(Columns::CHANGES), PAIR, change::instant_delta)
+    .or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "the last bucket whole: its largest step and its extremes; cut: refused",
+        estimated_change::instant_delta,
+    )
+    .natively(Natively::Instant { counter: false });
+pub(crate) static INSTANT_RATE: Row = row(GROWING.and(Columns::CHANGES), PAIR, change::instant_rate)
+    .or(
+        Columns::BOUNDS.and(Columns::EXTREMES),
+        "the last bucket whole: its largest step over its shortest distance; cut, or start times: refused",
+        estimated_change::instant_rate,
+    )
+    .natively(Natively::Instant { counter: true });
 
 /// Sketches cost as much as samples, so they are read only where samples are gone.
 const DISTRIBUTION: Columns = Columns::SKETCH.and(Columns::BOUNDS);

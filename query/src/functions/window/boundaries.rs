@@ -143,7 +143,8 @@ fn histograms(
 ) -> Option<Histogram> {
     let (t, h) = (&columns.histogram_times, &columns.histograms);
     let used = &h[ends.first..=ends.last];
-    note_gauges(used, counter, flags);
+    let has_gauges = used.iter().any(|x| x.reset_hint == ResetHint::Gauge);
+    note_gauges((&used[0], &used[used.len() - 1]), has_gauges, counter, flags);
     if used.iter().any(|x| is_custom(x) != is_custom(&used[0])) {
         flags.raise(Flags::MIXED_BUCKETS);
         return None;

@@ -12,7 +12,7 @@ use super::slide::slide;
 use super::{Columns, Window, WindowedSeries};
 use crate::annotations::flags::Flags;
 use crate::error::QueryError;
-use crate::histogram::accumulate::Accumulator;
+use crate::histogram::accumulate::sum_or_mean_of;
 use crate::histogram::arithmetic::equal;
 use crate::histogram::resets::is_reset;
 use crate::numbers::compensated;
@@ -204,9 +204,7 @@ pub(crate) fn sum_or_mean(series: &mut WindowedSeries<'_>, mean: bool) -> Result
             points.floats[w.step] = v;
         }
         (0, _) => {
-            let mut total = Accumulator::default();
-            w.histograms().iter().for_each(|h| total.accumulate(h, mean));
-            points.set(w.step, total.finish(mean, flags).map(histogram));
+            points.set(w.step, sum_or_mean_of(w.histograms(), mean, flags).map(histogram));
         }
         _ => flags.raise(Flags::MIXED),
     })?;

@@ -1,4 +1,4 @@
-//! The values of a chunk of native histograms, transposed from rows to columns.
+//! Columns of native histograms: the values of a chunk of samples, and those of buckets.
 //!
 //! The histograms of a series share few layouts, and a bucket's count is close to its count one sample before. So
 //! layouts are stored in a table. Count, zero count and sum are columns. The buckets of all samples of one layout are
@@ -37,10 +37,37 @@ use crate::model::Histogram;
 /// exceeds this is damaged.
 pub const DECODED_BYTES_MAX: usize = 1 << 20;
 
-const _: () = assert!(DECODED_BYTES_MAX > super::HISTOGRAM_CHUNK_BYTES);
+/// The maximum memory of the decoded histograms of a list, bytes. A writer keeps lists far shorter.
+pub(crate) const LIST_BYTES_MAX: usize = 64 << 20;
+
+/// The memory of the histograms in one section of a list, unless there is only one, bytes.
+const SECTION_BYTES: usize = 128 << 10;
+
+/// The maximum number of histograms in one section of a list.
+const SECTION_MAX: usize = 1024;
+
+/// Appends any number of histograms: sections, each behind the number of its histograms and its length.
+pub(crate) fn write_list(histograms: &[Arc<Histogram>], level: CompressionLevel, out: &mut Vec<u8>) {
+    let mut rest = histograms;
+    while !rest.is_empty() {
+        let totals = rest.iter().scan(0, |total, histogram| {
+            *total += histogram.memory_bytes();
+            Some(*total)
+        });
+        let fitting = totals.take(SECTION_MAX).take_while(|total| *total <= SECTION_BYTES);
+        let count = fitting.count().max(1);
+        let (first, later) = rest.split_at(count);
+        let mut section = Vec::new();
+        encode(first, level, &mut section);
+        varint::write(out, count as u64);
+        varint::write(out, section.len() as u64);
+        out.extend_from_slice(&section);
+        rest = later;
+    }
+}
 
 /// Appends the section of `histograms`, of which there is at least one.
-pub(super) fn encode(histograms: &[Arc<Histogram>], level: CompressionLevel, out: &mut Vec<u8>) {
+pub(crate) fn encode(histograms: &[Arc<Histogram>], level: CompressionLevel, out: &mut Vec<u8>) {
     let (table, layouts) = layouts_of(histograms);
     varint::write(out, table.len() as u64 - 1);
     for layout in &table {
@@ -120,7 +147,8 @@ fn write_counts(counts: &[f64], level: CompressionLevel, out: &mut Vec<u8>) {
     }
 }
 
-fn write_ints(values: &[i64], level: CompressionLevel, out: &mut Vec<u8>) {
+/// Appends a column of integers, with its codec and its length.
+pub(crate) fn write_ints(values: &[i64], level: CompressionLevel, out: &mut Vec<u8>) {
     let mut section = Vec::new();
     let codec = adaptive::encode_ints(values, level, &mut section);
     write_column(codec, &section, out);
@@ -142,7 +170,7 @@ fn write_column(codec: CodecId, section: &[u8], out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// The section's fault, in which case nothing is appended.
-pub(super) fn decode(section: &[u8], count: usize, out: &mut Vec<Arc<Histogram>>) -> Result<(), Fault> {
+pub(crate) fn decode(section: &[u8], count: usize, out: &mut Vec<Arc<Histogram>>) -> Result<(), Fault> {
     let mut reader = Reader { bytes: section, position: 0 };
     let table = reader.table(count)?;
     let layouts = if table.len() > 1 { reader.ints(count)? } else { vec![0; count] };
@@ -205,12 +233,39 @@ fn decode_buckets(
 }
 
 /// Reads columns one after the other.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> Reader<'a> {
+    /// Begins at the first column.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Reader { bytes, position: 0 }
+    }
+
+    /// Checks that nothing is left.
+    pub(crate) fn finish(&self) -> Result<(), Fault> {
+        if self.position == self.bytes.len() { Ok(()) } else { Err(Fault::Trailing) }
+    }
+
+    /// The histograms of [`write_list`], of which there are `count`.
+    pub(crate) fn list(&mut self, count: usize) -> Result<Vec<Arc<Histogram>>, Fault> {
+        let (mut list, mut bytes) = (Vec::new(), 0usize);
+        while list.len() < count {
+            let more = usize::try_from(varint::read(self.bytes, &mut self.position)?);
+            let most = SECTION_MAX.min(count - list.len());
+            let more = more.ok().filter(|more| (1..=most).contains(more)).ok_or(Fault::Field)?;
+            let first = list.len();
+            decode(self.take()?, more, &mut list)?;
+            bytes += list[first..].iter().map(|histogram| histogram.memory_bytes()).sum::<usize>();
+            if bytes > LIST_BYTES_MAX {
+                return Err(Fault::Histogram);
+            }
+        }
+        Ok(list)
+    }
+
     fn take(&mut self) -> Result<&'a [u8], Fault> {
         let len = usize::try_from(varint::read(self.bytes, &mut self.position)?);
         let end = len.ok().and_then(|len| self.position.checked_add(len)).ok_or(Fault::Truncated)?;
@@ -240,7 +295,8 @@ impl<'a> Reader<'a> {
         codec.is_some_and(CodecId::is_for_ints)
     }
 
-    fn ints(&mut self, count: usize) -> Result<Vec<i64>, Fault> {
+    /// A column of integers of [`write_ints`].
+    pub(crate) fn ints(&mut self, count: usize) -> Result<Vec<i64>, Fault> {
         let (codec, section) = self.column()?;
         let mut out = Vec::with_capacity(count);
         adaptive::decode_ints(codec, section, count, &mut out)?;
@@ -336,7 +392,7 @@ mod tests {
         assert!(bytes.len() < 40);
         assert_eq!(back(&bytes, 1000).unwrap_err(), Fault::Histogram);
         let empty = section(&[Histogram::default(), Histogram::default()]);
-        assert_eq!(back(&empty, super::super::SAMPLES_MAX).unwrap_err(), Fault::Histogram);
+        assert_eq!(back(&empty, crate::chunk::SAMPLES_MAX).unwrap_err(), Fault::Histogram);
     }
 
     #[test]
