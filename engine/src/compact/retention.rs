@@ -104,7 +104,8 @@ fn coverage_without(catalogue: &Catalogue, dropped: &[PartitionId]) -> Vec<(Tier
         let end = ends.entry(partition.tier).or_insert(last);
         *end = last.max(*end);
     }
-    let all = Coverage { from: Timestamp::MIN, through: Timestamp::MAX, cut: 0, deletes_applied: u64::MAX };
+    let (from, through) = (Timestamp::MIN, Timestamp::MAX);
+    let all = Coverage { from, through, cut: 0, deletes_applied: u64::MAX, described: Timestamp::MIN };
     let known = |tier: TierId| match catalogue.coverage.get(&tier) {
         None if tier == TierId::RAW => Some(all),
         known => known.copied(),
@@ -169,7 +170,8 @@ mod tests {
         }
         let mut dropped = |covered: Option<(Timestamp, Timestamp)>| {
             let coverages = std::sync::Arc::make_mut(&mut catalogue.coverage);
-            let of = |from, through| Coverage { from, through, cut: 1, deletes_applied: 1 };
+            let described = Timestamp::MIN;
+            let of = |from, through| Coverage { from, through, cut: 1, deletes_applied: 1, described };
             coverages.insert(tier, of(0, 3 * day));
             if let Some((from, through)) = covered {
                 coverages.insert(TierId::of(0, wide), of(from, through));

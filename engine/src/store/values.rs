@@ -71,6 +71,12 @@ pub fn decode<T: Decode<()>>(place: &str, supported: u32, bytes: &[u8]) -> Resul
     Ok(record)
 }
 
+/// The format version that a record names, if it is long enough to name one.
+pub fn version_of(bytes: &[u8]) -> Option<u32> {
+    let (_, rest) = bytes.split_first_chunk::<4>()?;
+    rest.first_chunk::<4>().map(|version| u32::from_le_bytes(*version))
+}
+
 fn checksum(version: u32, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&version.to_le_bytes());

@@ -115,7 +115,8 @@ fn extended(known: Option<&Coverage>, added: TimeRange, goal: Included) -> Cover
         Some(known) => (known.from.min(added.start), known.through.max(added.end)),
         None => (added.start, added.end),
     };
-    Coverage { from, through, cut: goal.cut, deletes_applied: goal.deletes }
+    let described = known.map_or(Timestamp::MIN, |known| known.described);
+    Coverage { from, through, cut: goal.cut, deletes_applied: goal.deletes, described }
 }
 
 /// The next span to add: it ends where its sources end, or after some of their partitions. A small partition is not worth

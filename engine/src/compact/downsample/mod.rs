@@ -11,11 +11,13 @@
 //!
 //! Next: `automatic.rs` (which tier is worth its bytes), `class.rs` (the columns of a series), `included.rs` (what a tier includes of the raw samples),
 //! `source.rs` (what buckets are computed from), `write.rs`, `extend.rs`, `repair.rs`, `rebuild.rs` (damaged partitions),
+//! `describe.rs` (native histograms that an earlier version left out),
 //! `merge.rs` (the generations of a tier's partition) and `commit.rs`.
 
 mod automatic;
 mod class;
 mod commit;
+mod describe;
 mod extend;
 mod included;
 mod merge;

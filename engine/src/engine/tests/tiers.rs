@@ -4,6 +4,7 @@ mod aging;
 mod automatic;
 mod budget;
 mod changes;
+mod described;
 mod events;
 mod incomplete;
 mod ladders;

@@ -1,11 +1,13 @@
 //! Coverage: the span of time for which a tier of buckets is complete, and what was known when it was built.
 //!
 //! # Format
-//! A record of [`Family::Meta`](crate::store::kv::Family::Meta) for each tier, in the envelope of `values`, version 1:
+//! A record of [`Family::Meta`](crate::store::kv::Family::Meta) for each tier, in the envelope of `values`, version 2:
 //!
 //! ```text
 //! 'c' | class u8 | resolution u8       Coverage
 //! ```
+//!
+//! Version 1 lacks the last field, `described`: its tier may leave out native histograms in all of its buckets.
 //!
 //! # Invariant
 //! C4. The buckets of a tier that end after `from` and not after `through` summarize exactly the raw samples that
@@ -25,7 +27,7 @@ use crate::store::generations::Partition;
 use crate::store::values;
 
 /// Version of the records.
-const COVERAGE_VERSION: u32 = 1;
+const COVERAGE_VERSION: u32 = 2;
 
 /// The first byte of the key of a coverage.
 pub(super) const KIND_COVERAGE: u8 = b'c';
@@ -41,12 +43,28 @@ pub struct Coverage {
     pub cut: u64,
     /// Deletes up to this sequence are applied.
     pub deletes_applied: u64,
+    /// Buckets that end at or before this bound may leave out native histograms: an earlier version built them.
+    pub described: Timestamp,
+}
+
+/// A coverage of version 1.
+#[derive(Debug, Decode)]
+struct Undescribed {
+    from: Timestamp,
+    through: Timestamp,
+    cut: u64,
+    deletes_applied: u64,
 }
 
 impl Coverage {
     /// The span as a range of bucket ends, which is also the range of the samples in them.
     pub fn range(&self) -> TimeRange {
         TimeRange::new(self.from, self.through)
+    }
+
+    /// The buckets that may leave out native histograms.
+    pub(crate) fn undescribed(&self) -> TimeRange {
+        TimeRange::new(self.from, self.described.min(self.through).max(self.from))
     }
 
     /// The generations of a raw partition that the tier does not include and that may have samples in `within`.
@@ -130,5 +148,31 @@ pub fn coverage_value(coverage: &Coverage) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Corrupt`](crate::Error::Corrupt), or a newer version.
 pub(super) fn decode(place: &str, bytes: &[u8]) -> Result<Coverage> {
-    values::decode(place, COVERAGE_VERSION, bytes)
+    if values::version_of(bytes) != Some(1) {
+        return values::decode(place, COVERAGE_VERSION, bytes);
+    }
+    let Undescribed { from, through, cut, deletes_applied } = values::decode(place, 1, bytes)?;
+    Ok(Coverage { from, through, cut, deletes_applied, described: through })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_version_may_leave_out_native_histograms() {
+        #[derive(Encode)]
+        struct First(i64, i64, u64, u64);
+
+        let coverage = decode("", &values::encode(1, &First(10, 90, 7, 5)).unwrap()).unwrap();
+        assert_eq!(coverage, Coverage { from: 10, through: 90, cut: 7, deletes_applied: 5, described: 90 });
+        assert_eq!(coverage.undescribed(), TimeRange::new(10, 90));
+        assert_eq!(decode("", &coverage_value(&coverage).unwrap()).unwrap(), coverage);
+        let reached = Coverage { described: Timestamp::MIN, ..coverage };
+        assert!(reached.undescribed().is_empty());
+        assert!(matches!(
+            decode("", &values::encode(3, &coverage).unwrap()),
+            Err(crate::Error::FutureVersion { .. })
+        ));
+    }
 }

@@ -218,7 +218,13 @@ mod tests {
         assert_eq!((among("b"), among("a")), (50, Timestamp::MIN));
         assert!(catalogue.is_trimmed_after(hourly, 49) && !catalogue.is_trimmed_after(hourly, 50));
         assert!(catalogue.spent_trims().is_empty());
-        let all = crate::store::catalogue::Coverage { from: 10, through: 90, cut: 0, deletes_applied: 0 };
+        let all = crate::store::catalogue::Coverage {
+            from: 10,
+            through: 90,
+            cut: 0,
+            deletes_applied: 0,
+            described: Timestamp::MIN,
+        };
         Arc::make_mut(&mut catalogue.coverage).insert(TierId::RAW, all);
         assert_eq!(catalogue.spent_trims(), [0]);
     }

@@ -300,6 +300,11 @@ impl Merger {
                 return Ok(());
             }
         }
+        while self.compactor().describe_tier(job)? {
+            if !goes_on() {
+                return Ok(());
+            }
+        }
         let buckets = self.compactor().repair_tier(job, &mut goes_on)?;
         if buckets > 0 {
             tracing::info!(tier = %job.resolution, buckets, "computed buckets of changed samples again");

@@ -1,0 +1,123 @@
+//! Adds the native histograms to buckets that an earlier version built without them, while what they are computed from is
+//! stored.
+
+use super::commit::Written;
+use super::repair::compute;
+use super::source::Source;
+use super::write::LabelSets;
+use super::{TierJob, has_samples, source_of};
+use crate::Result;
+use crate::compact::Compactor;
+use crate::model::{PartitionId, SeriesId, TierId, TimeRange, Timestamp};
+use crate::rollup::{Bucket, Columns};
+use crate::store::catalogue::{Catalogue, Coverage};
+use crate::store::cursors::ChunkCursors;
+use crate::store::generation::Tables;
+
+impl<'c> Compactor<'c> {
+    /// Describes the native histograms in the newest partition of a tier that may leave some out. Returns whether there was
+    /// one.
+    pub(crate) fn describe_tier(&self, job: &TierJob) -> Result<bool> {
+        let (catalogue, tier) = (self.versions.current_owned(), job.tier());
+        let Some(coverage) = catalogue.coverage.get(&tier) else { return Ok(false) };
+        let left = coverage.undescribed();
+        if left.is_empty() {
+            return Ok(false);
+        }
+        let layout = catalogue.layout();
+        let partition = layout.partition(tier, left.end);
+        let (first, last) = layout.bounds(partition);
+        let span = TimeRange::inclusive(first, last).intersection(left);
+        if awaits_finer(&catalogue, job, span) {
+            return Ok(false);
+        }
+        self.versions.resolve_uncertain(self.context)?;
+        let mut tables = Tables::new(self.kv);
+        let (written, buckets) =
+            self.write_described(&mut tables, &catalogue, job, (partition, coverage.cut), span)?;
+        let reached = Coverage { described: span.start, ..*coverage };
+        self.commit_buckets(tier, tables, written.into_iter().collect(), reached)?;
+        if buckets > 0 {
+            tracing::info!(%partition, buckets, "added native histograms to the buckets of an earlier version");
+        }
+        Ok(true)
+    }
+
+    /// Writes the buckets of one partition that leave out native histograms again, and returns their number.
+    fn write_described(
+        &self,
+        tables: &mut Tables<'c>,
+        catalogue: &Catalogue,
+        job: &TierJob,
+        (partition, cut): (PartitionId, u64),
+        span: TimeRange,
+    ) -> Result<(Option<Written>, u64)> {
+        let (kv, width) = (self.kv, job.resolution.width_ns());
+        let generations = catalogue.generations.in_partition(partition);
+        let finer = source_of(catalogue, job, span);
+        let mut source = Source::new(self, catalogue, finer, job, span);
+        let mut writer = self.bucket_writer(tables, partition, cut);
+        let mut cursors = ChunkCursors::scanning(kv);
+        let mut sets = LabelSets::of(kv, generations, self.work_bytes_max)?;
+        let (mut buckets, mut described) = (Vec::new(), 0);
+        while let Some((ids, labels)) = sets.next()? {
+            buckets.clear();
+            cursors.read_newest_buckets(generations, &ids, span, Columns::HISTOGRAMS, &mut buckets)?;
+            let lacks = |bucket: &&Bucket| bucket.has_histograms && bucket.natives.is_none();
+            let mut ends: Vec<Timestamp> = buckets.iter().filter(lacks).map(|bucket| bucket.end).collect();
+            let whole = source.whole_from(&labels);
+            ends.retain(|end| {
+                let samples = TimeRange::new(end - width, *end);
+                samples.start >= whole && (finer.is_some() || has_samples(catalogue, job, samples))
+            });
+            if ends.is_empty() {
+                continue;
+            }
+            buckets.clear();
+            let of_source = source.ids_of(&labels)?;
+            compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
+            // What cannot be described stays as it is.
+            buckets.retain(|bucket| bucket.natives.is_some());
+            if buckets.is_empty() {
+                continue;
+            }
+            described += buckets.len() as u64;
+            let id = SeriesId(ids[0]);
+            writer.add_labels(id, &labels)?;
+            writer.add_buckets(id, &buckets, &job.shape(self.types, &labels, &buckets))?;
+        }
+        let (prefix, record) = writer.finish()?;
+        Ok(((record.chunks > 0).then_some((prefix, record)), described))
+    }
+}
+
+#[cfg(test)]
+impl Compactor<'_> {
+    /// Makes a tier look as an earlier version left it: no bucket describes its native histograms.
+    pub(crate) fn forget_histograms(&self, job: &TierJob) -> Result<()> {
+        let (catalogue, tier) = (self.versions.current_owned(), job.tier());
+        let coverage = catalogue.coverage[&tier];
+        let layout = catalogue.layout();
+        for partition in catalogue.generations.partitions_in(tier, coverage.range(), layout) {
+            let inputs = partition.generations.clone();
+            let mut tables = Tables::new(self.kv);
+            let mut cursors = ChunkCursors::scanning(self.kv);
+            let place = (partition.id, coverage.cut);
+            let written = self.write_buckets(&mut tables, job, place, &inputs, |_, ids, out| {
+                cursors.read_newest_buckets(&inputs, ids, TimeRange::ALL, Columns::ALL, out)?;
+                out.iter_mut().for_each(|bucket| bucket.natives = None);
+                Ok(())
+            })?;
+            let undescribed = Coverage { described: coverage.through, ..coverage };
+            self.replace_buckets(tables, vec![written], inputs, vec![(tier, Some(undescribed))], Vec::new())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the narrower tier, from which a span is computed, does not describe all of it yet.
+fn awaits_finer(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
+    let finer = source_of(catalogue, job, span).map(|finer| TierId::of(0, finer));
+    let coverage = finer.and_then(|finer| catalogue.coverage.get(&finer));
+    coverage.is_some_and(|finer| !finer.undescribed().intersection(span).is_empty())
+}
