@@ -172,6 +172,8 @@ pub struct Function {
     pub(crate) edges: &'static [Edges],
     /// Whether it needs the last sample before a window, at most one lookback older.
     pub(crate) reads_before_window: bool,
+    /// Whether it subtracts the values of the day before, unless a call says `detrend="none"`.
+    pub(crate) detrends: bool,
     /// Whether a result for a float causes an annotation if the metric does not have the name of a counter.
     pub(crate) wants_counter: bool,
     /// Whether it reads the evaluation time, so that it is never step-invariant.

@@ -71,6 +71,8 @@ fn what_may_leave_series_out_can_be_strict() {
         let uses_all = ["trimmed_mean_over_time", "winsorized_mean_over_time"].contains(&function.name);
         assert_eq!(function.options().any(|named| named.name == "strict"), function.leaves_out);
         assert!(!is_analytic || function.leaves_out != uses_all, "{}", function.name);
+        let has_option = function.options().any(|named| named.name == "detrend");
+        assert_eq!(function.detrends, has_option, "{}", function.name);
     }
     assert!(find("anomaly_score").unwrap().usage().ends_with(", strict=false"));
     assert_eq!(find("burn_rate").unwrap().usage().matches("strict").count(), 0);

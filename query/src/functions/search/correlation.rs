@@ -22,7 +22,7 @@ use crate::usage::Footprint;
 pub(crate) fn correlate(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     let method = args.named().word("method", &Method::ALL);
     let topk = args.named().number("topk", 20.0) as usize;
-    let Some(search) = Search::begin(args, true)? else { return Ok(Value::Vector(Vec::new())) };
+    let Some(search) = Search::begin(args)? else { return Ok(Value::Vector(Vec::new())) };
     let prepared = search.prepare(args, association::bytes, |values, _| Reference::new(values, method))?;
     let scored =
         search.compare(args, &prepared, association::bytes, |prepared, values, scratch, check| {
@@ -66,7 +66,7 @@ pub(crate) fn cross(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
             "cross_correlation: the longest lag must be a number of seconds of at least 0, got {wrong}"
         )));
     }
-    let Some(search) = Search::begin(args, false)? else { return Ok(Value::Vector(Vec::new())) };
+    let Some(search) = Search::begin(args)? else { return Ok(Value::Vector(Vec::new())) };
     let Some(other) = single(args, 1, "the second argument", 0)? else {
         return Ok(Value::Vector(Vec::new()));
     };

@@ -12,8 +12,9 @@ use barograph_analytics::compare::correlate::Scratch;
 use barograph_analytics::compare::resample::{Grid, bridge};
 use barograph_analytics::{Check, Error, Unfit};
 
+use super::Function;
 use super::analytics::counters;
-use super::analytics::{Failure, grid, run};
+use super::analytics::{Failure, NamedOptions, grid, run};
 use super::arguments::{Arguments, Reason, Sampled, Score, Scored};
 use super::left_out::LeftOut;
 use super::window::Columns;
@@ -121,6 +122,12 @@ enum Detrend {
     Nothing,
 }
 
+/// Milliseconds before its windows at which a call reads its range vectors too, to remove the season; 0 if it does not.
+pub(crate) fn earlier_ms(function: &Function, options: NamedOptions<'_>) -> i64 {
+    let detrend = options.word("detrend", &[("seasonal", Detrend::Seasonal), ("none", Detrend::Nothing)]);
+    if function.detrends && detrend == Detrend::Seasonal { DAY_MS } else { 0 }
+}
+
 /// A search for series that resemble a target.
 struct Search {
     target: Sampled,
@@ -142,12 +149,9 @@ struct Prepared<P> {
 }
 
 impl Search {
-    /// Reads the target, the first argument. `None` if there is none. Seasons are removed if the function has an option
-    /// for it.
-    fn begin(args: &mut dyn Arguments<'_>, may_detrend: bool) -> Result<Option<Search>, QueryError> {
-        let detrend =
-            args.named().word("detrend", &[("seasonal", Detrend::Seasonal), ("none", Detrend::Nothing)]);
-        let earlier_ms = if may_detrend && detrend == Detrend::Seasonal { DAY_MS } else { 0 };
+    /// Reads the target, the first argument. `None` if there is none.
+    fn begin(args: &mut dyn Arguments<'_>) -> Result<Option<Search>, QueryError> {
+        let earlier_ms = earlier_ms(args.function(), args.named());
         let windows = [args.range(0)?, args.range(1)?];
         if windows[0].range_ms != windows[1].range_ms {
             let seconds = windows.map(|windows| windows.range_ms as f64 / 1000.0);

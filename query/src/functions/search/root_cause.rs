@@ -12,7 +12,7 @@ use crate::series::Value;
 /// `root_cause`
 pub(crate) fn root_cause(args: &mut dyn Arguments<'_>) -> Result<Value, QueryError> {
     let topk = args.named().number("topk", 20.0) as usize;
-    let Some(search) = Search::begin(args, true)? else { return Ok(Value::Vector(Vec::new())) };
+    let Some(search) = Search::begin(args)? else { return Ok(Value::Vector(Vec::new())) };
     let prepared = search.prepare(args, incident::bytes, Incident::of)?;
     let scored = search.compare(args, &prepared, incident::bytes, |prepared, values, scratch, check| {
         let found = prepared.of.suspect(values, scratch, check)?;

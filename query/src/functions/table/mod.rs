@@ -83,6 +83,7 @@ const fn entry(
         expansion: None,
         edges: &[],
         reads_before_window: false,
+        detrends: false,
         wants_counter: false,
         reads_time: false,
         counts_only: None,
@@ -188,6 +189,11 @@ impl Function {
     /// Needs the last sample before a window.
     const fn reads_before_window(self) -> Function {
         Function { reads_before_window: true, ..self }
+    }
+
+    /// Subtracts the values of the day before.
+    const fn detrends(self) -> Function {
+        Function { detrends: true, ..self }
     }
 
     /// Its metric should have the name of a counter.

@@ -42,6 +42,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .keeps_name()
     .stands_for(Expansion::Window)
     .leaves_out()
+    .detrends()
     .named(&[MEASURE, MAX_LAG, TOP, DETREND]),
     entry(
         FAMILY,
@@ -104,5 +105,6 @@ pub(super) static FUNCTIONS: &[Function] = &[
     .keeps_name()
     .stands_for(Expansion::Window)
     .leaves_out()
+    .detrends()
     .named(&[MAX_LAG, TOP, DETREND]),
 ];
