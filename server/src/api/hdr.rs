@@ -26,6 +26,9 @@ use crate::runtime;
 /// The value of 1 in a payload, unless `unit` says it: microseconds, for metrics in seconds.
 const UNIT: f64 = 1e-6;
 
+/// The log says so if rounding to whole counts changes a histogram by more than this share.
+const ROUNDING: f64 = 0.01;
+
 /// `/api/v1/export/hdr?query=…`: the native histograms of a query's result as a log. An instant query has `time`, a range
 /// query `start`, `end` and `step`.
 ///
@@ -177,6 +180,12 @@ fn line(interval: &Interval<'_>, (start_ms, length_ms): (i64, i64), unit: f64) -
     let max = units.into_iter().find(|max| *max < 2f64.powi(63)).unwrap_or(0.0).max(0.0);
     let tag = tag::of(interval.labels);
     let mut line = String::new();
+    let (whole, given) = (all.count().saturating_add(nans), interval.histogram.count);
+    if (given - whole as f64).abs() > ROUNDING * given.abs() {
+        line += &format!(
+            "#[the counts of the next line are whole and not negative, {whole} in all; the histogram has {given}]\n"
+        );
+    }
     if left_out > 0 {
         line += &format!(
             "#[the next line leaves out some observations, {left_out}: negative, NaN, infinite or too large]\n"

@@ -308,4 +308,17 @@ fn only_distributions_are_exported() {
     let found: HashMap<_, _> =
         read_log(&log).into_iter().map(|(tag, _, histogram)| (tag, histogram.len())).collect();
     assert_eq!(found, HashMap::from([(None, 1)]));
+    // Counts that are not whole, as those of a rate, or negative.
+    for (query, says) in [
+        ("histogram_over_time(odd[1h]) / 8", "0 in all; the histogram has 0.25]\n"),
+        (
+            "0 * histogram_over_time(odd[1h]) - histogram_over_time(odd[1h])",
+            "0 in all; the histogram has -2]\n",
+        ),
+    ] {
+        let log = export(&server, query, &format!("time={}", START + 60)).text();
+        assert!(log.contains(&format!("whole and not negative, {says}")), "{query}: {log}");
+    }
+    let log = export(&server, "histogram_over_time(latency[1h])", &format!("time={}", START + 60)).text();
+    assert!(!log.contains("not negative"), "{log}");
 }

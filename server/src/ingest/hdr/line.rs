@@ -117,7 +117,7 @@ fn labels_of(tag: Option<&str>, options: &LogOptions) -> Result<Labels, String> 
         }
     }
     labels.extend(options.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
-    if !labels.contains_key(METRIC_NAME) {
+    if labels.get(METRIC_NAME).is_none_or(String::is_empty) {
         return Err("it has no metric name: give the parameter metric".to_owned());
     }
     Labels::from_pairs(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
@@ -290,9 +290,11 @@ mod tests {
             Labels::from_pairs([("__name__", "m"), ("job", "x")]).unwrap()
         );
         let nameless = LogOptions { labels: BTreeMap::new(), ..options() };
-        let line = format!("1700000000,1,1,{payload}");
-        let found = read_line(line.as_bytes(), &mut Times::default(), &nameless, &mut 0);
-        assert_eq!(found, Err("it has no metric name: give the parameter metric".to_owned()));
+        for tag in ["", "Tag=A,", "Tag=__name__=;job=x,"] {
+            let line = format!("{tag}1700000000,1,1,{payload}");
+            let found = read_line(line.as_bytes(), &mut Times::default(), &nameless, &mut 0);
+            assert_eq!(found, Err("it has no metric name: give the parameter metric".to_owned()), "{tag}");
+        }
     }
 
     proptest! {

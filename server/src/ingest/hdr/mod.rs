@@ -154,7 +154,7 @@ impl Store<'_> {
             let read = read_line(line, &mut times, options, &mut unpacked);
             if unpacked > options.payloads_max {
                 self.commit()?;
-                let what = format!("the decompressed payloads of lines 1 to {number}");
+                let what = format!("the decompressed size of the payloads of lines 1 to {number}");
                 return Err(ApiError::too_large(&what, options.payloads_max, "max_body_decoded"));
             }
             match read {
