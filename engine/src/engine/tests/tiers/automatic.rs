@@ -1,8 +1,9 @@
 //! The tier that the compactor chooses.
 
 use super::aging::{Aged, DAY, Ladder};
-use crate::engine::tests::{SECOND, YEAR_2024};
-use crate::model::TimeRange;
+use crate::Batch;
+use crate::engine::tests::{SECOND, YEAR_2024, labels};
+use crate::model::{Histogram, Span, TimeRange, Value};
 
 fn aged(retention_days: u64) -> Aged {
     Aged::new(&Ladder { retention_days, tiers: "auto", raw_from: 0, from: &[] })
@@ -38,6 +39,37 @@ fn the_narrowest_tier_that_is_worth_its_bytes_is_built() {
         assert!(tier.buckets > 0 && tier.bytes < at_most, "{} of {raw} bytes", tier.bytes);
         aged.check(expected, TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 30 * DAY));
     }
+}
+
+#[test]
+fn native_histograms_are_measured_too() {
+    let mut aged = aged(0);
+    let mut counts = vec![0.0; 10];
+    for day in 0..4 {
+        let mut batch = Batch::new();
+        for minute in day * 1440..(day + 1) * 1440 {
+            // Without a pattern that chunks could use.
+            let noise =
+                |at: usize| (minute as u64 * 10 + at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+            counts.iter_mut().enumerate().for_each(|(at, count)| *count += noise(at) as f64);
+            let histogram = Histogram {
+                count: counts.iter().sum(),
+                positive_spans: vec![Span { offset: 0, length: 10 }],
+                positive_buckets: counts.clone(),
+                ..Histogram::default()
+            };
+            let time = YEAR_2024 + minute * 60 * SECOND;
+            batch.push(&labels(0), time, Value::Histogram(histogram.into()));
+        }
+        aged.engine.append(&batch).unwrap();
+        aged.skip(1);
+        aged.engine.flush().unwrap();
+        aged.engine.compact().unwrap();
+    }
+    assert_eq!(chosen(&aged), ["1h"]);
+    let [tier] = &aged.engine.tiers()[..] else { panic!("one tier") };
+    let raw = aged.engine.stats().stored_chunk_bytes - tier.bytes;
+    assert!(tier.buckets > 0 && tier.bytes < raw / 4, "{} of {raw} bytes", tier.bytes);
 }
 
 #[test]

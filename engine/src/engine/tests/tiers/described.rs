@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{TIERS, assert_buckets_of_samples, shown};
+use crate::compact::downsample::is_included;
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
 use crate::model::{Histogram, MatchOp, Matcher, Resolution, Span, TierId, TimeRange, Value};
 use crate::rollup::{BucketColumns, Columns};
@@ -72,6 +73,14 @@ fn stored(engine: &Engine) -> Vec<(usize, usize)> {
     ["1m", "5m"].map(count).to_vec()
 }
 
+/// Whether the first raw partition may be dropped.
+fn may_drop(engine: &Engine) -> bool {
+    let catalogue = engine.shared.versions.current_owned();
+    let jobs = engine.shared.merger.pass(YEAR_2024).tiers;
+    let first = catalogue.generations.partitions().find(|partition| partition.id.tier.is_raw()).unwrap().id;
+    is_included(&catalogue, first, &jobs)
+}
+
 /// The buckets that a view returns.
 fn read(engine: &Engine, name: &str, until: i64) -> Vec<String> {
     let view = engine.view();
@@ -118,7 +127,9 @@ fn a_tier_of_an_earlier_version_is_completed_before_samples_are_dropped() {
     let engine = engine();
     let (built, before) = (stored(&engine), ["1m", "5m"].map(|tier| read(&engine, tier, 1200)));
     assert_eq!(built.iter().map(|counts| counts.1).sum::<usize>(), 0);
+    assert!(may_drop(&engine));
     age(&engine);
+    assert!(!may_drop(&engine), "their histograms are not in the tiers");
     assert_eq!(stored(&engine), built.iter().map(|counts| (0, counts.0)).collect::<Vec<_>>());
     ["1m", "5m"].iter().for_each(|tier| assert_buckets_of_samples(&engine.view(), tier));
     assert_eq!(["1m", "5m"].map(|tier| read(&engine, tier, 1200)), before, "computed from samples");

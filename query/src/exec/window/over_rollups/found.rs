@@ -168,7 +168,13 @@ impl<'f> Found<'f> {
                     self.notes.add(value, most - value, least == 0.0);
                     self.made[0].floats[step] = value;
                 }
-                NativeAnswer::Between(..) | NativeAnswer::Unknown => self.leave(step, start),
+                NativeAnswer::Possible(value) if self.job.must_estimate(start) => {
+                    self.notes.add(value, 0.0, true);
+                    self.made[0].floats[step] = value;
+                }
+                NativeAnswer::Between(..) | NativeAnswer::Possible(_) | NativeAnswer::Unknown => {
+                    self.leave(step, start);
+                }
             }
         }
         budget.count_read(read);

@@ -57,6 +57,8 @@ pub(crate) enum NativeAnswer {
     Exact(Point),
     /// The number is in this interval.
     Between(f64, f64),
+    /// This is the result if there is one.
+    Possible(f64),
     /// Only samples can tell.
     Unknown,
 }
@@ -88,7 +90,9 @@ impl Natively {
             Natively::Count => {
                 "exact where no bucket is cut; else at least one and not all of each cut bucket"
             }
-            Natively::Present => "exact where a bucket's first or last one is inside; else refused",
+            Natively::Present => {
+                "exact where a bucket's first or last one is inside; else 1, which may be absent"
+            }
             Natively::End(End::First) | Natively::Time(End::First) => {
                 "exact where the left end cuts no bucket; else refused"
             }
@@ -119,7 +123,8 @@ impl Natively {
         match self {
             Natively::Ignored | Natively::Refused => NativeAnswer::Unknown,
             Natively::Count => span.count(),
-            Natively::Present => known(span.both.is_none().then_some(1.0)),
+            Natively::Present if span.both.is_some() => NativeAnswer::Possible(1.0),
+            Natively::Present => known(Some(1.0)),
             Natively::End(end) => match span.end_row(end) {
                 Some(row) => {
                     let natives = span.rows.natives(row);
