@@ -120,6 +120,27 @@ fn what_is_built() {
 }
 
 #[test]
+fn ladders_keep_less_of_what_is_built() {
+    let mut aged = database("none");
+    (0..30).for_each(|day| aged.day(day));
+    let ladders = vec![ladder("job0", "raw 6d"), ladder("job1", "raw 15d, 10m 15d, 1h")];
+    let change = |kept: &mut Kept| {
+        kept.ladders = ladders.clone();
+        kept.tiers = "10m, 1h".parse().unwrap();
+    };
+    let trial = tried(&mut aged, change, 30);
+    for (build, name) in trial.builds.iter().zip(["10m", "1h"]) {
+        let (_, buckets, bytes) = totals(&aged, tier(name));
+        let of = (build.buckets.unwrap(), build.bytes.unwrap());
+        assert!(is_about(of.0, buckets) && is_about(of.1, bytes), "{build:?}: {buckets} {bytes}");
+    }
+    assert_eq!(
+        aged.engine.try_kept(aged.engine.kept()).unwrap(),
+        KeptTrial { built_bytes: Some(0), ..KeptTrial::default() }
+    );
+}
+
+#[test]
 fn what_happens_to_events() {
     let mut aged = database("none");
     for day in 0..20 {

@@ -87,6 +87,16 @@ impl Pass {
         goals.chain(of_all).collect()
     }
 
+    /// The series of each rule.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &SeriesSet> {
+        self.rules.iter().map(|(series, _)| series)
+    }
+
+    /// The time of each rule at or before which data of a tier is past its retention.
+    pub(super) fn horizons_of(&self, tier: TierId) -> impl Iterator<Item = Timestamp> {
+        self.rules.iter().map(move |(_, ladder)| horizon_of(keep_of(ladder, tier), self.newest))
+    }
+
     /// Whether the buckets of a tier outlive raw samples of some series.
     fn outlive_raw(&self) -> bool {
         self.rules.iter().any(|(_, ladder)| {

@@ -42,14 +42,15 @@ impl Merger {
 
     fn builds(&self, catalogue: &Catalogue, pass: &Pass, now: Timestamp) -> Result<Vec<TierBuild>> {
         let measured = self.compactor().measure(catalogue, &pass.tiers)?;
-        let mut builds = Vec::new();
-        let mut source = first_sample(catalogue);
+        let shares = self.shares(catalogue, pass)?;
+        let (mut builds, mut finer) = (Vec::new(), None);
         for (job, measured) in pass.tiers.iter().zip(&measured) {
             let known = catalogue.coverage.get(&job.tier());
-            let spans = missing(catalogue, job, source, now);
+            let spans = missing(catalogue, job, finer, now);
             if let (Some(first), Some(last)) = (spans.first(), spans.last()) {
-                let rate = known.and_then(|known| stored_rate(catalogue, job, known)).or(measured.rate());
-                let time: f64 = spans.iter().map(|span| span.end.saturating_sub(span.start) as f64).sum();
+                let rate = measured.rate().or_else(|| stored_rate(catalogue, job, known?));
+                let kept = shares.iter().zip(pass.horizons_of(job.tier()));
+                let time: f64 = kept.map(|(share, horizon)| share * time_after(&spans, horizon)).sum();
                 builds.push(TierBuild {
                     resolution: job.resolution,
                     from: crate::Timestamp::from_nanos(first.start),
@@ -62,9 +63,24 @@ impl Merger {
             // The next wider tier is computed from it.
             let begins =
                 spans.first().map(|span| span.start).into_iter().chain(known.map(|known| known.from));
-            source = begins.min().into_iter().chain(source).min();
+            finer = begins.min();
         }
         Ok(builds)
+    }
+
+    /// The share of the series for which each rule counts, in the newest partition of raw samples.
+    fn shares(&self, catalogue: &Catalogue, pass: &Pass) -> Result<Vec<f64>> {
+        let newest = raw_partitions(catalogue).filter(|it| it.all().any(|g| g.record.series > 0)).last();
+        let generations = newest.map_or(&[][..], |partition| &partition.generations);
+        let all: u64 = generations.iter().map(|generation| generation.record.series).sum();
+        let share = |series| {
+            let mut found = 0;
+            for generation in generations {
+                found += count_series(self.versions.kv(), generation, series)?;
+            }
+            Ok(found as f64 / all.max(1) as f64)
+        };
+        pass.rules().map(share).collect()
     }
 
     fn drops(&self, catalogue: &Catalogue, pass: &Pass) -> Result<Vec<DataDrop>> {
@@ -142,40 +158,40 @@ fn add(to: &mut DataDrop, catalogue: &Catalogue, of: &Partition, figures: (u64, 
 
 /// The events that are past their retention, and not dropped yet.
 fn dropped_events(catalogue: &Catalogue, pass: &Pass) -> u64 {
-    let raw = catalogue.generations.partitions_from(PartitionId::first_of(TierId::RAW));
-    let past = raw.take_while(|partition| {
-        partition.id.tier.is_raw() && catalogue.layout().bounds(partition.id).1 <= pass.events()
-    });
+    let layout = catalogue.layout();
+    let past = raw_partitions(catalogue).take_while(|it| layout.bounds(it.id).1 <= pass.events());
     let stored = past.flat_map(Partition::all).filter(|generation| catalogue.has_events(generation));
     stored.map(|generation| generation.record.events).sum()
 }
 
-/// The last instant before the first raw sample; `None` if there are none.
-fn first_sample(catalogue: &Catalogue) -> Option<Timestamp> {
+fn raw_partitions(catalogue: &Catalogue) -> impl Iterator<Item = &Partition> {
     let raw = catalogue.generations.partitions_from(PartitionId::first_of(TierId::RAW));
-    let raw = raw.take_while(|partition| partition.id.tier.is_raw());
-    let first =
-        raw.flat_map(Partition::all).map(|generation| &generation.record).find(|it| it.samples > 0)?;
-    Some(first.first.saturating_sub(1).max(catalogue.raw_from()))
+    raw.take_while(|partition| partition.id.tier.is_raw())
 }
 
-/// The spans of buckets that a tier lacks, and that can be computed from what begins at `source`.
-fn missing(
-    catalogue: &Catalogue,
-    job: &TierJob,
-    source: Option<Timestamp>,
-    now: Timestamp,
-) -> Vec<TimeRange> {
-    let Some(source) = source else { return Vec::new() };
-    let layout = catalogue.layout();
+/// The spans of buckets that a tier lacks, and that can be computed from raw samples, or from the next narrower tier, which
+/// begins at `finer`.
+fn missing(catalogue: &Catalogue, job: &TierJob, finer: Option<Timestamp>, now: Timestamp) -> Vec<TimeRange> {
+    let (layout, resolution) = (catalogue.layout(), job.resolution);
+    let mut records = raw_partitions(catalogue).flat_map(Partition::all).map(|generation| &generation.record);
+    let samples = records.find(|record| record.samples > 0).map(|record| {
+        resolution.floor(record.first.saturating_sub(1)).max(catalogue.computable_from(resolution))
+    });
+    let finer = finer.map(|from| resolution.ceil(from));
+    let Some(begin) = samples.into_iter().chain(finer).min() else { return Vec::new() };
+    let from = begin.max(resolution.floor(job.horizon));
     let open = layout.raw(now.saturating_add(1).saturating_sub(layout.width(TierId::RAW)));
-    let until = job.resolution.floor(layout.bounds(open).0);
-    let from = job.resolution.floor(source.max(job.horizon));
+    let until = resolution.floor(layout.bounds(open).0);
     let spans = match catalogue.coverage.get(&job.tier()) {
         Some(known) => vec![TimeRange::new(from, known.from), TimeRange::new(known.through, until)],
         None => vec![TimeRange::new(from, until)],
     };
     spans.into_iter().filter(|span| span.start < span.end).collect()
+}
+
+/// The time in spans after a horizon, nanoseconds.
+fn time_after(spans: &[TimeRange], horizon: Timestamp) -> f64 {
+    spans.iter().map(|span| span.end.saturating_sub(span.start.max(horizon)).max(0) as f64).sum()
 }
 
 fn partitions_over(catalogue: &Catalogue, tier: TierId, spans: &[TimeRange]) -> u64 {
