@@ -340,6 +340,15 @@ class Caller:
         call.is_valid_with = {400}
         return call
 
+    def call_ladders(self, random, path, methods):
+        # Everything is kept, in any case.
+        ladders = random.choice(["", '{__name__="nothing"} -> raw 30d', '{w="none"} -> raw 9d; up -> raw'])
+        change = [("ladders", ladders), ("dry_run", random.choice(["true", "false"]))]
+        call = self.ask(random, path, methods, change if random.random() < 0.7 else [])
+        # There is nothing to change, or the settings say what is kept.
+        call.is_valid_with = {400, 409}
+        return call
+
     def call_delete_series(self, random, path, methods):
         name = random.choice([*PLAIN, *V3, EVENT])
         series = self.ledger.series[name]
@@ -387,6 +396,7 @@ class Caller:
         "/api/v2/buckets": call_buckets,
         "/api/v1/admin/tsdb/delete_series": call_delete_series,
         "/api/v1/admin/tsdb/drop_tier": call_drop_tier,
+        "/api/v1/admin/ladders": call_ladders,
         **dict.fromkeys(
             (
                 "/api/v1/status/buildinfo", "/api/v1/status/runtimeinfo", "/api/v1/status/flags", "/api/v1/status/config",

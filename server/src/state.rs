@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use crate::admission::Gates;
 use crate::config::Config;
@@ -36,6 +37,8 @@ pub struct State {
     pub connections: Arc<Connections>,
     /// Held while a snapshot is made, even after its client has disconnected.
     pub snapshot: Arc<tokio::sync::Mutex<()>>,
+    /// Held while a reload or a client changes what is kept.
+    pub kept: Mutex<()>,
     tokens: ArcSwap<Option<Tokens>>,
     database: OnceLock<Database>,
     stopping: AtomicBool,
@@ -59,6 +62,7 @@ impl State {
             connections: Connections::new(memory.connections.clone()),
             memory,
             snapshot: Arc::default(),
+            kept: Mutex::default(),
             tokens: ArcSwap::from_pointee(tokens),
             database: OnceLock::new(),
             stopping: AtomicBool::new(false),

@@ -45,6 +45,49 @@ impl Database {
         Ok(self.engine.set_kept(kept)?)
     }
 
+    /// Changes what the running database keeps, and stores it: it counts from now on, and whenever the database is opened
+    /// with [`Options::stored_kept`](crate::Options::stored_kept). [`Kept::disk_bytes`] is not stored.
+    ///
+    /// ```
+    /// use barograph::{Database, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir().expect("a directory");
+    /// # let directory = dir.path().join("data");
+    /// let options = Options::default().with_stored_kept(true);
+    /// let db = Database::open_with(&directory, options.clone())?;
+    /// assert_eq!(db.stored_kept(), None);
+    /// let mut kept = db.kept();
+    /// kept.event_retention = Some(Duration::from_secs(30 * 86_400));
+    /// db.store_kept(kept.clone())?;
+    /// db.close()?;
+    /// let db = Database::open_with(&directory, options)?;
+    /// assert_eq!(db.kept(), kept);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Database::set_kept`]; it cannot be stored. Nothing is changed.
+    pub fn store_kept(&self, kept: Kept) -> Result<()> {
+        Ok(self.engine.store_kept(kept)?)
+    }
+
+    /// What [`Database::store_kept`] has stored in the database, also if it does not count; `None` if nothing is. The size is
+    /// that in effect.
+    ///
+    /// ```
+    /// use barograph::{Database, Options};
+    /// # fn main() -> barograph::Result<()> {
+    /// let db = Database::in_memory(Options::default())?;
+    /// assert_eq!(db.stored_kept(), None);
+    /// db.store_kept(db.kept())?;
+    /// assert_eq!(db.stored_kept(), Some(db.kept()));
+    /// # Ok(()) }
+    /// ```
+    pub fn stored_kept(&self) -> Option<Kept> {
+        self.engine.stored_kept()
+    }
+
     /// What the compactor would do if the database kept this: what it would build, drop and free. Nothing is changed. The
     /// figures are estimates from what is stored.
     ///

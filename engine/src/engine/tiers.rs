@@ -127,6 +127,30 @@ impl Engine {
         self.change_kept(|current| *current = kept)
     }
 
+    /// Changes what the running database keeps, and stores it, so that it counts the next time it is opened with
+    /// [`Options::stored_kept`](crate::Options::stored_kept). [`Kept::disk_bytes`] is not stored.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) names what is wrong; [`Error::Closed`](crate::Error::Closed);
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly); the store cannot be written. Nothing is changed.
+    pub fn store_kept(&self, kept: Kept) -> Result<()> {
+        self.shared.check_writable()?;
+        self.shared.merger.store_kept(kept)?;
+        self.shared.jobs.ask(Task::Merge);
+        Ok(())
+    }
+
+    /// What [`Engine::store_kept`] has stored in the database, with the size that is in effect; `None` if nothing is.
+    pub fn stored_kept(&self) -> Option<Kept> {
+        if !self.is_usable() {
+            return None;
+        }
+        let record = self.shared.versions.current().kept.clone()?;
+        let mut stored = record.kept(&self.shared.options).ok()?;
+        stored.disk_bytes = self.shared.merger.kept().disk_bytes;
+        Some(stored)
+    }
+
     /// Drops all buckets of a tier that the options no longer name, and returns the bytes of their chunks. History that only
     /// they have is gone.
     ///

@@ -47,7 +47,12 @@ impl Kept {
     /// # Errors
     /// [`Error::Option`](crate::Error::Option) names the first that is wrong.
     pub(crate) fn validate(&self, options: &Options) -> Result<()> {
-        let Kept { retention, tiers, ladders, event_retention, disk_bytes } = self.clone();
-        Options { retention, tiers, ladders, event_retention, disk_bytes, ..options.clone() }.validate()
+        self.clone().within(options.clone()).validate()
+    }
+
+    /// Options with this in place of what they say is kept.
+    pub(crate) fn within(self, options: Options) -> Options {
+        let Kept { retention, tiers, ladders, event_retention, disk_bytes } = self;
+        Options { retention, tiers, ladders, event_retention, disk_bytes, ..options }
     }
 }

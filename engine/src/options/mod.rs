@@ -122,6 +122,9 @@ pub struct Options {
     /// How long events (string fields) are kept; zero: for ever. Default `None`: as long as the raw samples that are kept
     /// longest, by [`Options::retention`] or a ladder. At least one partition.
     pub event_retention: Option<Duration>,
+    /// Whether what [`Engine::store_kept`](crate::Engine::store_kept) has stored in the database counts in place of
+    /// [`Options::retention`], [`Options::tiers`], [`Options::ladders`] and [`Options::event_retention`]. Default false.
+    pub stored_kept: bool,
     /// The size of the database on the disk beyond which the oldest partitions are dropped, those of raw samples first, then
     /// those of the narrowest tier, and so on, bytes. The newest two of each stay, and so does what a wider tier does not
     /// include yet. Default 0: no limit; otherwise at least 16 MiB, and the log counts too.
@@ -205,6 +208,7 @@ impl Default for Options {
             tiers: Tiers::automatic(),
             ladders: Vec::new(),
             event_retention: None,
+            stored_kept: false,
             disk_bytes: 0,
             duplicates: Duplicates::Last,
             partition_width: Duration::from_secs(86_400),

@@ -42,6 +42,7 @@ setters! {
     with_tiers tiers: Tiers,
     with_ladders ladders: Vec<Ladder>,
     with_event_retention event_retention: Option<Duration>,
+    with_stored_kept stored_kept: bool,
     with_disk_bytes disk_bytes: u64,
     with_duplicates duplicates: Duplicates,
     with_partition_width partition_width: Duration,

@@ -14,6 +14,7 @@
 //! 'c' | class | resolution     Coverage
 //! 's' | number u32 BE          TrimRecord
 //! 'e'                          EventTrim
+//! 'k'                          KeptRecord
 //! ```
 //! Notes are next to them, see `notes`.
 //!
@@ -33,6 +34,7 @@
 
 mod coverage;
 mod event_trim;
+mod kept;
 mod trims;
 
 use std::collections::BTreeMap;
@@ -45,6 +47,7 @@ use crate::model::{Labels, Layout, MatchOp, Matcher, TierId, TimeRange, Timestam
 use crate::store::blocks::{Blocks, Entry};
 pub use crate::store::catalogue::coverage::{Coverage, Coverages, coverage_key, coverage_value};
 pub use crate::store::catalogue::event_trim::{EVENT_TRIM_KEY, EventTrim};
+pub use crate::store::catalogue::kept::{KEPT_KEY, KeptRecord};
 pub use crate::store::catalogue::trims::{Trim, Trims, trim_key};
 use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
@@ -195,6 +198,8 @@ pub struct Catalogue {
     pub trims: Trims,
     /// Up to when events have been dropped where samples are kept.
     pub event_trim: Option<EventTrim>,
+    /// What the database itself says is kept.
+    pub kept: Option<Arc<KeptRecord>>,
 }
 
 impl Catalogue {
@@ -215,6 +220,7 @@ impl Catalogue {
             coverage: Coverages::default(),
             trims: Trims::default(),
             event_trim: None,
+            kept: None,
         }
     }
 
@@ -231,7 +237,8 @@ impl Catalogue {
         let Some(bytes) = kv.get(Family::Meta, ROOT_KEY)? else { return Ok(None) };
         let root: Root = values::decode("meta/root", CATALOGUE_VERSION, &bytes)?;
         let (mut generations, mut tombstones) = (Vec::new(), Vec::new());
-        let (mut coverage, mut trims, mut event_trim) = (BTreeMap::new(), BTreeMap::new(), None);
+        let (mut coverage, mut trims) = (BTreeMap::new(), BTreeMap::new());
+        let (mut event_trim, mut kept) = (None, None);
         let mut cursor = kv.cursor(Family::Meta);
         cursor.seek(&[])?;
         while let Some((key, value)) = cursor.entry() {
@@ -259,6 +266,7 @@ impl Catalogue {
                 Some((&event_trim::KIND_EVENT_TRIM, [])) => {
                     event_trim = Some(EventTrim::decode(&place_of(key), value)?);
                 }
+                Some((&kept::KIND_KEPT, [])) => kept = Some(Arc::new(KeptRecord::decode(value)?)),
                 _ => return Err(unknown(key)),
             }
             cursor.advance()?;
@@ -273,6 +281,7 @@ impl Catalogue {
             coverage: Arc::new(coverage),
             trims: Arc::new(trims),
             event_trim,
+            kept,
         }))
     }
 
@@ -301,6 +310,9 @@ impl Catalogue {
                 found.map(|trim| trim.encode()).transpose()
             }
             Some((&event_trim::KIND_EVENT_TRIM, [])) => self.event_trim.map(|trim| trim.encode()).transpose(),
+            Some((&kept::KIND_KEPT, [])) => {
+                self.kept.as_ref().map(|kept| KeptRecord::encode(kept)).transpose()
+            }
             _ => Ok(None),
         }
     }

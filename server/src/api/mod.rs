@@ -2,7 +2,8 @@
 //!
 //! [`dispatch`] finds the route, checks the token, reads parameters and passes a [`call::Call`] to a handler. Reads go
 //! through [`gate`]. Handlers are grouped by protocol: [`prometheus`], [`influx`], [`export`] for Barograph's own
-//! formats, [`status`] for the state of the server, and [`admin`] for calls that change or copy the whole database.
+//! formats, [`status`] for the state of the server, [`admin`] for calls that change or copy the whole database, and [`ladders`] for
+//! what it keeps.
 
 pub mod admin;
 pub mod call;
@@ -12,6 +13,7 @@ pub mod export;
 pub mod gate;
 pub mod hdr;
 pub mod influx;
+pub mod ladders;
 pub mod prometheus;
 pub mod routes;
 pub mod selectors;

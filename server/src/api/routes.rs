@@ -15,7 +15,7 @@ use crate::api::prometheus::{
     describe, features, federate, labels, notes, query, remote_read, remote_write, scraping,
 };
 use crate::api::status::active;
-use crate::api::{admin, export, hdr, influx, status};
+use crate::api::{admin, export, hdr, influx, ladders, status};
 use crate::error::{ApiError, Dialect};
 use crate::http::auth::Access;
 use crate::http::reply::Reply;
@@ -36,6 +36,8 @@ const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const BOTH: &[Method] = &[Method::GET, Method::POST];
 const CHANGE: &[Method] = &[Method::POST, Method::PUT];
+
+const MANAGE: &[Method] = &[Method::GET, Method::POST, Method::PUT];
 
 const ALWAYS: Admission = Admission::Always;
 const INSTANT: Admission = Admission::Instant;
@@ -108,6 +110,7 @@ pub static ROUTES: &[Route] = routes! {
     "/api/v1/admin/tsdb/snapshot"                 CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::snapshot;
     "/api/v1/admin/tsdb/flush"                    CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::flush;
     "/api/v1/admin/tsdb/drop_tier"                CHANGE Admin       Whole Prometheus ADMIN    Form None  admin::drop_tier;
+    "/api/v1/admin/ladders"                       MANAGE Admin       Whole Prometheus ADMIN    Form None  ladders::ladders;
     "/query"                                      BOTH   ReadOrWrite Own   Influx1    LIST     Form None  influx::statements::query;
     "/ping"                                       GET    Public      Same  Influx1    INSTANT  Form None  influx::ping;
     "/health"                                     GET    Public      Same  Influx2    INSTANT  Form None  influx::health;

@@ -9,7 +9,7 @@ mod sockets;
 
 use std::sync::Arc;
 
-use barograph::Kept;
+use barograph::{Database, Kept};
 use tokio::sync::watch;
 
 use crate::api::routes;
@@ -53,8 +53,9 @@ pub fn reload(state: &State, sources: &Sources) {
     for key in waiting {
         tracing::warn!("setting {key} has changed but takes effect only after a restart");
     }
+    let _kept = state.kept.lock();
     if let Some(database) = state.opened() {
-        if let Err(e) = database.set_kept(Kept::of(&options(&merged))) {
+        if let Err(e) = database.set_kept(kept(&merged, database)) {
             return tracing::error!("reload refused, the old settings stay: {e}");
         }
         if let Err(e) = database.set_compaction_rate(merged.compaction_rate) {
@@ -66,6 +67,16 @@ pub fn reload(state: &State, sources: &Sources) {
     }
     state.replace(merged, tokens);
     tracing::info!("settings reloaded");
+}
+
+/// What is kept: what the settings say if one of them is set, otherwise what a client has stored in the database.
+fn kept(config: &Config, database: &Database) -> Kept {
+    let set = Kept::of(&options(config));
+    let stored = database.stored_kept().filter(|_| config.kept_places().next().is_none());
+    stored.map_or(set.clone(), |mut stored| {
+        stored.disk_bytes = set.disk_bytes;
+        stored
+    })
 }
 
 /// Serves until `stop` is true, then stops. The caller closes the database.

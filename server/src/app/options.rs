@@ -18,6 +18,7 @@ pub fn options(config: &Config) -> Options {
         .with_tiers(config.tiers.clone())
         .with_ladders(config.ladders.clone())
         .with_event_retention(config.event_retention)
+        .with_stored_kept(config.kept_places().next().is_none())
         .with_disk_bytes(config.disk_budget)
         .with_duplicates(config.duplicates)
         .with_partition_width(config.partition_width)

@@ -5,6 +5,7 @@ use std::path::Path;
 use barograph::{TimeRange, Timestamp};
 use serde_json::Value;
 
+use crate::api::ladders;
 use crate::api::prometheus::cardinality;
 use crate::cli::{CardinalityArgs, InspectArgs, InspectCommand, Target};
 use crate::client::Client;
@@ -29,6 +30,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
             let mut metrics = crate::telemetry::database::metrics(&database.stats());
             metrics.extend(crate::telemetry::compaction::metrics(&database.tiers()));
             print!("{}", figures(&metrics));
+            if let Some(kept) = database.stored_kept() {
+                println!("\nkept, unless settings of the server say otherwise\n{:#}", ladders::show(&kept));
+            }
             stored(database, TimeRange::ALL, args.top)?
         }
         None => {

@@ -27,12 +27,14 @@ macro_rules! config {
             $(pub $field: $kind,)*
             /// The text of each setting, for `status/flags` and `status/config`.
             pub texts: BTreeMap<&'static str, String>,
+            /// The place of each setting that is set, such as `--retention`.
+            pub places: BTreeMap<&'static str, String>,
         }
 
         impl Config {
             /// Never visible outside [`Sources::build`], which applies the text of every setting.
             fn blank() -> Self {
-                Config { $($field: Default::default(),)* texts: BTreeMap::new() }
+                Config { $($field: Default::default(),)* texts: BTreeMap::new(), places: BTreeMap::new() }
             }
         }
     };
@@ -192,8 +194,12 @@ impl Sources {
         let mut config = Config::blank();
         for setting in SETTINGS {
             let (place, text) = self.winner(setting, &file);
-            (setting.set)(&mut config, text).map_err(|reason| ConfigError::Value { place, reason })?;
+            let set = (setting.set)(&mut config, text);
+            set.map_err(|reason| ConfigError::Value { place: place.clone(), reason })?;
             config.texts.insert(setting.key, text.to_owned());
+            if place != setting.key {
+                config.places.insert(setting.key, place);
+            }
         }
         Ok(config)
     }
@@ -248,6 +254,9 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError>
     Ok(values)
 }
 
+/// The settings that say what is kept. If none is set, the database does, and clients can change it.
+pub const KEPT_SETTINGS: [&str; 4] = ["retention", "tiers", "ladders", "event_retention"];
+
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -274,6 +283,7 @@ impl Config {
     /// `self`. The second value lists the changed keys that need a restart.
     pub fn reload(&self, fresh: &Config) -> (Config, Vec<&'static str>) {
         let mut merged = self.clone();
+        merged.places = fresh.places.clone();
         let mut waiting = Vec::new();
         for setting in SETTINGS {
             let text = fresh.texts.get(setting.key).map_or(setting.default, String::as_str);
@@ -288,6 +298,30 @@ impl Config {
             }
         }
         (merged, waiting)
+    }
+
+    /// The places of the settings that say what is kept; none if the database does.
+    pub fn kept_places(&self) -> impl Iterator<Item = &str> {
+        KEPT_SETTINGS.into_iter().filter_map(|key| self.places.get(key)).map(String::as_str)
+    }
+
+    /// Who says what is kept: the settings, the database if a client has stored something in it, or nobody.
+    pub fn kept_source(&self, is_stored: bool) -> &'static str {
+        match self.kept_places().next() {
+            Some(_) => "settings",
+            None if is_stored => "database",
+            None => "default",
+        }
+    }
+
+    /// Sets a setting to a text.
+    ///
+    /// # Errors
+    /// There is no such setting, or the text is no value of it.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), values::ValueError> {
+        let setting =
+            keys::find(key).ok_or_else(|| values::ValueError(format!("unknown setting {key:?}")))?;
+        (setting.set)(self, text)
     }
 
     /// The effective settings as a TOML file.
@@ -349,8 +383,10 @@ mod tests {
         let mut fresh = Sources::default();
         fresh.flags.insert("query_timeout", "9s".into());
         fresh.flags.insert("max_line", "999".into());
+        fresh.flags.insert("ladders", String::new());
         let (merged, waiting) = running.reload(&fresh.build().unwrap());
         assert_eq!(merged.query_timeout, Duration::from_secs(9));
+        assert_eq!((running.kept_places().count(), merged.kept_places().collect()), (0, vec!["--ladders"]));
         assert_eq!(merged.max_line, running.max_line);
         assert_eq!(waiting, ["max_line"]);
     }
@@ -359,6 +395,8 @@ mod tests {
     fn the_printed_file_reads_back() {
         let config = Config::default();
         let (_dir, again) = sources(&config.to_toml());
-        assert_eq!(again.build().unwrap(), config);
+        let again = again.build().unwrap();
+        assert_eq!((again.places.len(), config.places.len()), (SETTINGS.len(), 0));
+        assert_eq!(Config { places: config.places.clone(), ..again }, config);
     }
 }

@@ -3,10 +3,11 @@
 use barograph::{BudgetReport, Database, EventsReport, LadderReport, TierReport};
 use serde_json::{Value, json};
 
+use crate::config::Config;
 use crate::telemetry::exposition::{Kind, Metric};
 
 /// Counts since the start, the tiers of buckets, the disk budget, and what is kept of events and of which series.
-pub fn describe(database: &Database) -> Value {
+pub fn describe(database: &Database, config: &Config) -> Value {
     let stats = database.stats();
     json!({
         "merges": stats.merges,
@@ -19,6 +20,7 @@ pub fn describe(database: &Database) -> Value {
         "tombstones": stats.tombstones,
         "tiers": database.tiers().iter().map(tier).collect::<Vec<_>>(),
         "budget": budget(&database.budget()),
+        "keptBy": config.kept_source(database.stored_kept().is_some()),
         "events": events(&database.events_kept()),
         "ladders": database.ladders().iter().map(ladder).collect::<Vec<_>>(),
     })

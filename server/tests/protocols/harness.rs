@@ -176,6 +176,12 @@ impl Server {
         app::reload(&self.state, &self.sources);
     }
 
+    /// Takes a setting out while it runs.
+    pub fn unset(&mut self, key: &'static str) {
+        self.sources.flags.remove(key);
+        app::reload(&self.state, &self.sources);
+    }
+
     /// A fresh connection.
     pub fn connect(&self) -> TcpStream {
         connect(self.address)

@@ -23,6 +23,7 @@ mod harness;
 mod hdr;
 mod health;
 mod influx;
+mod ladders;
 mod lifecycle;
 mod listeners;
 mod matchers;

@@ -272,7 +272,8 @@ fn plain_probe(path: &str) -> Option<Probe> {
         | "/api/v1/status/memory"
         | "/api/v1/status/compaction"
         | "/metrics" => Probe::Whole(get(path)),
-        "/api/v1/admin/tsdb/clean_tombstones"
+        "/api/v1/admin/ladders"
+        | "/api/v1/admin/tsdb/clean_tombstones"
         | "/api/v1/admin/tsdb/snapshot"
         | "/api/v1/admin/tsdb/drop_tier"
         | "/api/v1/admin/tsdb/flush" => Probe::Whole(post(path, &[], "")),

@@ -195,6 +195,7 @@ const LEVELS: &[Levels] = &[
             ("prometheus", 3),
             ("influx", 3),
             ("admin", 3),
+            ("ladders", 3),
             ("status", 3),
             ("hdr", 4),
             ("routes", 5),

@@ -69,6 +69,12 @@ pub(super) fn assemble(opened: Opened) -> Engine {
     report.open_time = started.elapsed();
     let kv: Arc<dyn Kv> = guard.clone();
     let gate = Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded));
+    let stored = catalogue.kept.as_ref().filter(|_| options.stored_kept);
+    // Its record has been checked.
+    let options = match stored.and_then(|stored| stored.kept(&options).ok()) {
+        Some(kept) => kept.within(options),
+        None => options,
+    };
     let newest = newest(&catalogue, &replay, &options);
     let base = Base {
         jobs: Arc::default(),

@@ -8,6 +8,7 @@ mod described;
 mod events;
 mod incomplete;
 mod ladders;
+mod stored;
 mod trial;
 
 use std::sync::Arc;

@@ -48,6 +48,8 @@ pub(in crate::engine) struct Merger {
     options: Arc<Options>,
     merging: Mutex<()>,
     kept: Mutex<Kept>,
+    /// Held while what is kept is stored.
+    storing: Mutex<()>,
     /// Written while data is dropped, read to keep all data.
     expiry: RwLock<()>,
     /// The newest partition by which a tier was chosen, and which.
@@ -85,6 +87,7 @@ impl Merger {
             measured: Mutex::default(),
             expiry: RwLock::default(),
             kept: Mutex::new(Kept::of(&base.options)),
+            storing: Mutex::default(),
             counts: MergeCounts::default(),
             head: base.head.clone(),
             scale: Mutex::default(),

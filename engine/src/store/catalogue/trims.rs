@@ -45,7 +45,7 @@ pub struct Trim {
     pub applied: Timestamp,
 }
 
-type MatcherRecord = (String, u8, String);
+pub(super) type MatcherRecord = (String, u8, String);
 
 #[derive(Encode, Decode)]
 struct TrimRecord {

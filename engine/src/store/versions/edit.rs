@@ -7,8 +7,8 @@ use roaring::RoaringTreemap;
 use crate::Result;
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{
-    CATALOGUE_VERSION, Catalogue, Coverage, EVENT_TRIM_KEY, EventTrim, Generation, ROOT_KEY, Root, Tombstone,
-    Trim, coverage_key, coverage_value, generation_key, tombstone_key, trim_key,
+    CATALOGUE_VERSION, Catalogue, Coverage, EVENT_TRIM_KEY, EventTrim, Generation, KEPT_KEY, KeptRecord,
+    ROOT_KEY, Root, Tombstone, Trim, coverage_key, coverage_value, generation_key, tombstone_key, trim_key,
 };
 use crate::store::kv::Change;
 use crate::store::values;
@@ -32,6 +32,8 @@ pub(crate) struct Edit {
     pub trims: Vec<(u32, Option<Arc<Trim>>)>,
     /// The new trim of events, if it changes.
     pub event_trim: Option<EventTrim>,
+    /// What is kept, if a client changes it.
+    pub kept: Option<Arc<KeptRecord>>,
     /// Changes of other records of [`Family::Meta`](crate::store::kv::Family::Meta).
     pub others: Vec<Change>,
     /// The change of [`IndexedSeries`](super::IndexedSeries).
@@ -92,6 +94,9 @@ impl Edit {
         if let Some(trim) = &self.event_trim {
             changes.push((EVENT_TRIM_KEY.to_vec(), Some(trim.encode()?)));
         }
+        if let Some(kept) = &self.kept {
+            changes.push((KEPT_KEY.to_vec(), Some(KeptRecord::encode(kept)?)));
+        }
         Ok(changes)
     }
 
@@ -126,6 +131,7 @@ impl Edit {
             }
         }
         next.event_trim = self.event_trim.or(next.event_trim);
+        next.kept = self.kept.clone().or(next.kept);
         next
     }
 }
@@ -134,6 +140,7 @@ impl Edit {
 mod tests {
     use super::*;
     use crate::model::{Layout, MatchOp, Matcher, PartitionId, SeriesSet, TimeRange};
+    use crate::options::{Kept, Options};
     use crate::store::catalogue::{GenerationRecord, Obsolete};
     use crate::store::keys::Prefix;
     use crate::store::kv::Kv;
@@ -169,6 +176,7 @@ mod tests {
             newest: Some(20),
             trims: vec![(3, Some(trim.clone()))],
             event_trim: Some(EventTrim { until: 999, cut: 4, applied: 3 }),
+            kept: Some(Arc::new(KeptRecord::of(&Kept::of(&Options::default())))),
             ..Edit::default()
         };
         let root = edit.root(first.root);
@@ -182,7 +190,7 @@ mod tests {
         assert_eq!(loaded.generations.get(low.prefix).unwrap().record, low.record);
         assert_eq!(loaded.tombstones.get(9).unwrap().matchers, delete.matchers);
         assert_eq!(loaded.trims.get(&3), Some(&trim));
-        assert_eq!(loaded.event_trim, edit.event_trim);
+        assert_eq!((loaded.event_trim, &loaded.kept), (edit.event_trim, &edit.kept));
         for (key, value) in edit.changes(&root, std::slice::from_ref(&delete)).unwrap() {
             assert_eq!(loaded.value_of(&key).unwrap(), value, "the store has what the catalogue says");
         }
@@ -194,6 +202,7 @@ mod tests {
         for loaded in [next, load()] {
             assert_eq!((prefixes(&loaded), loaded.tombstones.len()), (vec![high.prefix], 0));
             assert_eq!(loaded.event_trim.map(|trim| trim.until), Some(999));
+            assert!(loaded.kept.is_some());
             assert_eq!(loaded.value_of(&generation_key(low.prefix)).unwrap(), None);
             assert!(loaded.trims.is_empty() && loaded.value_of(&trim_key(3)).unwrap().is_none());
         }

@@ -210,6 +210,7 @@ impl Versions {
                     coverage: next.coverage.clone(),
                     trims: next.trims.clone(),
                     event_trim: next.event_trim,
+                    kept: next.kept.clone(),
                 }
             });
         });

@@ -117,8 +117,8 @@ pub async fn memory(call: Call) -> Result<Reply, ApiError> {
 /// # Errors
 /// 503 while there is no database.
 pub async fn compaction(call: Call) -> Result<Reply, ApiError> {
-    let database = call.database()?;
-    let value = runtime::blocking(move || telemetry::compaction::describe(&database)).await?;
+    let (config, database) = (call.config.clone(), call.database()?);
+    let value = runtime::blocking(move || telemetry::compaction::describe(&database, &config)).await?;
     Ok(success_value(&value))
 }
 

@@ -42,6 +42,8 @@ pub(super) enum Step {
     Expire(i64),
     /// The tier is dropped, and built again.
     DropTier,
+    /// What is kept is stored in the database.
+    StoreKept,
     /// The same for the samples of one series.
     Trim {
         series: u8,
@@ -260,7 +262,7 @@ impl Maker {
                 Step::Clean,
                 Step::Close,
             ],
-            10 => vec![Step::Flush, Step::TrimEvents(2 * self.width)],
+            10 => vec![Step::Flush, Step::TrimEvents(2 * self.width), Step::StoreKept],
             _ => {
                 self.has_expired = true;
                 let series = self.random.below(u64::from(SERIES)) as u8;
@@ -414,6 +416,7 @@ impl<'a> Player<'a> {
             Step::Trim { series, seconds } => self.trim(series, seconds),
             Step::TrimEvents(seconds) => self.trim_events(seconds),
             Step::DropTier => self.drop_tier(),
+            Step::StoreKept => self.store_kept(),
             Step::Snapshot(name) => drop(self.engine().snapshot(&self.root.join(name)).unwrap()),
             Step::Restore(name) => {
                 let to = self.root.join(format!("{name}-restored"));
@@ -464,6 +467,15 @@ impl<'a> Player<'a> {
         }
         self.engine().set_tiers(tiers).unwrap();
         self.engine().compact().unwrap();
+    }
+
+    /// Nothing that a script holds depends on it.
+    fn store_kept(&self) {
+        let mut kept = self.engine().kept();
+        kept.retention = Duration::from_secs(10_000_000);
+        self.engine().store_kept(kept.clone()).unwrap();
+        assert_eq!(self.engine().stored_kept(), Some(kept));
+        self.engine().set_retention(Duration::ZERO).unwrap();
     }
 
     fn trim_events(&self, seconds: i64) {

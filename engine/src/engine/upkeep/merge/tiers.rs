@@ -1,5 +1,6 @@
 //! The tiers of buckets: which are maintained, and when they are built, repaired, merged and expired.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DEAD_BYTES_MAX, Merger, unless_full};
@@ -9,8 +10,9 @@ use crate::engine::retention::{horizon_of, keep_of};
 use crate::model::{PartitionId, Resolution, SeriesSet, TierId, Timestamp};
 use crate::options::{Kept, Ladder, Tier};
 use crate::rollup::Extras;
-use crate::store::catalogue::Catalogue;
+use crate::store::catalogue::{Catalogue, KeptRecord};
 use crate::store::generations::Partition;
+use crate::store::versions::Edit;
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
@@ -188,6 +190,20 @@ impl Merger {
         self.retention.set(&changed);
         *kept = changed;
         Ok(())
+    }
+
+    /// Stores what is kept in the database, and applies it.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if it is refused, or that of the store; nothing is changed.
+    pub fn store_kept(&self, kept: Kept) -> Result<()> {
+        let _storing = self.storing.lock();
+        kept.validate(&self.options)?;
+        let record = Arc::new(KeptRecord::of(&kept));
+        fail_point!("kept.begun");
+        self.versions.commit(&*self.writer, |_| Ok(Some(Edit { kept: Some(record), ..Edit::default() })))?;
+        fail_point!("kept.stored");
+        self.change_kept(|current| *current = kept)
     }
 
     /// Drops all buckets of a tier that is not kept. Returns the bytes of their chunks.
