@@ -116,7 +116,7 @@ impl Engine {
 
     /// What the database keeps.
     pub fn kept(&self) -> Kept {
-        self.shared.merger.kept()
+        if self.is_usable() { self.shared.merger.kept() } else { Kept::of(&self.shared.options) }
     }
 
     /// Changes all that the running database keeps together.
@@ -135,6 +135,7 @@ impl Engine {
     /// [`Error::ReadOnly`](crate::Error::ReadOnly); the store cannot be written. Nothing is changed.
     pub fn store_kept(&self, kept: Kept) -> Result<()> {
         self.shared.check_writable()?;
+        let _call = self.shared.lifecycle.enter()?;
         self.shared.merger.store_kept(kept)?;
         self.shared.jobs.ask(Task::Merge);
         Ok(())
@@ -159,6 +160,7 @@ impl Engine {
     /// none; [`Error::Closed`](crate::Error::Closed).
     pub fn drop_tier(&self, resolution: Resolution) -> Result<u64> {
         self.shared.check_writable()?;
+        let _call = self.shared.lifecycle.enter()?;
         self.shared.merger.drop_tier(resolution)
     }
 

@@ -70,6 +70,7 @@ impl Engine {
     /// the store could not be read.
     pub fn try_kept(&self, kept: Kept) -> Result<KeptTrial> {
         self.shared.lifecycle.check_open()?;
+        let _call = self.shared.lifecycle.enter()?;
         self.shared.merger.try_kept(kept)
     }
 }

@@ -55,6 +55,7 @@ fn what_is_kept_is_changed_over_http_and_stored() {
     let state = server.get("/api/v1/status/compaction").data();
     assert_eq!((&state["keptBy"], state["ladders"].as_array().map(Vec::len)), (&json!("database"), Some(3)));
     assert_eq!(state["events"]["retentionSeconds"], 30 * DAY);
+    assert_eq!(server.get("/api/v1/status/runtimeinfo").data()["storageRetention"], "15d");
 
     server.state.database().expect("it is open").close().unwrap();
     drop(server);

@@ -9,7 +9,7 @@ use super::aside::{job, minutes};
 use super::between::engine;
 use super::float_batch;
 use crate::budget::Work;
-use crate::model::{Labels, TimeRange};
+use crate::model::{Labels, Resolution, TimeRange};
 use crate::process::pretended::in_child;
 use crate::{Engine, Error, LineOptions, Result, View};
 
@@ -31,7 +31,7 @@ type Write = fn(&Engine) -> Result<()>;
 type Read = fn(&View<'_>) -> Result<()>;
 type Look = fn(&Engine);
 
-const CALLS: [(&str, Write); 16] = [
+const CALLS: [(&str, Write); 20] = [
     ("append", |engine| engine.append(&float_batch(0, &[2])).map(drop)),
     ("begin_append", |engine| engine.begin_append(&float_batch(0, &[2])).map(drop)),
     ("write_lines", |engine| engine.write_lines(b"a b=1 1", &LineOptions::default()).map(drop)),
@@ -47,6 +47,10 @@ const CALLS: [(&str, Write); 16] = [
     ("metadata", |engine| engine.metadata(None).map(drop)),
     ("exemplars", |engine| engine.exemplars(&[Vec::new()], ALL).map(drop)),
     ("set_retention", |engine| engine.set_retention(Duration::from_secs(3600))),
+    ("set_kept", |engine| engine.set_kept(engine.kept())),
+    ("store_kept", |engine| engine.store_kept(engine.kept())),
+    ("try_kept", |engine| engine.try_kept(engine.kept()).map(drop)),
+    ("drop_tier", |engine| engine.drop_tier(Resolution::parse("1h").unwrap()).map(drop)),
     ("subscribe", |engine| engine.subscribe(&[], 1 << 20).map(drop)),
 ];
 
@@ -71,6 +75,7 @@ fn no_call_of_a_forked_child_waits_for_a_lock() {
     let shared = &engine.shared;
     let admission = &shared.admission;
     let held = (shared.writer.hold(), shared.flusher.lock_within(ENDLESS), shared.merger.lock());
+    let kept = shared.merger.hold();
     let more = (shared.jobs.hold(), admission.pressure().hold(), admission.idle().hold());
     let inner = (shared.lifecycle.hold(), shared.head.pins.hold(), view.hold());
     let is_forked = |name: &str, refused: Result<()>| {
@@ -85,7 +90,7 @@ fn no_call_of_a_forked_child_waits_for_a_lock() {
     }
     is_forked("wait_append", call("wait_append", move || engine.wait_append(&begun).map(drop)));
     is_forked("close", call("close", move || engine.close()));
-    let looks: [(&str, Look); 8] = [
+    let looks: [(&str, Look); 9] = [
         ("stats", |engine| {
             let _ = engine.stats();
         }),
@@ -93,6 +98,15 @@ fn no_call_of_a_forked_child_waits_for_a_lock() {
         ("damage", |engine| drop(engine.damage(ALL))),
         ("memory", |engine| drop(engine.memory())),
         ("tenants", |engine| drop(engine.tenants(9))),
+        ("kept", |engine| {
+            let _ = (
+                engine.events_kept(),
+                engine.stored_kept(),
+                engine.ladders(),
+                engine.tiers(),
+                engine.budget(),
+            );
+        }),
         ("databases", |engine| drop(engine.databases())),
         ("view", |engine| drop(engine.view().with_work(&Work::unbounded()))),
         ("limits", |engine| {
@@ -104,5 +118,5 @@ fn no_call_of_a_forked_child_waits_for_a_lock() {
     for (name, look) in looks {
         call(name, move || look(engine));
     }
-    drop((held, more, inner));
+    drop((held, kept, more, inner));
 }

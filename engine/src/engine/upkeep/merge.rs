@@ -109,6 +109,12 @@ impl Merger {
         self.merging.try_lock()
     }
 
+    /// Keeps the lock held, as another thread may do at the moment of a fork.
+    #[cfg(test)]
+    pub fn hold(&self) -> impl Sized + '_ {
+        self.kept.lock()
+    }
+
     /// What is kept.
     pub fn kept(&self) -> Kept {
         self.kept.lock().clone()

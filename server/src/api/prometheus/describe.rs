@@ -39,7 +39,7 @@ pub async fn build_info(call: Call) -> Result<Reply, ApiError> {
 /// # Errors
 /// 503 while there is no database.
 pub async fn runtime_info(call: Call) -> Result<Reply, ApiError> {
-    call.state.database()?;
+    let kept = call.state.database()?.kept();
     let now = clock::now_ns();
     let started = now - call.state.telemetry.uptime().as_nanos() as i64;
     let rfc3339 = |ns: i64| {
@@ -50,7 +50,7 @@ pub async fn runtime_info(call: Call) -> Result<Reply, ApiError> {
         "reloadConfigSuccess": true, "lastConfigTime": rfc3339(started), "corruptionCount": 0,
         "goroutineCount": 0, "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
         "GOMEMLIMIT": call.state.memory.total(), "GOGC": "", "GODEBUG": "",
-        "storageRetention": show_duration(call.config.retention),
+        "storageRetention": show_duration(kept.retention),
     })))
 }
 
