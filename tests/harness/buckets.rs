@@ -1,7 +1,7 @@
 //! Chunks of buckets: what a reader meets behind the checksum.
 
 use barograph_engine::codec::CompressionLevel;
-use barograph_engine::rollup::{BucketChunk, Columns, encode};
+use barograph_engine::rollup::{Bucket, BucketChunk, Columns, encode};
 
 use super::{KEY, with_checksum};
 
@@ -22,6 +22,9 @@ pub fn buckets(data: &[u8]) {
     encode::decode(KEY, &again, Columns::ALL, &mut decoded).expect("a chunk just encoded");
     for (found, decoded) in found.iter().zip(&decoded) {
         assert_eq!((found.end, found.count, found.markers), (decoded.end, decoded.count, decoded.markers));
+        let natives =
+            |bucket: &Bucket| bucket.natives.as_ref().map(|natives| (natives.count, natives.resets));
+        assert!(natives(decoded).is_none() || natives(found) == natives(decoded));
         if found.count > 0 {
             assert_eq!(found.last.value.to_bits(), decoded.last.value.to_bits());
             assert!(found.sum.same_bits(&decoded.sum) && found.lost.same_bits(&decoded.lost));

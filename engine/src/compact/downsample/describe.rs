@@ -76,8 +76,8 @@ impl<'c> Compactor<'c> {
             buckets.clear();
             let of_source = source.ids_of(&labels)?;
             compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
-            // What cannot be described stays as it is.
-            buckets.retain(|bucket| bucket.natives.is_some());
+            // What cannot be described stays as it is. Stale markers in the form of histograms count as markers now.
+            buckets.retain(|bucket| !bucket.is_empty() && bucket.has_histograms == bucket.natives.is_some());
             if buckets.is_empty() {
                 continue;
             }

@@ -9,13 +9,12 @@ use super::counter::{self, ChangeKind};
 use super::histogram_change::{self, Run};
 use super::over_time::slot;
 use super::slide::slide;
-use super::{Columns, Window, WindowedSeries};
+use super::{Columns, Window, WindowedSeries, folds};
 use crate::annotations::flags::Flags;
 use crate::error::QueryError;
 use crate::histogram::accumulate::sum_or_mean_of;
 use crate::histogram::arithmetic::equal;
 use crate::histogram::resets::is_reset;
-use crate::numbers::compensated;
 use crate::series::{Point, Points};
 
 fn histogram(h: Histogram) -> Point {
@@ -196,13 +195,12 @@ pub(crate) fn is_change_between(_: &Columns, a: &Placed<'_>, b: &Placed<'_>) -> 
 
 /// `sum_over_time`, `avg_over_time` of a series with histograms.
 pub(crate) fn sum_or_mean(series: &mut WindowedSeries<'_>, mean: bool) -> Result<Points, QueryError> {
+    // Windows of floats have the same result beside histograms as without.
+    let (mut sum_of, mut mean_of) = (folds::sum(series.range_ns()), folds::mean(series.range_ns()));
     let WindowedSeries { call, columns, ref mut flags, .. } = *series;
     let mut points = Points::absent(call.windows.steps.count);
     slide(call.budget, &call.windows, columns, |w| match (w.len(), w.histogram_len()) {
-        (_, 0) => {
-            let v = if mean { compensated::mean(w.values()) } else { compensated::sum(w.values()) };
-            points.floats[w.step] = v;
-        }
+        (_, 0) => points.floats[w.step] = slot(if mean { mean_of(w) } else { sum_of(w) }),
         (0, _) => {
             points.set(w.step, sum_or_mean_of(w.histograms(), mean, flags).map(histogram));
         }
