@@ -47,6 +47,10 @@ impl<'p> Found<'p> {
                 let before_ms = if call.function.reads_before_window { self.lookback_ms } else { 0 };
                 let more_ms = before_ms + search::earlier_ms(call.function, NamedOptions(&call.named));
                 call.args.iter().for_each(|arg| self.add(arg, at_ms, more_ms));
+                if call.function.second_is_labels {
+                    // The labels of the vector decide which other series are read, so any may be.
+                    self.selectors.push(&[]);
+                }
             }
             Kind::Aggregate(aggregate) => {
                 let parameters = aggregate.param.as_deref().into_iter().chain(&aggregate.more);
@@ -93,6 +97,9 @@ mod tests {
         assert_eq!(from("a @ 50000 + -b"), (2, 49_700));
         assert_eq!(from("increase_pure(a[1h:1m])"), (1, 100_000 - 3_600 - 300 - 60 - 300));
         assert_eq!(from("increase_pure(a[1h:1m] @ 50000)"), (1, 50_000 - 3_600 - 300 - 60 - 300));
+        // The vector, the matchers in braces, and whatever they select.
+        assert_eq!(from("info(rate(a[1h]), {x=\"y\"})"), (3, 100_000 - 3_600 - 300));
+        assert_eq!(from("info(a)"), (2, 100_000 - 300));
         let day = 86_400;
         assert_eq!(from("correlate(a[1h], b[1h:1m])"), (2, 100_000 - day - 3_600 - 60 - 300));
         assert_eq!(from("root_cause(a[1h] @ 90000, b[1h])"), (2, 90_000 - day - 3_600 - 300));

@@ -101,13 +101,14 @@ fn the_state_of_tiers_is_shown() {
 
 #[test]
 fn each_series_has_what_its_ladder_keeps() {
-    let ladders = "{job=\"short\"} -> raw 1d, 1h; {job=\"none\"} -> raw 2d";
+    let ladders = "{job=\"short\"} -> raw 1d, 1h; {job=\"none\"} -> raw 2d; target_info -> raw 1d, 1h";
     let server = server(&[("tiers", "5m, 1h"), ("ladders", ladders), ("enable_admin", "true")]);
     let mut lines = String::new();
     for at in (START..START + 9 * DAY).step_by(60) {
         for job in ["long", "short"] {
             writeln!(lines, "cpu,job={job} value={} {at}000000000", at / 60 % 101).unwrap();
         }
+        writeln!(lines, "target_info,job=long,version=v1 value=1 {at}000000000").unwrap();
     }
     server.write(&lines);
     for call in ["flush", "clean_tombstones", "clean_tombstones"] {
@@ -131,9 +132,13 @@ fn each_series_has_what_its_ladder_keeps() {
     let both = of("long|short", "");
     assert_eq!(both["result"].as_array().map(Vec::len), Some(2));
     assert_eq!(accuracy(&both), accuracy(&short), "both have hours");
+    // The info series have hours alone, which nothing in the query says.
+    let info = format!("/api/v1/query?time={}&query=info(cpu%7Bjob=%22long%22%7D)", START + 2 * DAY);
+    let found = server.get(&info).data();
+    assert_eq!(found["result"][0]["metric"]["version"], "v1", "{found}");
 
     let data = server.get("/api/v1/status/compaction").data();
-    let [first, second, rest] = [0, 1, 2].map(|at| data["ladders"][at].clone());
+    let [first, second, rest] = [0, 1, 3].map(|at| data["ladders"][at].clone());
     assert_eq!(first["ladder"], "{job=\"short\"} -> raw 1d, 1h");
     let dropped = first["droppedThrough"].as_object().expect("names and times");
     assert_eq!(dropped.keys().collect::<Vec<_>>(), ["5m", "raw"]);
