@@ -141,6 +141,19 @@ fn ladders_keep_less_of_what_is_built() {
 }
 
 #[test]
+fn what_a_budget_drops() {
+    let mut aged = database("1h");
+    (0..30).for_each(|day| aged.day(day));
+    let before = totals(&aged, TierId::RAW);
+    let budget = aged.engine.budget().used_bytes * 3 / 4;
+    let trial = tried(&mut aged, |kept| kept.disk_bytes = budget, 30);
+    let after = totals(&aged, TierId::RAW);
+    let [raw] = trial.drops[..] else { panic!("{trial:?}") };
+    assert_eq!(raw.samples, before.1 - after.1, "{raw:?}");
+    assert!(raw.partitions > 3 && trial.freed_bytes >= budget / 4, "{trial:?}");
+}
+
+#[test]
 fn what_happens_to_events() {
     let mut aged = database("none");
     for day in 0..20 {

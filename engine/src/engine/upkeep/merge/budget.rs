@@ -52,29 +52,37 @@ impl Merger {
     /// it, as in [`Merger::expire`].
     pub(in crate::engine) fn fit(&self, pass: &Pass) -> Result<()> {
         let budget = self.kept.lock().disk_bytes;
-        if budget == 0 {
-            return Ok(());
-        }
         let catalogue = self.versions.current_owned();
-        let now = self.disk_use(&catalogue);
-        let Some(excess) = now.total.checked_sub(budget).filter(|excess| *excess > 0) else { return Ok(()) };
-        let horizons = horizons(&catalogue, (excess as f64 / now.scale) as u64, &pass.tiers);
+        let Some((used, horizons)) = self.beyond_budget(&catalogue, budget, &pass.tiers) else {
+            return Ok(());
+        };
         if horizons.is_empty() {
             tracing::warn!(
-                used = now.total,
+                used,
                 budget,
                 "the database is larger than its budget, and nothing more can be dropped"
             );
             return Ok(());
         }
-        tracing::info!(
-            used = now.total,
-            budget,
-            "the database is larger than its budget: old partitions are dropped"
-        );
+        tracing::info!(used, budget, "the database is larger than its budget: old partitions are dropped");
         self.drop_before(pass, &|partition| {
             horizons.get(&partition.id.tier).copied().unwrap_or(Timestamp::MIN)
         })
+    }
+
+    /// What the database takes if that is more than a budget, and the time of each tier up to which data is dropped for it.
+    pub(super) fn beyond_budget(
+        &self,
+        catalogue: &Catalogue,
+        budget: u64,
+        tiers: &[TierJob],
+    ) -> Option<(u64, BTreeMap<TierId, Timestamp>)> {
+        if budget == 0 {
+            return None;
+        }
+        let now = self.disk_use(catalogue);
+        let excess = now.total.checked_sub(budget).filter(|excess| *excess > 0)?;
+        Some((now.total, horizons(catalogue, (excess as f64 / now.scale) as u64, tiers)))
     }
 
     /// How the database fits into its budget.

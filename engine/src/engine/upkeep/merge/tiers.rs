@@ -89,6 +89,11 @@ impl Pass {
         goals.chain(of_all).collect()
     }
 
+    /// The size beyond which the oldest data is dropped; zero: no limit.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.kept.disk_bytes
+    }
+
     /// The series of each rule.
     pub(super) fn rules(&self) -> impl Iterator<Item = &SeriesSet> {
         self.rules.iter().map(|(series, _)| series)

@@ -85,11 +85,14 @@ impl Merger {
 
     fn drops(&self, catalogue: &Catalogue, pass: &Pass) -> Result<Vec<DataDrop>> {
         let goals = pass.trims();
+        let beyond = self.beyond_budget(catalogue, pass.disk_bytes(), &pass.tiers);
+        let beyond = beyond.map(|(_, horizons)| horizons).unwrap_or_default();
         let mut all: BTreeMap<i64, DataDrop> = BTreeMap::new();
         for partition in catalogue.generations.partitions() {
             let (_, end) = catalogue.layout().bounds(partition.id);
             let (mut samples, mut bytes) = (0.0, 0.0);
-            let is_whole = end <= pass.of_partition(partition);
+            let is_whole = end <= pass.of_partition(partition)
+                || beyond.get(&partition.id.tier).is_some_and(|horizon| end <= *horizon);
             for generation in partition.all() {
                 let record = &generation.record;
                 let share = match is_whole {
