@@ -131,8 +131,8 @@ impl Engine {
     /// [`Options::stored_kept`](crate::Options::stored_kept). [`Kept::disk_bytes`] is not stored.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) names what is wrong; [`Error::Closed`](crate::Error::Closed);
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly); the store cannot be written. Nothing is changed.
+    /// [`Error::Option`](crate::Error::Option) names what is wrong; [`Error::Closed`](crate::Error::Closed); the database was
+    /// opened for reading, or the store cannot be written. Nothing is changed.
     pub fn store_kept(&self, kept: Kept) -> Result<()> {
         self.shared.check_writable()?;
         let _call = self.shared.lifecycle.enter()?;

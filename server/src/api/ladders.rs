@@ -1,6 +1,6 @@
 //! `/api/v1/admin/ladders`: what is kept of which series, and for how long; shown, tried and changed.
 //!
-//! The settings win: while one of [`KEPT_SETTINGS`](crate::config::KEPT_SETTINGS) is set, the database keeps what they say,
+//! The settings win: while one of [`KEPT_SETTINGS`] is set, the database keeps what they say,
 //! and changes are refused. Otherwise a change is stored in the database.
 
 use std::time::Duration;
