@@ -20,7 +20,9 @@ pub enum NamedKind {
     Word(&'static [&'static str]),
     /// Names of labels, separated by commas.
     Labels,
-    /// The length of a season: a duration, `"auto"`, or several durations in a string, separated by commas.
+    /// The length of a season: a duration or `"auto"`.
+    Season,
+    /// The same, or several durations in a string, separated by commas.
     Seasons,
 }
 
@@ -82,16 +84,18 @@ impl Named {
                     false => Err(self.accepted()),
                 }
             }
-            (NamedKind::Seasons, NamedValue::Number(value)) if value > 0.0 && value.is_finite() => {
-                Ok(NamedValue::Seasons(vec![value]))
-            }
-            (NamedKind::Seasons, NamedValue::Text(text)) if text == "auto" => {
-                Ok(NamedValue::Seasons(Vec::new()))
-            }
-            (NamedKind::Seasons, NamedValue::Text(text)) => {
-                let seasons: Option<Vec<f64>> = text.split(',').map(|part| duration(part.trim())).collect();
-                let seasons = seasons.filter(|seasons| seasons.iter().all(|season| *season > 0.0));
-                seasons.map(NamedValue::Seasons).ok_or_else(|| self.accepted())
+            (NamedKind::Season | NamedKind::Seasons, given) => {
+                let seasons = match given {
+                    NamedValue::Number(value) if value.is_finite() => Some(vec![value]),
+                    NamedValue::Text(text) if text == "auto" => Some(Vec::new()),
+                    NamedValue::Text(text) => text.split(',').map(|part| duration(part.trim())).collect(),
+                    _ => None,
+                };
+                let fits = |seasons: &Vec<f64>| {
+                    seasons.iter().all(|season| *season > 0.0)
+                        && (self.kind == NamedKind::Seasons || seasons.len() <= 1)
+                };
+                seasons.filter(fits).map(NamedValue::Seasons).ok_or_else(|| self.accepted())
             }
             _ => Err(self.accepted()),
         }
@@ -108,6 +112,7 @@ impl Named {
                 words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ")
             }
             NamedKind::Labels => "names of labels such as \"service\" or \"service, zone\"".to_owned(),
+            NamedKind::Season => "a duration such as 1d, or \"auto\"".to_owned(),
             NamedKind::Seasons => "a duration such as 1d, several such as \"1d,1w\", or \"auto\"".to_owned(),
         }
     }

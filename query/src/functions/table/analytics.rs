@@ -9,7 +9,8 @@ use crate::functions::{Family, Function, Named, NamedKind};
 const FAMILY: Family = Family::Analytics;
 
 const PERIOD: Named = Named { name: "period", kind: NamedKind::Seasons, default: "\"auto\"" };
-const DAY: Named = Named { name: "period", kind: NamedKind::Seasons, default: "1d" };
+const ONE_PERIOD: Named = Named { name: "period", kind: NamedKind::Season, default: "\"auto\"" };
+const DAY: Named = Named { name: "period", kind: NamedKind::Season, default: "1d" };
 const ROBUST: Named = Named { name: "robust", kind: NamedKind::Flag, default: "false" };
 const EXACT: Named = Named { name: "exact", kind: NamedKind::Flag, default: "false" };
 const MAX_SEASONS: Named =
@@ -217,7 +218,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     )
     .ours()
     .keeps_counters()
-    .named(&[PERIOD]),
+    .named(&[ONE_PERIOD]),
     entry(
         FAMILY,
         "season_length",
@@ -271,7 +272,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     )
     .ours()
     .over_all_steps()
-    .named(&[PERIOD, MAX_ANOMS, ALPHA]),
+    .named(&[ONE_PERIOD, MAX_ANOMS, ALPHA]),
     entry(
         FAMILY,
         "seasonal_strength",
@@ -326,7 +327,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     )
     .ours()
     .keeps_counters()
-    .named(&[PERIOD]),
+    .named(&[ONE_PERIOD]),
     entry(
         FAMILY,
         "trend_strength",

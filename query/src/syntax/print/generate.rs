@@ -175,6 +175,7 @@ fn named(named: &'static Named) -> impl Strategy<Value = Option<NamedArg>> + use
         NamedKind::Flag => vec![NamedLiteral::Flag(true), NamedLiteral::Flag(false)],
         NamedKind::Word(words) => words.iter().map(|word| NamedLiteral::Text((*word).to_owned())).collect(),
         NamedKind::Labels => vec![NamedLiteral::Text("a, b".into()), NamedLiteral::Text("".into())],
+        NamedKind::Season => vec![number(86_400.0, true), NamedLiteral::Text("auto".into())],
         NamedKind::Seasons => {
             vec![
                 number(86_400.0, true),
