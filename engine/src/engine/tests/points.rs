@@ -171,7 +171,7 @@ impl<'a> Aftermath<'a> {
             _ => before.clone(),
         };
         self.check_copy(pending, before);
-        // As far as a trim is committed, it goes on at the next merge, although the ladder is gone.
+        // The next merge applies a committed trim even if its ladder no longer exists.
         let mut trims = match pending {
             Step::Trim { .. } => between.iter().chain([after]).map(|state| before.without(state)).collect(),
             _ => Vec::new(),
