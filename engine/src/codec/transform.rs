@@ -104,7 +104,7 @@ impl Rebuild {
         self.rebuild(Appended { block, out }, frame, state);
     }
 
-    /// Replaces the next residuals, of which there are the bits, by their integers.
+    /// Replaces the bits of the next residuals by their integers.
     pub fn replace(&self, residuals: &mut [i64], frame: BlockFrame, state: &mut State) {
         self.rebuild(residuals, frame, state);
     }

@@ -34,7 +34,7 @@ pub(crate) struct Measured {
     buckets: u64,
     raw_bytes: u64,
     bucket_bytes: u64,
-    /// The bytes of buckets with what their chunks take beside them.
+    /// Bytes of the buckets, including the rest of their chunks.
     chunk_bytes: u64,
     /// Buckets of series whose samples are all equal, which take next to nothing.
     constant: u64,
@@ -78,7 +78,7 @@ pub(crate) fn newest_merged(catalogue: &Catalogue) -> Option<PartitionId> {
     merged(catalogue).last().map(|partition| partition.id)
 }
 
-/// Whether the series with this index is measured, of `count`.
+/// Whether the series with this index is measured if there are `count`.
 fn is_measured(at: u64, count: u64) -> bool {
     let measured_before = |at: u64| at.saturating_mul(SERIES) / count.max(1);
     measured_before(at) != measured_before(at + 1)
@@ -171,7 +171,7 @@ impl SeriesParts {
         Ok(of)
     }
 
-    /// Adds what the series takes to a tier, of which it has these buckets.
+    /// Adds the size of the series' buckets to the measurement of a tier.
     fn add_to(
         &self,
         job: &TierJob,

@@ -3,7 +3,7 @@
 use crate::model::{Labels, METRIC_NAME, MetricTypes, described_as_counter, is_named_like_counter};
 use crate::rollup::{Bucket, Class};
 
-/// Of a series that is only named like a counter, one sample in this number may be less than the one before it.
+/// A series that is only named like a counter is one if at most one in this many samples is less than its predecessor.
 const SAMPLES_PER_FALL: u64 = 100;
 
 /// The class of a series with these buckets. What was not described as a counter keeps the columns of both: a series that

@@ -1,4 +1,4 @@
-//! Sets of series that rules select of which the first that matches counts.
+//! Sets of series, one for each of a list of rules: a series belongs to the first rule that matches it.
 
 use crate::model::matcher::{meets_all, meets_any};
 use crate::model::{Labels, MatchOp, Matcher};
@@ -23,8 +23,8 @@ impl SeriesSet {
         meets_all(&self.matchers, labels) && !meets_any(&self.except, labels)
     }
 
-    /// Whether some series that matches all of `selection` may belong to it. True if that cannot be told from labels of
-    /// which the selection, or the set, has one value only.
+    /// Whether some series that matches all of `selection` may belong to it. Only a label for which
+    /// one of the two requires a single value can rule that out.
     pub fn may_overlap(&self, selection: &[Matcher]) -> bool {
         let meets = |one: &[Matcher], other: &[Matcher]| {
             one.iter()
