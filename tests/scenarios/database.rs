@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use barograph::{
     Batch, Database, Durability, Error, LineOptions, Metadata, MetricType, Options, QueryValue, SampleValue,
-    SeriesColumns, StorageError, Timestamp,
+    SeriesColumns, StorageError, Timestamp, parse_ladders,
 };
 use barograph::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
 use proptest::prelude::*;
@@ -418,4 +418,7 @@ fn a_gauge_that_is_named_like_a_counter_is_analyzed_by_its_values_once_it_is_des
     batch.push_metadata("thread_count", Metadata { kind: MetricType::Gauge, ..Metadata::default() });
     db.append(&batch).expect("memory");
     assert!(!is_rated(&infos()), "{:?}", infos());
+    db.set_ladders(parse_ladders("thread_count -> raw, type counter").expect("a ladder"))
+        .expect("they change");
+    assert!(is_rated(&infos()), "its ladder says so: {:?}", infos());
 }

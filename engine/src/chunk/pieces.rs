@@ -7,7 +7,7 @@
 
 use super::Run;
 use crate::Result;
-use crate::model::{Duplicates, Timestamp};
+use crate::model::{Duplicates, RuleOf, Timestamp};
 
 /// The sources of one series' samples. Those of a source with a smaller number are older.
 pub trait Sources {
@@ -60,17 +60,15 @@ pub struct PieceMerge {
 }
 
 impl PieceMerge {
-    /// Creates it without sources.
-    pub fn new(duplicates: Duplicates) -> Self {
-        PieceMerge { duplicates, ..PieceMerge::default() }
-    }
-
-    /// Continues with the first pieces of `sources`.
+    /// Continues with the first pieces of `sources`, whose samples belong to the series with this rule.
     ///
     /// # Errors
     /// Same as [`Sources::next_time`].
-    pub fn begin(&mut self, sources: &mut impl Sources) -> Result<()> {
+    pub(crate) fn begin(&mut self, sources: &mut impl Sources, rule: RuleOf<'_>) -> Result<()> {
         self.fronts.clear();
+        if sources.count() > 1 {
+            self.duplicates = rule.get();
+        }
         for source in 0..sources.count() {
             let front = before(sources, source)?;
             self.fronts.push(front);
@@ -173,7 +171,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::Value;
+    use crate::model::{DuplicateRules, Labels, RuleOf, Value};
     use proptest::prelude::*;
 
     /// Pieces in memory, the next one last.
@@ -223,7 +221,7 @@ mod tests {
             }
             let mut sources = Listed(maps.iter().map(|(map, length)| pieces(map, *length)).collect());
             let (mut merge, mut out) = (PieceMerge::default(), Run::default());
-            merge.begin(&mut sources).unwrap();
+            merge.begin(&mut sources, RuleOf::new(&DuplicateRules::default(), &Labels::default())).unwrap();
             while merge.next(&mut sources, &mut out).unwrap() {}
             let found: Vec<_> = (0..out.len()).map(|at| (out.timestamps[at], out.value_at(at), out.start_at(at))).collect();
             let expected: Vec<_> = expected.into_iter().map(|(t, v)| {
@@ -249,7 +247,7 @@ mod tests {
         };
         let mut sources = Listed(vec![of(0, 2, 500_000), of(1, 2, 500_000), of(4_000, 5, 10_000)]);
         let (mut merge, mut out, mut samples) = (PieceMerge::default(), Run::default(), 0);
-        merge.begin(&mut sources).unwrap();
+        merge.begin(&mut sources, RuleOf::new(&DuplicateRules::default(), &Labels::default())).unwrap();
         while merge.next(&mut sources, &mut out).unwrap() {
             samples += out.len();
             out.clear();

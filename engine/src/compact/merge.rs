@@ -22,7 +22,7 @@ use crate::compact::events::{EventFingerprint, EventMerge};
 use crate::compact::index::{SeriesMerge, merge_postings};
 use crate::compact::samples::{Fingerprint, GroupSources, for_each_chunk};
 use crate::compact::untouched::is_untouched;
-use crate::model::{Labels, PartitionId, SeriesId, TimeRange};
+use crate::model::{Labels, PartitionId, RuleOf, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation, GenerationRecord, Tombstone, Trim};
 use crate::store::cursors::ChunkCursors;
 use crate::store::duplicates::DuplicateScan;
@@ -182,7 +182,7 @@ impl<'c> Compactor<'c> {
         };
         let mut cursors = ChunkCursors::scanning(kv);
         let mut records = SeriesMerge::new(kv, &inputs.generations)?;
-        let mut group = GroupMerge { merge: PieceMerge::new(self.duplicates), ..GroupMerge::default() };
+        let mut group = GroupMerge::default();
         while let Some((id, labels)) = records.next()? {
             if !duplicates.contains(id.0) {
                 let alone = [id.0];
@@ -190,7 +190,8 @@ impl<'c> Compactor<'c> {
                 let hiding = inputs.tombstones.iter().filter(|t| t.matches(&labels)).map(|t| &**t);
                 let kept = inputs.kept_of(&labels);
                 let sources = GroupSources::new(&kept, hiding.collect(), ids, &mut cursors);
-                match group.write(sources, id, &mut writer)? {
+                let rule = RuleOf::new(&self.duplicates, &labels);
+                match group.write(sources, rule, id, &mut writer)? {
                     Some(fingerprint) => output.fingerprint = output.fingerprint.wrapping_add(fingerprint),
                     None => output.emptied.extend(ids),
                 }
@@ -343,11 +344,12 @@ impl GroupMerge {
     fn write(
         &mut self,
         mut sources: GroupSources<'_, '_>,
+        rule: RuleOf<'_>,
         id: SeriesId,
         writer: &mut GenerationWriter<'_, '_>,
     ) -> Result<Option<u64>> {
         let GroupMerge { merge, fingerprint, pending } = self;
-        merge.begin(&mut sources)?;
+        merge.begin(&mut sources, rule)?;
         loop {
             let before = pending.len();
             if !merge.next(&mut sources, pending)? {

@@ -24,7 +24,7 @@ pub(crate) use trim::{TrimGoal, count_series, is_trim_due, unapplied_trims};
 use std::time::Duration;
 
 use crate::compact::downsample::awaits_repair;
-use crate::model::{Duplicates, MetricTypes, PartitionId, Timestamp};
+use crate::model::{DuplicateRules, MetricTypes, PartitionId, Timestamp};
 use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;
@@ -51,7 +51,7 @@ pub(crate) struct Compactor<'c> {
     /// Maximum samples of a chunk.
     pub chunk_samples: usize,
     /// Which of several samples with the same timestamp counts.
-    pub duplicates: Duplicates,
+    pub duplicates: DuplicateRules,
     /// Memory for a merge, in addition to its inputs and its output for one series.
     pub work_bytes_max: u64,
     /// Merges apply deletes up to this sequence in any case, and later ones only where all tiers include them.

@@ -187,7 +187,7 @@ impl Drop for Engine {
 
 impl Shared {
     pub(crate) fn view(&self) -> View<'_> {
-        let mut view = View::new(&self.head, self.lifecycle.gate(), &self.versions, self.options.duplicates);
+        let mut view = View::new(&self.head, self.lifecycle.gate(), &self.versions);
         if self.options.refuse_damaged_store {
             view = view.refusing_damage();
         }

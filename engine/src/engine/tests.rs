@@ -28,6 +28,7 @@ mod concurrent;
 mod crowd;
 mod damaged;
 mod deferred;
+mod duplicates;
 mod faulty;
 mod forked;
 mod health;

@@ -52,7 +52,7 @@ use crate::head::registry::Registry;
 use crate::head::select::{HeadIndex, LOOKS_PER_LOCK};
 use crate::index::ids::IdList;
 use crate::index::select;
-use crate::model::{Labels, Matcher, MetricType, MetricTypes, SeriesId, Tenant, TimeRange};
+use crate::model::{Labels, Matcher, MetricType, MetricTypes, SeriesId, SeriesRules, Tenant, TimeRange};
 use crate::sync::RwLock;
 
 /// Fixed cost of a series in the head, bytes, without its labels and samples: the series
@@ -106,6 +106,7 @@ pub struct Head {
     pub databases: HeadDatabases,
     /// The tenants of the series, and the memory of their series.
     pub tenants: Tenants,
+    rules: RwLock<SeriesRules>,
 }
 
 impl Head {
@@ -124,7 +125,18 @@ impl Head {
             exemplars: HeadExemplars::new(note_bytes / 2),
             databases: HeadDatabases::default(),
             tenants: Tenants::new(tenant_label),
+            rules: RwLock::default(),
         }
+    }
+
+    /// What counts for samples here, and wherever else they meet.
+    pub(crate) fn rules(&self) -> SeriesRules {
+        self.rules.read().clone()
+    }
+
+    /// Changes [`Head::rules`] for samples that meet from now on.
+    pub(crate) fn set_rules(&self, rules: SeriesRules) {
+        *self.rules.write() = rules;
     }
 
     /// No series here or in the store has this id or a larger one.
@@ -371,8 +383,9 @@ impl Head {
         let (mut freed, mut grown) = (self.events.delete(matchers, range), 0);
         self.exemplars.delete(matchers, range);
         let found = self.select(matchers, &Work::unbounded());
+        let rules = self.rules().duplicates;
         for series in found.expect("work without bounds is never over") {
-            let removed = series.delete(policy, range);
+            let removed = series.delete(policy, &rules, range);
             freed += u64::try_from(removed).unwrap_or(0);
             grown += u64::try_from(-removed).unwrap_or(0);
         }
@@ -397,6 +410,10 @@ impl Head {
 }
 
 impl MetricTypes for Head {
+    fn stated(&self, labels: &Labels) -> Option<bool> {
+        self.rules.read().counters.of(labels)
+    }
+
     fn types_of(&self, labels: &Labels, family: &str) -> Vec<MetricType> {
         let label = self.tenants.label();
         let tenant = labels.get(label).and_then(|name| Tenant::new(label, name));

@@ -5,7 +5,7 @@ use crate::chunk::pieces::Sources;
 use crate::chunk::run::Arrival;
 use crate::chunk::{OpenChunk, Run};
 use crate::head::seen::Seen;
-use crate::model::{Duplicates, TimeRange, Timestamp};
+use crate::model::{RuleOf, TimeRange, Timestamp};
 
 /// The number of late samples in a piece.
 const PIECE: usize = 1024;
@@ -25,13 +25,13 @@ impl<'a, I: Iterator<Item = (u32, &'a OpenChunk)>> InOrderAndLate<'a, I> {
         late: &'a [Arrival],
         range: TimeRange,
         seen: &'a Seen,
-        duplicates: Duplicates,
+        rule: RuleOf<'_>,
     ) -> Self {
         let visible = (0u32..)
             .zip(late)
             .filter(|(at, sample)| range.contains(sample.timestamp) && seen.has_late(*at, sample.timestamp))
             .map(|(at, _)| at);
-        let mut order = Arrival::in_order(late, visible, duplicates);
+        let mut order = Arrival::in_order(late, visible, rule.get());
         order.reverse();
         InOrderAndLate { chunks: chunks.peekable(), seen, late, order }
     }

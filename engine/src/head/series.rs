@@ -25,7 +25,9 @@ use crate::chunk::run::{Arrival, as_integer, is_float_exact};
 use crate::chunk::{ChunkKind, OpenChunk, Run};
 use crate::head::pins::{EpochStart, Pin, Turn};
 use crate::head::seen::{Marks, Place, Seen};
-use crate::model::{Duplicates, Labels, Layout, PartitionId, SeriesId, TimeRange, Timestamp, Value};
+use crate::model::{
+    DuplicateRules, Labels, Layout, PartitionId, RuleOf, SeriesId, TimeRange, Timestamp, Value,
+};
 use crate::sync::Mutex;
 
 /// An epoch: the period between two flushes.
@@ -128,14 +130,14 @@ impl EpochSamples {
     }
 
     /// The visible samples in `range` as one run; a chunk that overlaps the range is included completely.
-    pub fn to_run(&self, range: TimeRange, seen: &Seen, duplicates: Duplicates) -> Run {
+    pub(crate) fn to_run(&self, range: TimeRange, seen: &Seen, rule: RuleOf<'_>) -> Run {
         let mut run = Run::default();
-        self.read_into(range, seen, duplicates, &mut run);
+        self.read_into(range, seen, rule, &mut run);
         run
     }
 
     /// Replaces the samples in `run` by those that [`EpochSamples::to_run`] returns.
-    pub fn read_into(&self, range: TimeRange, seen: &Seen, duplicates: Duplicates, run: &mut Run) {
+    pub(crate) fn read_into(&self, range: TimeRange, seen: &Seen, rule: RuleOf<'_>, run: &mut Run) {
         run.clear();
         for (first, chunk) in self.numbered_chunks().filter(|(_, c)| touches(c, range)) {
             seen.extend(run, first, chunk);
@@ -144,6 +146,7 @@ impl EpochSamples {
             let late = (0u32..).zip(self.late());
             let late = late.filter(|(n, s)| range.contains(s.timestamp) && seen.has_late(*n, s.timestamp));
             let late: Vec<_> = late.map(|(_, sample)| sample.clone()).collect();
+            let duplicates = rule.get();
             let late = Run::from_arrivals(&late, duplicates);
             *run = Run::merge(vec![std::mem::take(run), late], duplicates);
         }
@@ -154,11 +157,11 @@ impl EpochSamples {
     ///
     /// # Errors
     /// Those of `visit`.
-    pub fn read_pieces(
+    pub(crate) fn read_pieces(
         &self,
         range: TimeRange,
         seen: &Seen,
-        duplicates: Duplicates,
+        rule: RuleOf<'_>,
         run: &mut Run,
         visit: &mut dyn FnMut(&mut Run) -> Result<()>,
     ) -> Result<()> {
@@ -169,9 +172,9 @@ impl EpochSamples {
                 visit(run)
             });
         }
-        let mut sources = super::pieces::InOrderAndLate::new(chunks, self.late(), range, seen, duplicates);
-        let mut merge = PieceMerge::new(duplicates);
-        merge.begin(&mut sources)?;
+        let mut sources = super::pieces::InOrderAndLate::new(chunks, self.late(), range, seen, rule);
+        let mut merge = PieceMerge::default();
+        merge.begin(&mut sources, rule)?;
         while merge.next(&mut sources, run)? {
             visit(run)?;
         }
@@ -254,15 +257,13 @@ pub struct HeadSeries {
 // With the counts of its `Arc` it takes 112 bytes, which is a size class of allocators.
 const _: () = assert!(size_of::<HeadSeries>() <= 96);
 
-/// How the head cuts chunks, and which of several samples count.
+/// How the head cuts chunks.
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkPolicy {
     /// Chunks end where partitions do.
     pub layout: Layout,
     /// Most samples of a chunk.
     pub chunk_samples: usize,
-    /// Which of several samples with the same timestamp counts.
-    pub duplicates: Duplicates,
 }
 
 impl HeadSeries {
@@ -422,10 +423,10 @@ impl HeadSeries {
 
     /// Removes the samples in `range` during the replay of the log, when there are no readers. Returns the decrease of
     /// memory, negative if it grew.
-    pub fn delete(&self, policy: ChunkPolicy, range: TimeRange) -> i64 {
+    pub(crate) fn delete(&self, policy: ChunkPolicy, rules: &DuplicateRules, range: TimeRange) -> i64 {
         let mut data = self.data.lock();
         let before = data.active.memory_bytes();
-        let mut run = data.active.to_run(TimeRange::ALL, &Seen::ALL, policy.duplicates);
+        let mut run = data.active.to_run(TimeRange::ALL, &Seen::ALL, RuleOf::new(rules, &self.labels));
         let samples = run.len();
         run.retain(|t| !range.contains(t));
         if run.len() == samples {

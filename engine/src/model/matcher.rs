@@ -1,10 +1,12 @@
 //! Label matchers: one condition on one label's value. Next: `series_set.rs`, sets of series.
 
+mod by_series;
 mod series_set;
 
 use std::fmt;
 
 use crate::model::{CompileError, Expressions, Labels, Pattern, PatternError};
+pub(crate) use by_series::BySeries;
 pub use series_set::SeriesSet;
 
 /// How a matcher compares.

@@ -1,9 +1,11 @@
 //! Sample values and columns of samples.
 
 mod duplicates;
+mod rules;
 
 pub(crate) use duplicates::Comparable;
 pub use duplicates::Duplicates;
+pub(crate) use rules::{DuplicateRules, RuleOf, SeriesRules};
 
 use std::sync::Arc;
 

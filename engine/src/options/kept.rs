@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Ladder, Options, Tiers};
 use crate::Result;
+use crate::model::{BySeries, Duplicates, SeriesRules};
 
 /// What a database keeps, and for how long. [`Options`] has the same fields for opening.
 ///
@@ -39,6 +40,15 @@ impl Kept {
             ladders,
             event_retention: *event_retention,
             disk_bytes: *disk_bytes,
+        }
+    }
+
+    /// What the ladders say of the samples of each series. `duplicates` is the rule of those whose ladder has none.
+    pub(crate) fn series_rules(&self, duplicates: Duplicates) -> SeriesRules {
+        let selected = || self.ladders.iter().map(|ladder| (&ladder.selector[..], ladder));
+        SeriesRules {
+            duplicates: BySeries::new(duplicates, selected().map(|(selector, it)| (selector, it.duplicates))),
+            counters: BySeries::new(None, selected().map(|(selector, it)| (selector, Some(it.is_counter)))),
         }
     }
 

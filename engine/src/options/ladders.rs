@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::tiers::{self, Tier, Tiers};
-use crate::model::{Matcher, Resolution};
+use crate::model::{Duplicates, Matcher, Resolution};
 
-/// How long the samples and buckets of the series that match a selector are kept, in place of
-/// [`Options::retention`](crate::Options::retention) and [`Options::tiers`](crate::Options::tiers).
+/// What is kept of the series that match a selector: how long samples and buckets are kept, in place of
+/// [`Options::retention`](crate::Options::retention) and [`Options::tiers`](crate::Options::tiers); which of several samples
+/// counts, in place of [`Options::duplicates`](crate::Options::duplicates); whether the series are counters.
 ///
 /// ```
 /// use barograph_engine::Ladder;
@@ -15,6 +16,8 @@ use crate::model::{Matcher, Resolution};
 /// let ladder = Ladder::new(vec![Matcher::equal("job", "billing")], "raw 30d, 1h 5y").unwrap();
 /// assert_eq!(ladder.to_string(), "{job=\"billing\"} -> raw 30d, 1h 5y");
 /// assert!(Ladder::new(vec![Matcher::equal("job", "billing")], "raw 30d, 1h 7d").is_err());
+/// let ladder = Ladder::new(vec![Matcher::equal("job", "pair")], "raw 30d, duplicates max").unwrap();
+/// assert_eq!(ladder.duplicates, Some(barograph_engine::Duplicates::Max));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,19 +28,28 @@ pub struct Ladder {
     pub retention: Duration,
     /// The tiers, ascending by width. Those that other ladders name are kept as long as raw samples.
     pub tiers: Tiers,
+    /// Which of several samples of a series with the same timestamp counts; `None`: what the options say.
+    pub duplicates: Option<Duplicates>,
+    /// Whether the series are counters; `None`: metadata or names say so. Of counters, buckets keep increases and no sums.
+    pub is_counter: Option<bool>,
 }
 
 /// The name of raw samples among the steps.
 const RAW: &str = "raw";
+/// The names of the last steps: a rule for duplicates, and the type of the metrics.
+const DUPLICATES: &str = "duplicates";
+const TYPE: &str = "type";
+/// The types.
+const TYPES: [(&str, bool); 2] = [("counter", true), ("gauge", false)];
 
 impl Ladder {
-    /// A ladder with these steps, separated by commas: `raw` with a time, and tiers as in [`Tiers`], narrowest first.
-    /// Without a time, or without `raw`, data is kept for ever.
+    /// A ladder with these steps, separated by commas: `raw` with a time; tiers as in [`Tiers`], narrowest first; `duplicates`
+    /// with a rule ([`Duplicates`]); `type counter` or `type gauge`. Without a time, or without `raw`, data is kept for ever.
     ///
     /// # Errors
     /// There is no matcher, or a step is wrong: what, and what is expected.
     pub fn new(selector: Vec<Matcher>, steps: &str) -> Result<Ladder, String> {
-        let steps = steps.trim();
+        let (steps, duplicates, is_counter) = split_rules(steps.trim())?;
         let (first, rest) = steps.split_once(',').unwrap_or((steps, ""));
         let (retention, tiers) = match first.split_whitespace().collect::<Vec<_>>()[..] {
             [RAW] => (Duration::ZERO, rest),
@@ -48,8 +60,13 @@ impl Ladder {
         if tiers.is_automatic() {
             return Err("a ladder names its tiers; `auto` is a choice for the database".to_owned());
         }
-        let ladder = Ladder { selector, retention, tiers };
+        let ladder = Ladder { selector, retention, tiers, duplicates, is_counter };
         ladder.fault().map_or(Ok(ladder), Err)
+    }
+
+    /// The ladder of all series that no other selects.
+    pub(crate) fn rest(retention: Duration, tiers: Tiers) -> Ladder {
+        Ladder { selector: Vec::new(), retention, tiers, duplicates: None, is_counter: None }
     }
 
     /// What is wrong with it.
@@ -68,6 +85,39 @@ impl Ladder {
     }
 }
 
+/// The steps that say what is kept, and the rules after them.
+fn split_rules(mut steps: &str) -> Result<(&str, Option<Duplicates>, Option<bool>), String> {
+    let (mut duplicates, mut is_counter) = (None, None);
+    loop {
+        let (before, last) = steps.rsplit_once(',').unwrap_or(("", steps));
+        let is_new = match last.split_whitespace().collect::<Vec<_>>()[..] {
+            [DUPLICATES, rule] => duplicates.replace(rule.parse()?).is_none(),
+            [TYPE, name] => is_counter.replace(parse_type(name)?).is_none(),
+            [name @ (DUPLICATES | TYPE), ..] => {
+                let example = if name == TYPE { "type counter" } else { "duplicates max" };
+                return Err(format!("{:?} needs one word, such as `{example}`", last.trim()));
+            }
+            _ => break,
+        };
+        if !is_new {
+            return Err(format!("{:?}: there is another step of this kind", last.trim()));
+        }
+        steps = before;
+    }
+    let is_rule = |step: &str| matches!(step.split_whitespace().next(), Some(DUPLICATES | TYPE));
+    match steps.split(',').find(|step| is_rule(step)) {
+        Some(rule) => Err(format!("`{}` must come after what is kept", rule.trim())),
+        None => Ok((steps, duplicates, is_counter)),
+    }
+}
+
+fn parse_type(name: &str) -> Result<bool, String> {
+    let found = TYPES.into_iter().find(|(known, _)| *known == name);
+    found
+        .map(|(_, is_counter)| is_counter)
+        .ok_or_else(|| format!("{name:?} is not a type; expected counter or gauge"))
+}
+
 impl fmt::Display for Ladder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let matchers: Vec<String> = self.selector.iter().map(Matcher::to_string).collect();
@@ -75,7 +125,14 @@ impl fmt::Display for Ladder {
         if !self.retention.is_zero() {
             write!(f, " {}", tiers::shown(self.retention))?;
         }
-        if self.tiers.is_empty() { Ok(()) } else { write!(f, ", {}", self.tiers) }
+        if !self.tiers.is_empty() {
+            write!(f, ", {}", self.tiers)?;
+        }
+        if let Some(rule) = self.duplicates {
+            write!(f, ", {DUPLICATES} {rule}")?;
+        }
+        let stated = TYPES.into_iter().find(|(_, is_counter)| Some(*is_counter) == self.is_counter);
+        stated.map_or(Ok(()), |(name, _)| write!(f, ", {TYPE} {name}"))
     }
 }
 
@@ -118,6 +175,11 @@ mod tests {
             (" raw  36h ,5m 90d,1h", "raw 36h, 5m 90d, 1h"),
             ("5m, 1h", "raw, 5m, 1h"),
             ("", "raw"),
+            ("duplicates first", "raw, duplicates first"),
+            ("raw 3d,duplicates  max", "raw 3d, duplicates max"),
+            ("raw 3d, 5m 90d, duplicates last ", "raw 3d, 5m 90d, duplicates last"),
+            ("1h, type gauge", "raw, 1h, type gauge"),
+            ("raw, type counter, duplicates max", "raw, duplicates max, type counter"),
         ] {
             assert_eq!(job("a", steps).unwrap().to_string(), format!("{{job=\"a\"}} -> {shown}"));
         }
@@ -129,6 +191,16 @@ mod tests {
             ("raw 3", "\"3\" is not a time to keep a tier, such as 90d or 3y"),
             ("raw 3d, 1h 2d", "1h must be kept at least as long as raw samples"),
             ("raw, 1h 2d", "1h must be kept at least as long as raw samples"),
+            ("raw, duplicates", "\"duplicates\" needs one word, such as `duplicates max`"),
+            ("raw, duplicates max min", "\"duplicates max min\" needs one word, such as `duplicates max`"),
+            ("raw, type", "\"type\" needs one word, such as `type counter`"),
+            ("raw, type summary", "\"summary\" is not a type; expected counter or gauge"),
+            ("type gauge, type counter", "\"type gauge\": there is another step of this kind"),
+            ("duplicates max, raw", "`duplicates max` must come after what is kept"),
+            (
+                "raw, duplicates newest",
+                "\"newest\" is not a rule for duplicates; expected one of last, first, max, min",
+            ),
             ("auto", "a ladder names its tiers; `auto` is a choice for the database"),
             (
                 "raw 3d 4d",

@@ -348,7 +348,7 @@ impl Options {
         if let Some(ladder) = self.ladders.iter().find(too_short) {
             return bad(format!("{ladder} keeps raw samples shorter than one partition ({width:?})"));
         }
-        let rest = Ladder { selector: Vec::new(), retention: self.retention, tiers: self.tiers.clone() };
+        let rest = Ladder::rest(self.retention, self.tiers.clone());
         tiers_of(self.ladders.iter().chain([&rest])).map(drop).or_else(bad)
     }
 

@@ -74,7 +74,7 @@ use crate::head::pins::Pin;
 use crate::head::{Head, HeadCopy, HeadSeries};
 use crate::index::select;
 use crate::model::{
-    Duplicates, Labels, Matcher, PartitionId, SeriesId, Tenant, TierId, TimeRange, described_as_counter,
+    DuplicateRules, Labels, Matcher, PartitionId, SeriesId, Tenant, TierId, TimeRange, described_as_counter,
     is_named_like_counter,
 };
 use crate::store::catalogue::Catalogue;
@@ -105,7 +105,7 @@ pub struct View<'e> {
     tenant: Option<Tenant>,
     gaps: Gaps,
     /// Which of several samples with the same timestamp counts.
-    duplicates: Duplicates,
+    duplicates: DuplicateRules,
     chunks_read: AtomicU64,
     /// Declared, and so dropped, after the cursors.
     calls: Mutex<Calls<'e>>,
@@ -147,7 +147,7 @@ pub(crate) struct Heads {
 
 impl<'e> View<'e> {
     /// Creates a view of the parts of an open database after its last change.
-    pub(crate) fn new(head: &'e Head, gate: &'e Gate, latest: &'e Versions, duplicates: Duplicates) -> Self {
+    pub(crate) fn new(head: &'e Head, gate: &'e Gate, latest: &'e Versions) -> Self {
         let (pin, catalogue) = head.pins.pin(|| {
             let catalogue = latest.current_owned();
             let flushed = catalogue.root.flushed_seq;
@@ -166,7 +166,7 @@ impl<'e> View<'e> {
             work: Work::unbounded(),
             tenant: None,
             gaps: Gaps::default(),
-            duplicates,
+            duplicates: head.rules().duplicates,
             chunks_read: AtomicU64::new(0),
             calls: Mutex::default(),
         }
@@ -186,8 +186,8 @@ impl<'e> View<'e> {
         self
     }
 
-    /// Whether a series counts something, so that its rate says more than its values: its metadata says so, or, without
-    /// any, its name.
+    /// Whether a series counts something, so that its rate says more than its values: its ladder or its metadata says so,
+    /// or, without any, its name.
     pub fn is_counter(&self, labels: &Labels) -> bool {
         let by_name = || labels.metric_name().is_some_and(is_named_like_counter);
         described_as_counter(self.head, labels).unwrap_or_else(by_name)

@@ -10,7 +10,7 @@ use crate::budget::{Taken, Work};
 use crate::chunk::Run;
 use crate::head::EpochSamples;
 use crate::head::seen::Seen;
-use crate::model::{Duplicates, TimeRange, Timestamp};
+use crate::model::{RuleOf, TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
 use crate::view::calls::Entered;
@@ -153,15 +153,16 @@ impl<'e> SeriesReader<'_, 'e> {
         if !series.ids.is_empty() {
             self.read_stored(series, range, &hiding, &mut parts)?;
         }
+        let rule = RuleOf::new(&self.view.duplicates, &series.labels);
         if let Some(head) = head {
             self.chunks += head.chunks(range);
             for (frozen, seen) in &head.frozen {
-                self.add_unflushed(&mut parts, &frozen.data, range, seen)?;
+                self.add_unflushed(&mut parts, &frozen.data, range, seen, rule)?;
             }
-            self.add_unflushed(&mut parts, &head.active, range, &head.seen)?;
+            self.add_unflushed(&mut parts, &head.active, range, &head.seen, rule)?;
         }
         parts.admit_merge(&self.taken)?;
-        parts.merge(self.view.duplicates);
+        parts.merge(rule);
         out.keep_inside(range);
         Ok(())
     }
@@ -232,6 +233,7 @@ impl<'e> SeriesReader<'_, 'e> {
         unflushed: &EpochSamples,
         range: TimeRange,
         seen: &Seen,
+        rule: RuleOf<'_>,
     ) -> Result<()> {
         if unflushed.is_empty() {
             return Ok(());
@@ -243,7 +245,7 @@ impl<'e> SeriesReader<'_, 'e> {
         let count = unflushed.count(range);
         limit(&mut self.samples_left, count)?;
         growth.admit(run, count)?;
-        unflushed.read_into(range, seen, self.view.duplicates, run);
+        unflushed.read_into(range, seen, rule, run);
         growth.count(run)
     }
 
@@ -306,11 +308,11 @@ impl Parts<'_> {
         Ok(taken.at_least(self.memory_bytes() + merged)?)
     }
 
-    fn merge(self, duplicates: Duplicates) {
+    fn merge(self, rule: RuleOf<'_>) {
         if !self.rest.is_empty() {
             let mut all = vec![std::mem::take(self.first)];
             all.extend(self.rest);
-            *self.first = Run::merge(all, duplicates);
+            *self.first = Run::merge(all, rule.get());
         }
     }
 }

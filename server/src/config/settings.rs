@@ -140,7 +140,8 @@ pub static SETTINGS: &[Setting] = &[
         "What is kept of some series in place of `retention` and `tiers`: lines, or parts separated by semicolons, of the \
          form `SELECTOR -> raw 15d, 5m 90d, 1h 3y`. The first whose selector matches counts. A step without a time is kept \
          for ever, and so are raw samples without the step `raw`; tiers that only other ladders name are kept as long as \
-         raw samples. At most 64. docs/downsampling.md has more.",
+         raw samples. A last step `duplicates max` replaces `duplicates`; `type counter` or `type gauge` replaces the type \
+         in metadata. At most 64. docs/downsampling.md has more.",
         |c, t| c.ladders = barograph::parse_ladders(t).map_err(|e| ValueError(e.to_string()))?),
     setting!("event_retention" "DURATION" = "", STORAGE, true,
     "How long string fields are kept, at least `partition_width`; 0: for ever. Unset: as long as the samples that are \
@@ -157,7 +158,7 @@ pub static SETTINGS: &[Setting] = &[
         "Which of several samples of a series with the same timestamp counts: the `last` or the `first` that was \
          written, or the one with the largest (`max`) or the smallest (`min`) value. With `max` and `min`, native \
          histograms take precedence over numbers, both over NaN and stale markers, and of equals the last counts. A \
-         change concerns samples that have not been merged yet.",
+         change concerns samples that have not been merged yet. A ladder may have a rule of its own (`ladders`).",
         |c, t| c.duplicates = t.parse().map_err(ValueError)?),
     setting!("partition_width" "DURATION" = "1d", STORAGE, false,
         "Time span that is stored and dropped as a unit, 1m to 365d; fixed when the database is created.",

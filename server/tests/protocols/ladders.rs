@@ -39,12 +39,12 @@ fn what_is_kept_is_changed_over_http_and_stored() {
         "retention": "0", "tiers": "auto", "ladders": [], "eventRetention": null,
     });
     assert_eq!(kept(&server), default);
-    let change = "ladders=%7Bjob=%22a%22%7D -> raw 3d, 1h 30d%0Aup -> raw 9d&retention=15d";
+    let change = "ladders=%7Bjob=%22a%22%7D -> raw 3d, 1h 30d%0Aup -> raw 9d, duplicates max&retention=15d";
     let (status, changed) = keep(&server, change);
     let expected = json!({
         "source": "database", "settings": [], "overruled": null,
         "retention": "15d", "tiers": "auto", "eventRetention": null,
-        "ladders": ["{job=\"a\"} -> raw 3d, 1h 30d", "{__name__=\"up\"} -> raw 9d"],
+        "ladders": ["{job=\"a\"} -> raw 3d, 1h 30d", "{__name__=\"up\"} -> raw 9d, duplicates max"],
     });
     assert_eq!((status, &changed), (200, &expected));
     assert_eq!(kept(&server), expected);

@@ -27,6 +27,10 @@ mod tests {
     struct Known(Option<MetricType>);
 
     impl MetricTypes for Known {
+        fn stated(&self, _: &Labels) -> Option<bool> {
+            None
+        }
+
         fn types_of(&self, _: &Labels, _: &str) -> Vec<MetricType> {
             self.0.into_iter().collect()
         }

@@ -11,7 +11,7 @@ use crate::chunk::pieces::PieceMerge;
 use crate::compact::Compactor;
 use crate::compact::samples::GroupSources;
 use crate::index::{PostingsSource, select};
-use crate::model::{Labels, Matcher, Resolution, TierId, TimeRange, Timestamp};
+use crate::model::{DuplicateRules, Labels, Matcher, Resolution, RuleOf, TierId, TimeRange, Timestamp};
 use crate::rollup::{Bucket, Builder, Columns, Extras, Fold};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
@@ -29,6 +29,7 @@ pub(super) struct Source<'kv> {
     resolution: Resolution,
     extras: Extras,
     cursors: ChunkCursors<'kv>,
+    duplicates: DuplicateRules,
     merge: PieceMerge,
     run: Run,
     fine: Vec<Bucket>,
@@ -63,7 +64,8 @@ impl<'kv> Source<'kv> {
             resolution: job.resolution,
             extras: job.extras,
             cursors: ChunkCursors::scanning(kv),
-            merge: PieceMerge::new(compactor.duplicates),
+            duplicates: compactor.duplicates.clone(),
+            merge: PieceMerge::default(),
             run: Run::default(),
             fine: Vec::new(),
         }
@@ -101,7 +103,7 @@ impl<'kv> Source<'kv> {
         let hiding = self.tombstones.iter().filter(|t| t.matches(labels)).map(|t| &**t).collect();
         let mut builder = Builder::new(self.resolution.width_ns(), self.extras);
         let mut sources = GroupSources::within(span, &self.generations, hiding, ids, &mut self.cursors);
-        self.merge.begin(&mut sources)?;
+        self.merge.begin(&mut sources, RuleOf::new(&self.duplicates, labels))?;
         self.run.clear();
         while self.merge.next(&mut sources, &mut self.run)? {
             fold_run(&mut builder, &self.run, 0, out);

@@ -58,6 +58,16 @@ fn newest(catalogue: &Catalogue, replay: &Replayed, options: &Options) -> Found 
     }
 }
 
+/// The options, with what is stored in the database of what is kept, if that counts.
+pub(super) fn in_effect(options: Options, catalogue: &Catalogue) -> Options {
+    let stored = catalogue.kept.as_ref().filter(|_| options.stored_kept);
+    // Its record has been checked.
+    match stored.and_then(|stored| stored.kept(&options).ok()) {
+        Some(kept) => kept.within(options),
+        None => options,
+    }
+}
+
 /// Creates the open database. Its background jobs are not started.
 pub(super) fn assemble(opened: Opened) -> Engine {
     let Opened { process, is_read_only, dir, lock, kv: guard, wal, options, clock, .. } = opened;
@@ -69,12 +79,6 @@ pub(super) fn assemble(opened: Opened) -> Engine {
     report.open_time = started.elapsed();
     let kv: Arc<dyn Kv> = guard.clone();
     let gate = Gate::new(process, kv.clone(), lock.map(|lock| Box::new(lock) as Guarded));
-    let stored = catalogue.kept.as_ref().filter(|_| options.stored_kept);
-    // Its record has been checked.
-    let options = match stored.and_then(|stored| stored.kept(&options).ok()) {
-        Some(kept) => kept.within(options),
-        None => options,
-    };
     let newest = newest(&catalogue, &replay, &options);
     let base = Base {
         jobs: Arc::default(),

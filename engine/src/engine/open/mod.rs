@@ -30,7 +30,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::directory::disk;
 use crate::engine::directory::lock::Lock;
 use crate::engine::directory::{self, Use};
-use crate::engine::open::assemble::{Opened, assemble};
+use crate::engine::open::assemble::{Opened, assemble, in_effect};
 use crate::engine::open::closed::open_store;
 use crate::engine::open::inventory::Inventory;
 use crate::engine::open::replay::Replay;
@@ -117,6 +117,7 @@ impl Engine {
         })?;
         let mut inventory = Inventory::take(&*kv, &catalogue)?;
         inventory.set_aside(&mut catalogue, options.refuse_damaged_store)?;
+        let options = in_effect(options, &catalogue);
         let mut replay = Replay::new(&catalogue, &options);
         notes::load(&*kv, replay.head())?;
         let place = dir.join("wal");
@@ -189,6 +190,7 @@ impl Engine {
         };
         fail_point!("open.leftovers");
         let (dir, lock) = place.unzip();
+        let options = in_effect(options, &catalogue);
         let mut replay = Replay::new(&catalogue, &options);
         notes::load(&*kv, replay.head())?;
         let wal = match &dir {

@@ -25,7 +25,7 @@ use crate::head::record::{
 };
 use crate::head::{ChunkPolicy, Epoch, Head, HeadSeries};
 use crate::model::{SeriesId, Timestamp, Value};
-use crate::options::Options;
+use crate::options::{Kept, Options};
 use crate::store::catalogue::{Catalogue, Tombstone};
 use crate::wal::Record;
 use crate::{Error, Result};
@@ -68,17 +68,11 @@ pub(in crate::engine) struct Replayed {
 
 impl Replay {
     pub fn new(catalogue: &Catalogue, options: &Options) -> Self {
+        let head = Head::new(catalogue.root.next_series, options.note_bytes_max(), &options.tenant_label);
+        head.set_rules(Kept::of(options).series_rules(options.duplicates));
         Replay {
-            head: Arc::new(Head::new(
-                catalogue.root.next_series,
-                options.note_bytes_max(),
-                &options.tenant_label,
-            )),
-            policy: ChunkPolicy {
-                layout: catalogue.layout(),
-                chunk_samples: options.chunk_samples,
-                duplicates: options.duplicates,
-            },
+            head: Arc::new(head),
+            policy: ChunkPolicy { layout: catalogue.layout(), chunk_samples: options.chunk_samples },
             places: Places::default(),
             series: Vec::new(),
             workers: None,

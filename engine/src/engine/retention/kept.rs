@@ -32,7 +32,7 @@ impl Kept {
             true => chosen.map(|resolution| Tier { resolution, keep: self.retention }).into_iter().collect(),
             false => self.tiers.clone(),
         };
-        Ladder { selector: Vec::new(), retention: self.retention, tiers }
+        Ladder::rest(self.retention, tiers)
     }
 
     /// How long the raw samples that are kept longest are kept; zero: for ever.

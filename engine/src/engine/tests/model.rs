@@ -13,7 +13,7 @@ use crate::codec::histogram::HistogramWriter;
 use crate::codec::test_data::histogram;
 use crate::model::{Duplicates, Labels, MatchOp, Matcher, TimeRange, Value, is_stale};
 use crate::store::memory::MemoryKv;
-use crate::{Batch, Engine, Result};
+use crate::{Batch, Engine, Ladder, Options, Result};
 
 #[derive(Debug, Clone)]
 pub(super) enum Op {
@@ -118,6 +118,11 @@ pub(super) fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn any_rule() -> impl Strategy<Value = Duplicates> {
+    let [last, first, max, min] = [Duplicates::Last, Duplicates::First, Duplicates::Max, Duplicates::Min];
+    prop_oneof![Just(last), Just(first), Just(max), Just(min)]
+}
+
 /// A stored sample, to the bit, so that NaN compares.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Told {
@@ -183,7 +188,31 @@ pub(super) struct Harness {
     events: BTreeMap<(i64, Labels), String>,
     notes: notes::Model,
     tiers: &'static str,
-    pub(super) duplicates: Duplicates,
+    rules: Rules,
+}
+
+/// The rules for duplicates of the database, and of the ladders of some series.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    rest: Duplicates,
+    /// The first ladder selects series 0, and so on.
+    ladders: Vec<Option<Duplicates>>,
+}
+
+impl Rules {
+    fn of(&self, series: u8) -> Duplicates {
+        self.ladders.get(usize::from(series)).copied().flatten().unwrap_or(self.rest)
+    }
+
+    fn ladder((series, rule): (usize, &Option<Duplicates>)) -> Ladder {
+        let steps = rule.map_or(String::new(), |rule| format!("duplicates {rule}"));
+        Ladder::new(vec![Matcher::equal("job", &format!("job{series}"))], &steps).unwrap()
+    }
+
+    fn within(&self, options: Options) -> Options {
+        let ladders = self.ladders.iter().enumerate().map(Rules::ladder);
+        options.with_duplicates(self.rest).with_ladders(ladders.collect())
+    }
 }
 
 impl Harness {
@@ -192,10 +221,10 @@ impl Harness {
     }
 
     pub(super) fn with_tiers(tiers: &'static str) -> Self {
-        Harness::with(tiers, Duplicates::Last)
+        Harness::with(tiers, Rules::default())
     }
 
-    pub(super) fn with(tiers: &'static str, duplicates: Duplicates) -> Self {
+    fn with(tiers: &'static str, rules: Rules) -> Self {
         let store = Arc::new(MemoryKv::default());
         let dir = tempfile::tempdir().unwrap();
         let faulty = FaultyKv::over(store.clone());
@@ -208,7 +237,7 @@ impl Harness {
             events: BTreeMap::new(),
             notes: notes::Model::default(),
             tiers,
-            duplicates,
+            rules,
         };
         harness.open();
         harness
@@ -217,7 +246,7 @@ impl Harness {
     fn open(&mut self) {
         self.faulty = FaultyKv::over(self.store.clone());
         let clock = Arc::new(ManualClock::new(i64::MAX));
-        let options = options().with_tiers(self.tiers.parse().unwrap()).with_duplicates(self.duplicates);
+        let options = self.rules.within(options().with_tiers(self.tiers.parse().unwrap()));
         self.engine = Some(Engine::open_over(self.dir.path(), self.faulty.clone(), options, clock).unwrap());
     }
 
@@ -294,7 +323,7 @@ impl Harness {
             };
             let start = started.at(at);
             let of_series = self.samples.entry(labels.clone()).or_default();
-            if of_series.get(&at).is_none_or(|known| counts(self.duplicates, known, &value)) {
+            if of_series.get(&at).is_none_or(|known| counts(self.rules.of(series), known, &value)) {
                 of_series.insert(at, shown(start, &value));
             }
             batch.push_started(&labels, at, start, value);
@@ -410,11 +439,12 @@ proptest! {
     }
 
     #[test]
-    fn a_rule_for_duplicates_holds_wherever_samples_meet(
-        duplicates in prop_oneof![Just(Duplicates::First), Just(Duplicates::Max), Just(Duplicates::Min)],
+    fn the_rules_for_duplicates_hold_wherever_samples_meet(
+        rest in any_rule(),
+        ladders in proptest::collection::vec(proptest::option::of(any_rule()), 0..5),
         ops in proptest::collection::vec(any_op(), 1..40),
     ) {
-        let mut harness = Harness::with("1m, 5m", duplicates);
+        let mut harness = Harness::with("1m, 5m", Rules { rest, ladders });
         let all = TimeRange::new(YEAR_2024 - 600 * SECOND, YEAR_2024 + 2000 * SECOND);
         for op in &ops {
             harness.apply(op);

@@ -21,7 +21,7 @@ use crate::codec::histogram::HistogramReader;
 use crate::model::{Labels, MatchOp, Matcher, Metadata, MetricType, Resolution, TierId, TimeRange, Value};
 use crate::rollup::{Bucket, BucketColumns, Builder, Columns, Extras};
 use crate::view::{BucketPlan, View, ViewSeries};
-use crate::{Batch, Engine, Options};
+use crate::{Batch, Engine, Ladder, Options};
 
 const TIERS: &str = "1m, 5m";
 
@@ -286,10 +286,13 @@ fn a_delete_and_a_flush_that_come_when_a_merge_begins_lose_nothing() {
 
 #[test]
 fn the_sums_of_a_gauge_are_kept_if_it_is_described_as_one() {
-    let engine = Engine::in_memory(Options { tiers: TIERS.parse().unwrap(), ..options() }).unwrap();
+    let ladder =
+        |name: &str, steps: &str| Ladder::new(vec![Matcher::equal("__name__", name)], steps).unwrap();
+    let ladders = vec![ladder("error_count", "raw, type gauge"), ladder("errors", "raw, type counter")];
+    let engine = Engine::in_memory(Options { tiers: TIERS.parse().unwrap(), ladders, ..options() }).unwrap();
     let gauge = Metadata { kind: MetricType::Gauge, ..Metadata::default() };
     engine.shared.head.metadata.insert("thread_count", &gauge);
-    let names = ["request_count", "thread_count"];
+    let names = ["request_count", "thread_count", "error_count", "errors"];
     let mut batch = Batch::new();
     for name in names {
         let labels = Labels::from_pairs([("__name__", name)]).unwrap();
@@ -302,7 +305,7 @@ fn the_sums_of_a_gauge_are_kept_if_it_is_described_as_one() {
     engine.compact().unwrap();
     let (view, minute) = (engine.view(), Resolution::parse("1m").unwrap());
     let range = TimeRange::new(YEAR_2024, YEAR_2024 + 600 * SECOND);
-    for (name, expected) in names.into_iter().zip([false, true]) {
+    for (name, expected) in names.into_iter().zip([false, true, true, false]) {
         let (found, plan) =
             view.select_buckets(&[Matcher::equal("__name__", name)], minute, range, 10).unwrap();
         let mut buckets = BucketColumns::default();

@@ -236,7 +236,7 @@ impl Merger {
             counts: &self.counts,
             types: &*self.head,
             chunk_samples: self.options.chunk_samples,
-            duplicates: self.options.duplicates,
+            duplicates: self.head.rules().duplicates,
             work_bytes_max: self.options.work_bytes_max(),
             deletes_until,
         }

@@ -11,7 +11,6 @@ use crate::engine::retention::Retention;
 use crate::engine::subscribe::Subscriptions;
 use crate::engine::write::CommitState;
 use crate::head::{ChunkPolicy, Head, ResolvedBatch};
-use crate::model::Duplicates;
 use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Tombstone;
 use crate::store::versions::Versions;
@@ -24,7 +23,6 @@ pub(super) struct Applier {
     subscriptions: Arc<Subscriptions>,
     jobs: Arc<Jobs>,
     chunk_samples: usize,
-    duplicates: Duplicates,
     samples: Counter,
     events: Counter,
 }
@@ -38,7 +36,6 @@ impl Applier {
             subscriptions,
             jobs: base.jobs.clone(),
             chunk_samples: base.options.chunk_samples,
-            duplicates: base.options.duplicates,
             samples: Counter::default(),
             events: Counter::default(),
         }
@@ -54,11 +51,7 @@ impl Applier {
 
     /// How the head cuts chunks.
     pub fn chunk_policy(&self) -> ChunkPolicy {
-        ChunkPolicy {
-            layout: self.versions.layout(),
-            chunk_samples: self.chunk_samples,
-            duplicates: self.duplicates,
-        }
+        ChunkPolicy { layout: self.versions.layout(), chunk_samples: self.chunk_samples }
     }
 
     /// Adds a batch to the head, and counts it. Readers see either all of it or nothing.

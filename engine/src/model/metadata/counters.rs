@@ -4,6 +4,9 @@ use crate::model::{Labels, METRIC_NAME, MetricType};
 
 /// What is known of the types of metrics.
 pub(crate) trait MetricTypes: Send + Sync {
+    /// Whether the ladder of a series says that it is a counter, or that it is none.
+    fn stated(&self, labels: &Labels) -> Option<bool>;
+
     /// The types in the descriptions of the metric family `family` that concern a series with these labels. Those that say
     /// nothing are left out.
     fn types_of(&self, labels: &Labels, family: &str) -> Vec<MetricType>;
@@ -17,9 +20,12 @@ const ENDINGS: [(&str, &[MetricType]); 4] = [
     ("_bucket", &[MetricType::Histogram]),
 ];
 
-/// Whether descriptions make a series a counter, all of them; `None` without any. Those of the series' own name come before
-/// those of the family that has such a series.
+/// Whether its ladder makes a series a counter, or else descriptions, all of them; `None` without any. Those of the series'
+/// own name come before those of the family that has such a series.
 pub(crate) fn described_as_counter(types: &dyn MetricTypes, labels: &Labels) -> Option<bool> {
+    if let Some(stated) = types.stated(labels) {
+        return Some(stated);
+    }
     let name = labels.get(METRIC_NAME)?;
     let of_itself = types.types_of(labels, name);
     if !of_itself.is_empty() {
@@ -50,13 +56,17 @@ mod tests {
     struct Known(&'static [(&'static str, MetricType)]);
 
     impl MetricTypes for Known {
+        fn stated(&self, labels: &Labels) -> Option<bool> {
+            labels.get("stated").map(|stated| stated == "counter")
+        }
+
         fn types_of(&self, _: &Labels, family: &str) -> Vec<MetricType> {
             self.0.iter().filter(|(name, _)| *name == family).map(|(_, kind)| *kind).collect()
         }
     }
 
     #[test]
-    fn a_description_of_the_name_counts_more_than_one_of_the_family() {
+    fn a_ladder_counts_more_than_a_description_and_that_of_the_name_more_than_one_of_the_family() {
         use MetricType::{Counter, Gauge, GaugeHistogram, Histogram, Summary};
         let known = Known(&[
             ("requests", Counter),
@@ -81,6 +91,10 @@ mod tests {
         }
         for name in ["seconds", "quantiles", "quantiles_bucket", "sizes_sum", "thread_count", "odd_total"] {
             assert_eq!(described(name), Some(false), "{name}");
+        }
+        for (name, stated) in [("requests", "gauge"), ("odd_total", "counter"), ("other", "counter")] {
+            let labels = Labels::from_pairs([("__name__", name), ("stated", stated)]).expect("two labels");
+            assert_eq!(described_as_counter(&known, &labels), Some(stated == "counter"), "{name}");
         }
         for name in ["other_total", "other", "bytes", "seconds_max"] {
             assert_eq!(described(name), None, "{name}");

@@ -9,7 +9,7 @@ use crate::engine::notes::NotesTaken;
 use crate::engine::upkeep::flush::{FlushReport, Flusher};
 use crate::head::{Epoch, FrozenEvent, HeadSeries};
 use crate::index::ids::IdList;
-use crate::model::{PartitionId, TimeRange};
+use crate::model::{PartitionId, RuleOf, TimeRange};
 use crate::store::catalogue::{GenerationRecord, Tombstone};
 use crate::store::generation::{GenerationWriter, Tables};
 use crate::store::keys::Prefix;
@@ -130,7 +130,7 @@ impl Flusher {
         deletes: &[Arc<Tombstone>],
     ) -> Result<Written> {
         let known = self.versions.indexed_in(partition);
-        let chunk_policy = self.writer.chunk_policy();
+        let (chunk_policy, rules) = (self.writer.chunk_policy(), self.head.rules().duplicates);
         let (first, last) = chunk_policy.layout.bounds(partition);
         let span = TimeRange::inclusive(first, last);
         let prefix = self.versions.fresh_prefix(partition);
@@ -152,7 +152,8 @@ impl Flusher {
                 self.counts.samples_peak.raise_to(run.len() as u64);
                 writer.add_samples(series.id, run)
             };
-            unflushed.data.read_pieces(span, &seen, chunk_policy.duplicates, &mut run, &mut write)?;
+            let rule = RuleOf::new(&rules, &series.labels);
+            unflushed.data.read_pieces(span, &seen, rule, &mut run, &mut write)?;
             writer.end_samples(series.id, &mut run)?;
         }
         for event in work.events.iter().map(FrozenEvent::event) {

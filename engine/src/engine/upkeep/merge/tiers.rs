@@ -193,6 +193,7 @@ impl Merger {
         change(&mut changed);
         changed.validate(&self.options)?;
         self.retention.set(&changed);
+        self.head.set_rules(changed.series_rules(self.options.duplicates));
         *kept = changed;
         Ok(())
     }
