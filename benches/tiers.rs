@@ -20,8 +20,10 @@ const DAY: i64 = 86_400;
 /// Midnight of a first of January, seconds.
 const START: i64 = 1_704_067_200;
 const DAYS: i64 = 365;
-/// Distance of samples, seconds.
+/// Distance of samples, seconds: that of Prometheus where nothing is set.
 const SPACING: i64 = 15;
+/// That of TSBS.
+const SPACING_SHORT: i64 = 10;
 const TIERS: &str = "5m 90d, 1h";
 /// Days in memory before a flush.
 const DAYS_PER_FLUSH: i64 = 10;
@@ -172,13 +174,13 @@ fn panels(database: &Database, hourly: &Database) {
     );
 }
 
-fn queries(hosts: usize) {
+fn queries(hosts: usize, spacing: i64) {
     let (dir, hourly_dir) =
         (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
-    let filled = timed(|| fill(dir.path(), hosts, SPACING));
+    let filled = timed(|| fill(dir.path(), hosts, spacing));
     let series = hosts * 4;
-    let samples = series as i64 * DAYS * DAY / SPACING;
-    println!("{series} series for {DAYS} days, {samples} samples, each {SPACING} s: filled in {filled:.1?}");
+    let samples = series as i64 * DAYS * DAY / spacing;
+    println!("{series} series for {DAYS} days, {samples} samples, each {spacing} s: filled in {filled:.1?}");
     let raw_bytes = open(dir.path(), "").stats().disk.tables;
 
     let database = open(dir.path(), TIERS);
@@ -370,7 +372,7 @@ fn main() {
     let part = std::env::var("PART").unwrap_or_default();
     let runs = |name: &str| part.is_empty() || part == name;
     if runs("queries") {
-        queries(hosts);
+        [SPACING, SPACING_SHORT].into_iter().for_each(|spacing| queries(hosts, spacing));
     }
     if runs("distributions") {
         distributions(hosts);
