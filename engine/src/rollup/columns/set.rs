@@ -79,15 +79,14 @@ impl Columns {
         Columns(bits)
     }
 
-    /// With the columns from which these are predicted.
+    /// With the columns from which these are predicted in every chunk. Extremes are so only in some.
     pub(in crate::rollup) fn with_sources(self) -> Columns {
         // From the end of the dependencies to their beginning.
-        const SOURCES: [(Columns, Columns); 7] = [
+        const SOURCES: [(Columns, Columns); 6] = [
             (Columns::M2, Columns::SUM),
             (Columns::SUM, Columns::EXTREMES),
+            (Columns::SUM, Columns::VALUES),
             (Columns::SKETCH, Columns::EXTREMES),
-            (Columns::MAX, Columns::VALUES),
-            (Columns::MIN, Columns::VALUES),
             (Columns::STARTS, Columns::TIMES),
             (Columns::GAPS, Columns::TIMES),
         ];

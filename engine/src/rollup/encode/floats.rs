@@ -58,34 +58,47 @@ pub(super) struct Encoded {
     pub bytes: Vec<u8>,
 }
 
-/// Adds a column in its smallest form. Leaves it out if all floats equal the first prediction.
-pub(super) fn write(sections: &mut Sections, column: Column, values: &[f64], predictions: &[Vec<f64>]) {
+/// Adds a column in its smallest form, or without a prediction if that is at most `slack` percent larger. Leaves it out if
+/// all floats equal the first prediction.
+pub(super) fn write(
+    sections: &mut Sections,
+    column: Column,
+    values: &[f64],
+    predictions: &[Vec<f64>],
+    slack: usize,
+) {
     let is_implied = predictions.first().is_some_and(|prediction| {
         values.iter().zip(prediction).all(|(value, predicted)| value.to_bits() == predicted.to_bits())
     });
     if values.is_empty() || is_implied {
         return;
     }
-    let best = smallest(values, predictions, sections.level);
+    let best = smallest(values, predictions, slack, sections.level);
     sections.bytes(column, best.form, Some(best.codec), &best.bytes);
 }
 
-/// The smallest of the forms.
-pub(super) fn smallest(values: &[f64], predictions: &[Vec<f64>], level: CompressionLevel) -> Encoded {
+/// The smallest of the forms, or the one without a prediction if that is at most `slack` percent larger.
+pub(super) fn smallest(
+    values: &[f64],
+    predictions: &[Vec<f64>],
+    slack: usize,
+    level: CompressionLevel,
+) -> Encoded {
     let mut bytes = Vec::new();
     let codec = adaptive::encode_floats(values, level, &mut bytes);
-    let mut best = Encoded { form: PLAIN, codec, bytes };
+    let plain = Encoded { form: PLAIN, codec, bytes };
     let exponent = common_exponent(values);
-    for (number, prediction) in predictions.iter().enumerate() {
-        let other = match exponent {
-            Some(exponent) => as_scaled(values, prediction, number, exponent, level),
-            None => as_ordered(values, prediction, number, level),
-        };
-        if other.bytes.len() < best.bytes.len() {
-            best = other;
-        }
-    }
-    best
+    let predicted = predictions.iter().enumerate().map(|(number, prediction)| match exponent {
+        Some(exponent) => as_scaled(values, prediction, number, exponent, level),
+        None => as_ordered(values, prediction, number, level),
+    });
+    let is_worth_it = |other: &Encoded| other.bytes.len() * (100 + slack) < plain.bytes.len() * 100;
+    predicted.min_by_key(|other| other.bytes.len()).filter(is_worth_it).unwrap_or(plain)
+}
+
+/// Whether a column is read without a prediction.
+pub(super) fn is_plain(section: Option<&Section<'_>>) -> bool {
+    section.is_some_and(|section| section.form == PLAIN)
 }
 
 /// The exponent with which nearly all floats are integers.

@@ -25,7 +25,8 @@
 //! Sections are in the order of their numbers. Columns have a row for each bucket with samples, unless their row below
 //! says otherwise. *Previous* is the previous bucket with samples; where there is none, form 0 or the own last one
 //! counts. Differences wrap. A column whose rows are all zero in form 0, or equal their first prediction, is absent. The
-//! writer chooses the smallest form.
+//! writer chooses the smallest form, but leaves extremes without a prediction where they are at most half larger so:
+//! reading them then takes no other column.
 //!
 //! | number | column | rows | forms of its integers, or predictions of its floats |
 //! |---|---|---|---|

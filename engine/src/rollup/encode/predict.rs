@@ -1,19 +1,22 @@
 //! What the columns of a bucket say about its other columns. Writer and reader compute the same floats.
 
 use super::Class;
-use crate::rollup::{BucketColumns, ExactSum, Gaps, Sketch};
+use crate::rollup::{BucketColumns, Columns, ExactSum, Gaps, Sketch};
 
 /// The rows of one chunk that have samples: those of some columns from a row on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'c> {
     pub all: &'c BucketColumns,
     start: usize,
+    /// Where their first and last values begin. Where these are not held, they are there only as long as they predict others.
+    values: usize,
 }
 
 impl<'c> Rows<'c> {
     /// The rows from `start` on, all of which have samples.
     pub(super) fn new(all: &'c BucketColumns, start: usize) -> Self {
-        Rows { all, start }
+        let values = if all.held().contains(Columns::VALUES) { start } else { 0 };
+        Rows { all, start, values }
     }
 
     #[inline]
@@ -43,12 +46,12 @@ impl<'c> Rows<'c> {
 
     #[inline]
     pub(super) fn first_values(&self) -> &'c [f64] {
-        &self.all.first_values[self.start..]
+        &self.all.first_values[self.values..]
     }
 
     #[inline]
     pub(super) fn last_values(&self) -> &'c [f64] {
-        &self.all.last_values[self.start..]
+        &self.all.last_values[self.values..]
     }
 
     #[inline]

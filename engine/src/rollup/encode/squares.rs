@@ -95,7 +95,7 @@ pub(super) fn write(sections: &mut Sections, rows: Rows<'_>) {
         return;
     }
     let predictions = [vec![0.0; values.len()], stored(rows).map(|i| squares(&rows, i)).collect()];
-    let mut best = smallest(&values, &predictions, sections.level);
+    let mut best = smallest(&values, &predictions, 0, sections.level);
     for other in as_wholes(sections, rows).into_iter().flatten() {
         if other.bytes.len() < best.bytes.len() {
             best = other;

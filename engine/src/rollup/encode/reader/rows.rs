@@ -118,12 +118,12 @@ impl BucketChunk<'_> {
             return Ok(());
         }
         let mut first = scratch.floats.iter();
-        out.first_values.extend(out.counts[start..].iter().zip(&out.last_values[start..]).map(
-            |(&count, &last)| match count {
-                1 => last,
-                _ => first.next().copied().unwrap_or(last),
-            },
-        ));
+        let values = out.last_values.len() - count;
+        let rows = out.counts[start..].iter().zip(&out.last_values[values..]);
+        out.first_values.extend(rows.map(|(&count, &last)| match count {
+            1 => last,
+            _ => first.next().copied().unwrap_or(last),
+        }));
         Ok(())
     }
 
@@ -188,7 +188,30 @@ impl BucketChunk<'_> {
         Ok(())
     }
 
+    /// Reads the extremes that are held. Where a prediction needs the first and the last values, which are not, these are read
+    /// for the time being.
     fn read_extremes(
+        &self,
+        start: usize,
+        scratch: &mut Scratch,
+        out: &mut BucketColumns,
+    ) -> Result<(), BucketChunkError> {
+        let held = out.held();
+        let is_predicted = |(columns, column): (Columns, Column)| {
+            held.contains(columns) && !floats::is_plain(self.section(column))
+        };
+        let extremes = [(Columns::MIN, Column::Minima), (Columns::MAX, Column::Maxima)];
+        if held.contains(Columns::VALUES) || !extremes.into_iter().any(is_predicted) {
+            return self.read_held_extremes(start, scratch, out);
+        }
+        let read = self.read_values(start, scratch, out);
+        let read = read.and_then(|()| self.read_held_extremes(start, scratch, out));
+        out.first_values.clear();
+        out.last_values.clear();
+        read
+    }
+
+    fn read_held_extremes(
         &self,
         start: usize,
         scratch: &mut Scratch,
@@ -223,6 +246,9 @@ impl BucketChunk<'_> {
     /// Whether maxima are predicted from what resets took. Where that is not stored, it is zero, which is greater than the
     /// first and the last value of a row only if both are negative or NaN.
     fn maxima_follow_lost(&self, start: usize, out: &BucketColumns) -> bool {
+        if floats::is_plain(self.section(Column::Maxima)) {
+            return false;
+        }
         let is_stored = self.section(Column::Lost).is_some() || self.section(Column::LostMore).is_some();
         let rows = Rows::new(out, start);
         let ends = rows.first_values().iter().zip(rows.last_values());
