@@ -70,7 +70,9 @@ impl Compactor<'_> {
         });
         if applied > trim.applied {
             self.versions.commit(self.context, |now| {
-                let trim = now.catalogue.event_trim.filter(|trim| trim.applied < applied);
+                // If its cut has risen, other events are past the retention, and have not been looked at.
+                let same = |now: &EventTrim| now.cut == trim.cut && now.applied < applied;
+                let trim = now.catalogue.event_trim.filter(same);
                 let event_trim = trim.map(|trim| EventTrim { applied: applied.min(trim.until), ..trim });
                 Ok(event_trim.is_some().then(|| Edit { event_trim, ..Edit::default() }))
             })?;

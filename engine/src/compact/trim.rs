@@ -215,8 +215,11 @@ impl Compactor<'_> {
     /// Records how far a trim has been applied.
     fn applied(&self, number: u32, known: &Trim, applied: Timestamp) -> Result<()> {
         self.versions.commit(self.context, |now| {
-            // It may have been forgotten meanwhile, and its number used again.
-            let same = |trim: &&Arc<Trim>| trim.tier == known.tier && trim.series == known.series;
+            // It may have been forgotten meanwhile, and its number used again. If its cut has risen, other samples are past the
+            // retention, and have not been looked at.
+            let same = |trim: &&Arc<Trim>| {
+                trim.tier == known.tier && trim.series == known.series && trim.cut == known.cut
+            };
             let trim = now.catalogue.trims.get(&number).filter(same).filter(|trim| trim.applied < applied);
             let trim = trim.map(|trim| Arc::new(Trim { applied, ..(**trim).clone() }));
             Ok(trim.map(|trim| Edit { trims: vec![(number, Some(trim))], ..Edit::default() }))

@@ -108,6 +108,35 @@ fn readers_no_longer_see_what_is_not_rewritten_yet() {
     assert_eq!((events(&aged), stored_events(&aged)), (vec![7, 8, 9], 3));
 }
 
+/// It is in a partition that the trim has been applied to already.
+#[test]
+fn a_late_event_that_comes_while_the_trim_is_applied_is_dropped_too() {
+    let mut aged = database(0, None, "none", Vec::new());
+    age(&mut aged, 0, 10);
+    let expire = |days_kept: u64| {
+        aged.engine.set_event_retention(Some(days(days_kept))).unwrap();
+        let merger = &aged.engine.shared.merger;
+        merger.expire(&merger.pass(YEAR_2024 + 10 * DAY)).unwrap();
+    };
+    expire(5);
+    let first = aged.engine.shared.versions.current().layout().partition(TierId::RAW, noon(0));
+    let mut looked = 0;
+    let mut goes_on = || {
+        looked += 1;
+        if looked == 2 {
+            aged.engine.set_event_retention(None).unwrap();
+            assert_eq!(append_event(&aged, noon(0) + 1), 1);
+            aged.engine.flush().unwrap();
+            aged.engine.shared.merger.compactor().merge(&[first]).unwrap();
+            expire(3);
+        }
+        true
+    };
+    aged.engine.shared.merger.compactor().apply_event_trim(&mut goes_on).unwrap();
+    aged.engine.compact().unwrap();
+    assert_eq!((events(&aged), stored_events(&aged)), (vec![7, 8, 9], 3));
+}
+
 #[test]
 fn events_outlive_the_samples() {
     for keep in [Some(15), Some(0)] {

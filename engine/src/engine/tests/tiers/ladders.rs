@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::aging::{Aged, DAY};
+use crate::compact::unapplied_trims;
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
 use crate::model::{Matcher, Resolution, TierId, TimeRange, Timestamp, Value};
-use crate::{Batch, Kept, Ladder, Options};
+use crate::{Batch, Engine, Kept, Ladder, Options};
 
 const DAYS: i64 = 60;
 
@@ -245,4 +246,50 @@ fn samples_written_after_a_trim_are_kept_as_long_as_the_ladder_says_then() {
     assert!(trims.values().all(|trim| !trim.tier.is_raw()), "{trims:?}");
     let verified = aged.engine.verify().unwrap();
     assert!(verified.is_clean(), "{verified:?}");
+}
+
+/// It is in a partition that the trim has been applied to already.
+#[test]
+fn a_late_sample_that_comes_while_a_trim_is_applied_is_dropped_too() {
+    let keep = |days: u64| vec![ladder("job1", &format!("raw {days}d"))];
+    let options = Options {
+        partition_width: Duration::from_secs(86_400),
+        tiers: "none".parse().unwrap(),
+        ladders: keep(5),
+        ..options()
+    };
+    let engine = Engine::in_memory(options).unwrap();
+    let append = |series: u8, times: &mut dyn Iterator<Item = i64>| {
+        let mut batch = Batch::new();
+        times.for_each(|time| batch.push(&labels(series), YEAR_2024 + time, Value::Float(1.0)));
+        engine.append(&batch).unwrap();
+        engine.flush().unwrap();
+    };
+    let hours = |from: i64, to: i64| (from * 24..to * 24).map(|hour| hour * 3_600 * SECOND);
+    append(0, &mut hours(1, 8));
+    append(1, &mut hours(0, 6));
+    engine.compact().unwrap();
+    assert_eq!(engine.stats().stored_samples, 7 * 24 + 3 * 24);
+    engine.set_ladders(keep(3)).unwrap();
+    let merger = &engine.shared.merger;
+    let expire = |days: i64| merger.expire(&merger.pass(YEAR_2024 + days * DAY)).unwrap();
+    expire(8);
+    let catalogue = engine.shared.versions.current_owned();
+    let first = catalogue.layout().partition(TierId::RAW, YEAR_2024 + DAY / 2);
+    let [number] = unapplied_trims(&catalogue)[..] else { panic!("one trim") };
+    let mut has_come = false;
+    let mut goes_on = || {
+        if !std::mem::replace(&mut has_come, true) {
+            engine.set_ladders(keep(30)).unwrap();
+            append(1, &mut [DAY / 2].into_iter());
+            merger.compactor().merge(&[first]).unwrap();
+            engine.set_ladders(keep(3)).unwrap();
+            // Another pass: all is past the retention now.
+            expire(9);
+        }
+        true
+    };
+    merger.compactor().apply_trim(number, &[], &mut goes_on).unwrap();
+    engine.compact().unwrap();
+    assert_eq!(engine.stats().stored_samples, 7 * 24, "those of the other series");
 }
