@@ -27,7 +27,10 @@ const ARROW: &str = "->";
 /// Names the ladder and what is wrong with it.
 pub fn parse_ladders(text: &str) -> Result<Vec<Ladder>> {
     let parts = split(text, |rest| rest.starts_with([';', '\n']).then_some(1));
-    parts.map(str::trim).filter(|part| !part.is_empty()).map(parse_ladder).collect()
+    let parts: Vec<&str> = parts.map(str::trim).filter(|part| !part.is_empty()).collect();
+    // Before their regular expressions are compiled, which takes memory.
+    Ladder::check_number(parts.len())?;
+    parts.into_iter().map(parse_ladder).collect()
 }
 
 fn parse_ladder(text: &str) -> Result<Ladder> {
@@ -79,6 +82,8 @@ mod tests {
         assert_eq!(shown[1], r#"{c=~"\n;"} -> raw 5d, 1h"#);
         assert_eq!(shown[2], r#"{d="\\"} -> raw, 1d"#);
         assert!(parse_ladders(" \n ; ").unwrap().is_empty());
+        let error = parse_ladders(&"not parsed;".repeat(65)).unwrap_err();
+        assert_eq!(error.to_string(), "option ladders: 65 are more than 64");
     }
 
     #[test]

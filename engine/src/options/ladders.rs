@@ -1,9 +1,10 @@
-//! Ladders: how long the samples and buckets of some series are kept.
+//! Ladders: what is kept of some series.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::tiers::{self, Tier, Tiers};
+use crate::Error;
 use crate::model::{Duplicates, Matcher, Resolution};
 
 /// What is kept of the series that match a selector: how long samples and buckets are kept, in place of
@@ -41,8 +42,24 @@ const DUPLICATES: &str = "duplicates";
 const TYPE: &str = "type";
 /// The types.
 const TYPES: [(&str, bool); 2] = [("counter", true), ("gauge", false)];
+/// The maximum number of ladders: each is compared with all series that are merged.
+const LADDERS_MAX: usize = 64;
 
 impl Ladder {
+    /// Checks the number of ladders of a database.
+    ///
+    /// # Errors
+    /// [`Error::Option`] beyond 64.
+    pub fn check_number(number: usize) -> crate::Result<()> {
+        match number {
+            ..=LADDERS_MAX => Ok(()),
+            _ => Err(Error::Option {
+                name: "ladders",
+                reason: format!("{number} are more than {LADDERS_MAX}"),
+            }),
+        }
+    }
+
     /// A ladder with these steps, separated by commas: `raw` with a time; tiers as in [`Tiers`], narrowest first; `duplicates`
     /// with a rule ([`Duplicates`]); `type counter` or `type gauge`. Without a time, or without `raw`, data is kept for ever.
     ///

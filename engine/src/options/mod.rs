@@ -15,9 +15,6 @@ pub use ladders::Ladder;
 pub(crate) use ladders::{longest, tiers_of};
 pub use tiers::{Tier, Tiers};
 
-/// The maximum number of ladders: each is compared with all series that are merged.
-const LADDERS_MAX: usize = 64;
-
 /// How [`Options::memory_bytes`] is divided.
 pub static PARTS: &[Part] = &[
     Part {
@@ -337,9 +334,7 @@ impl Options {
 
     fn validate_ladders(&self) -> Result<()> {
         let bad = |reason: String| Err(Error::Option { name: "ladders", reason });
-        if self.ladders.len() > LADDERS_MAX {
-            return bad(format!("{} are more than {LADDERS_MAX}", self.ladders.len()));
-        }
+        Ladder::check_number(self.ladders.len())?;
         if let Some(why) = self.ladders.iter().find_map(Ladder::fault) {
             return bad(why);
         }
