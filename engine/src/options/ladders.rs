@@ -73,11 +73,7 @@ impl Ladder {
             [RAW, keep] => (tiers::parse_keep(keep)?, rest),
             _ => (Duration::ZERO, steps),
         };
-        let tiers: Tiers = tiers.parse()?;
-        if tiers.is_automatic() {
-            return Err("a ladder names its tiers; `auto` is a choice for the database".to_owned());
-        }
-        let ladder = Ladder { selector, retention, tiers, duplicates, is_counter };
+        let ladder = Ladder { selector, retention, tiers: tiers.parse()?, duplicates, is_counter };
         ladder.fault().map_or(Ok(ladder), Err)
     }
 
@@ -90,6 +86,12 @@ impl Ladder {
     pub(super) fn fault(&self) -> Option<String> {
         if self.selector.is_empty() {
             return Some("a ladder needs a selector with a matcher".to_owned());
+        }
+        if self.tiers.is_automatic() {
+            return Some("a ladder names its tiers; `auto` is a choice for the database".to_owned());
+        }
+        if let Some(why) = self.tiers.fault() {
+            return Some(why);
         }
         let shorter = self.tiers.shorter_than(self.retention)?;
         Some(format!("{} must be kept at least as long as raw samples", shorter.resolution))
@@ -228,6 +230,10 @@ mod tests {
         }
         let none = Ladder::new(Vec::new(), "raw 3d").unwrap_err();
         assert_eq!(none, "a ladder needs a selector with a matcher");
+        let built = |tiers| Ladder { tiers, ..job("a", "raw").unwrap() }.fault().unwrap();
+        assert!(built(Tiers::automatic()).starts_with("a ladder names its tiers"));
+        let twice = Tier { resolution: Resolution::parse("1h").unwrap(), keep: Duration::ZERO };
+        assert_eq!(built([twice, twice].into_iter().collect()), "1h must come before 1h");
     }
 
     #[test]

@@ -312,6 +312,9 @@ impl Options {
         if let Some(keep) = self.event_retention.filter(|keep| !keep.is_zero() && *keep < width) {
             return bad("event_retention", format!("{keep:?} is shorter than one partition ({width:?})"));
         }
+        if let Some(why) = self.tiers.fault() {
+            return bad("tiers", why);
+        }
         if let Some(tier) = self.tiers.iter().find(|tier| !tier.keep.is_zero() && tier.keep < self.retention)
         {
             let (tier, keep, retention) = (tier.resolution, tier.keep, self.retention);

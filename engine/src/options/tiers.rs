@@ -62,6 +62,15 @@ impl Tiers {
         self.listed.iter()
     }
 
+    /// Why tiers that a program has put together cannot be written as text, which is how they are stored.
+    pub(super) fn fault(&self) -> Option<String> {
+        match self.to_string().parse::<Tiers>() {
+            Ok(read) if read == *self => None,
+            Ok(_) => Some("a tier is kept for whole minutes".to_owned()),
+            Err(why) => Some(why),
+        }
+    }
+
     /// The first that is kept shorter than a time, of which zero is for ever.
     pub(super) fn shorter_than(&self, retention: Duration) -> Option<&Tier> {
         let is_shorter =
@@ -76,7 +85,7 @@ impl Tiers {
 }
 
 impl FromIterator<Tier> for Tiers {
-    /// Tiers that ascend by width.
+    /// Tiers that ascend by width. [`Options::validate`](crate::Options::validate) refuses those that no text describes.
     fn from_iter<I: IntoIterator<Item = Tier>>(tiers: I) -> Tiers {
         Tiers { listed: tiers.into_iter().collect(), is_automatic: false }
     }
@@ -197,5 +206,29 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Tiers>().unwrap_err(), why, "{text}");
         }
+    }
+
+    #[test]
+    fn tiers_that_a_program_puts_together_have_the_rules_of_texts() {
+        let tier = |name: &str, keep| Tier { resolution: Resolution::parse(name).unwrap(), keep };
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        for (tiers, why) in [
+            (vec![tier("5m", minutes(90)), tier("1h", Duration::ZERO)], None),
+            (vec![], None),
+            (vec![tier("1h", minutes(60)), tier("5m", minutes(60))], Some("5m must come before 1h")),
+            (
+                vec![tier("1h", minutes(60) + Duration::from_secs(1))],
+                Some("\"3601s\" is not a time to keep a tier"),
+            ),
+            (
+                vec![tier("1h", minutes(60) + Duration::from_millis(1))],
+                Some("a tier is kept for whole minutes"),
+            ),
+        ] {
+            let fault = tiers.iter().copied().collect::<Tiers>().fault();
+            assert_eq!(fault.is_some(), why.is_some(), "{fault:?}");
+            assert!(fault.unwrap_or_default().starts_with(why.unwrap_or_default()), "{tiers:?}");
+        }
+        assert_eq!(Tiers::automatic().fault(), None);
     }
 }

@@ -9,7 +9,7 @@ use crate::clock::ManualClock;
 use crate::engine::tests::{YEAR_2024, options};
 use crate::model::{TierId, Timestamp};
 use crate::store::memory::MemoryKv;
-use crate::{Engine, Kept, Options};
+use crate::{Engine, Kept, Options, Tiers};
 
 fn days(days: u64) -> Duration {
     Duration::from_secs(days * 86_400)
@@ -42,6 +42,11 @@ fn what_is_stored_counts_at_once_and_after_restarts() {
     assert_eq!(aged.engine.kept(), kept);
     let wrong = Kept { retention: Duration::from_secs(1), ..kept.clone() };
     assert!(aged.engine.store_kept(wrong).is_err());
+    // The database could not be opened again.
+    let mut tier = *"1h 9d".parse::<Tiers>().unwrap().iter().next().unwrap();
+    tier.keep += Duration::from_secs(1);
+    let tiers = [tier].into_iter().collect();
+    assert!(aged.engine.store_kept(Kept { tiers, ..kept.clone() }).is_err());
     assert_eq!((aged.engine.kept(), aged.engine.stored_kept()), (kept.clone(), Some(kept)));
     assert!(aged.engine.verify().unwrap().is_clean());
 }
