@@ -140,10 +140,17 @@ fn ladders_keep_less_of_what_is_built() {
     );
 }
 
+fn day_with_event(aged: &mut Aged, day: i64) {
+    let mut batch = Batch::new();
+    batch.push_event(&crate::engine::tests::labels(0), YEAR_2024 + day * DAY + 1, "started");
+    aged.engine.append(&batch).unwrap();
+    aged.day(day);
+}
+
 #[test]
 fn what_a_budget_drops() {
     let mut aged = database("1h");
-    (0..30).for_each(|day| aged.day(day));
+    (0..30).for_each(|day| day_with_event(&mut aged, day));
     let before = totals(&aged, TierId::RAW);
     let budget = aged.engine.budget().used_bytes * 3 / 4;
     let trial = tried(&mut aged, |kept| kept.disk_bytes = budget, 30);
@@ -151,17 +158,13 @@ fn what_a_budget_drops() {
     let [raw] = trial.drops[..] else { panic!("{trial:?}") };
     assert_eq!(raw.samples, before.1 - after.1, "{raw:?}");
     assert!(raw.partitions > 3 && trial.freed_bytes >= budget / 4, "{trial:?}");
+    assert_eq!(trial.events, raw.partitions, "each has one");
 }
 
 #[test]
 fn what_happens_to_events() {
     let mut aged = database("none");
-    for day in 0..20 {
-        let mut batch = Batch::new();
-        batch.push_event(&crate::engine::tests::labels(0), YEAR_2024 + day * DAY + 1, "started");
-        aged.engine.append(&batch).unwrap();
-        aged.day(day);
-    }
+    (0..20).for_each(|day| day_with_event(&mut aged, day));
     let trial = tried(&mut aged, |kept| kept.event_retention = Some(days(4)), 20);
     assert_eq!((trial.events, trial.drops.len()), (15, 0));
     let trial =

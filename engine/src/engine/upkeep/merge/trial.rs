@@ -26,12 +26,14 @@ impl Merger {
         let scale = self.disk_use(&catalogue).scale;
         let on_disk = |bytes: u64| (bytes as f64 * scale) as u64;
         let builds = self.builds(&catalogue, &pass, now)?;
-        let drops = self.drops(&catalogue, &pass)?;
+        let beyond = self.beyond_budget(&catalogue, pass.disk_bytes(), &pass.tiers);
+        let beyond = beyond.map(|(_, horizons)| horizons).unwrap_or_default();
+        let drops = self.drops(&catalogue, &pass, &beyond)?;
         let built: Option<u64> = builds.iter().map(|build| build.bytes).sum();
         let is_named = |resolution: &Resolution| pass.tiers.iter().any(|job| job.resolution == *resolution);
         let stored = catalogue.coverage.keys().filter_map(|tier| tier.resolution());
         Ok(KeptTrial {
-            events: dropped_events(&catalogue, &pass),
+            events: dropped_events(&catalogue, &pass, beyond.get(&TierId::RAW).copied()),
             unnamed: stored.filter(|resolution| !is_named(resolution)).collect(),
             built_bytes: built.map(on_disk),
             freed_bytes: on_disk(drops.iter().map(|drop| drop.bytes).sum()),
@@ -83,10 +85,14 @@ impl Merger {
         pass.rules().map(share).collect()
     }
 
-    fn drops(&self, catalogue: &Catalogue, pass: &Pass) -> Result<Vec<DataDrop>> {
+    /// What would be dropped; `beyond`: up to when, of each tier, for the budget.
+    fn drops(
+        &self,
+        catalogue: &Catalogue,
+        pass: &Pass,
+        beyond: &BTreeMap<TierId, Timestamp>,
+    ) -> Result<Vec<DataDrop>> {
         let goals = pass.trims();
-        let beyond = self.beyond_budget(catalogue, pass.disk_bytes(), &pass.tiers);
-        let beyond = beyond.map(|(_, horizons)| horizons).unwrap_or_default();
         let mut all: BTreeMap<i64, DataDrop> = BTreeMap::new();
         for partition in catalogue.generations.partitions() {
             let (_, end) = catalogue.layout().bounds(partition.id);
@@ -159,10 +165,12 @@ fn add(to: &mut DataDrop, catalogue: &Catalogue, of: &Partition, figures: (u64, 
     to.bytes += figures.1;
 }
 
-/// The events that are past their retention, and not dropped yet.
-fn dropped_events(catalogue: &Catalogue, pass: &Pass) -> u64 {
+/// The events that are past their retention, or in partitions that are dropped up to `beyond` for the budget, and not dropped
+/// yet.
+fn dropped_events(catalogue: &Catalogue, pass: &Pass, beyond: Option<Timestamp>) -> u64 {
+    let horizon = beyond.map_or(pass.events(), |beyond| beyond.max(pass.events()));
     let layout = catalogue.layout();
-    let past = raw_partitions(catalogue).take_while(|it| layout.bounds(it.id).1 <= pass.events());
+    let past = raw_partitions(catalogue).take_while(|it| layout.bounds(it.id).1 <= horizon);
     let stored = past.flat_map(Partition::all).filter(|generation| catalogue.has_events(generation));
     stored.map(|generation| generation.record.events).sum()
 }
