@@ -62,8 +62,16 @@ struct Changes(Vec<(&'static str, String)>);
 
 impl Changes {
     fn read(params: &Params) -> Result<Changes, ApiError> {
-        let value = |key: &'static str| params.all(key).next().map(|text| (key, text.to_owned()));
-        let changes: Vec<_> = KEPT_SETTINGS.into_iter().filter_map(value).collect();
+        let value = |key: &'static str| {
+            let mut values = params.all(key);
+            let first = values.next().map(|text| (key, text.to_owned()))?;
+            // The data of series in a second list of ladders would be dropped by the first.
+            Some(match values.next() {
+                None => Ok(first),
+                Some(_) => Err(ApiError::parameter(key, "it is given more than once")),
+            })
+        };
+        let changes = KEPT_SETTINGS.into_iter().filter_map(value).collect::<Result<Vec<_>, _>>()?;
         if changes.is_empty() {
             return Err(ApiError::bad_data(format!(
                 "nothing to change: send at least one of the parameters {}",

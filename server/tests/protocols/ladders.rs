@@ -95,6 +95,10 @@ fn what_is_wrong_with_ladders_is_named() {
             "invalid parameter \"ladders\": option ladders: \"up -> raw 9x\": \"9x\" is not a time to keep a tier, such as 90d",
         ),
         ("ladders=up%7Bx -> raw 3d", "parse error"),
+        (
+            "ladders=a -> raw 3d&ladders=b -> raw 3d",
+            "invalid parameter \"ladders\": it is given more than once",
+        ),
         ("tiers=7m", "invalid parameter \"tiers\": \"7m\" is not a resolution"),
         ("retention=1h", "option retention: 3600s is shorter than one partition"),
         ("retention=30d&tiers=5m 3d", "option tiers: 5m is kept for 259200s, shorter than raw samples"),
