@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::ZlibDecoder;
 
-use super::{COMPRESSED, LEGEND, LogOptions, PAYLOAD_MAX, PLAIN, tag};
+use super::{COMPRESSED, LEGEND, LogOptions, PAYLOAD_MAX, PLAIN, TAG_MAX, tag};
 
 const YEAR_SECONDS: f64 = 365.0 * 86_400.0;
 
@@ -44,9 +44,10 @@ pub(super) fn read_line(
         }
         None => (None, line),
     };
-    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    // A line of commas takes no more memory than one of four fields.
+    let fields: Vec<&str> = line.splitn(5, ',').map(str::trim).collect();
     let [start, length, _, payload] = fields[..] else {
-        return Err(format!("expected start,length,max,payload, found {} fields", fields.len()));
+        return Err(format!("expected start,length,max,payload, found {} fields", line.split(',').count()));
     };
     let time = times.end(seconds("the start", start)?, seconds("the length", length)?)?;
     let labels = labels_of(tag, options)?;
@@ -109,6 +110,9 @@ fn shown(text: &str) -> String {
 fn labels_of(tag: Option<&str>, options: &LogOptions) -> Result<Labels, String> {
     let mut labels = BTreeMap::new();
     if let Some(tag) = tag {
+        if tag.len() > TAG_MAX {
+            return Err(format!("its tag has {} bytes, more than {TAG_MAX}, a fixed limit", tag.len()));
+        }
         match tag::labels(tag) {
             Some(found) => labels = found,
             None => {
@@ -222,6 +226,10 @@ mod tests {
             ("1,2,3".to_owned(), "expected start,length,max,payload, found 3 fields"),
             ("1,2,3,4,5".to_owned(), "found 5 fields"),
             ("Tag=x".to_owned(), "a tag ends with a comma"),
+            (
+                format!("Tag={},1700000000,2,3,4", "a".repeat(TAG_MAX + 1)),
+                "its tag has 1048577 bytes, more than",
+            ),
             ("x,2,3,4".to_owned(), "the start is no number of seconds: \"x\""),
             ("1,-2,3,4".to_owned(), "the length is no number of seconds"),
             ("NaN,2,3,4".to_owned(), "the start is no number"),

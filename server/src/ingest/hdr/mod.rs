@@ -36,6 +36,8 @@ use line::{Line, Times, read_line};
 
 /// Maximum number of bytes of a payload, decompressed: about all buckets of a histogram with three significant digits.
 pub const PAYLOAD_MAX: usize = 1 << 20;
+/// Maximum number of bytes of a tag: labels of a series are shorter, by any setting.
+const TAG_MAX: usize = 1 << 20;
 /// Histograms that are stored at once, bytes.
 const BATCH_BYTES: usize = 1 << 20;
 /// Refused lines that an answer lists.
