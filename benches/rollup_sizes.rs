@@ -230,9 +230,9 @@ fn print(name: &str, series: &[Series]) {
 fn text(path: &Path) -> String {
     if path.extension().is_some_and(|extension| extension == "gz") {
         let output = Command::new("gzip").arg("-dc").arg(path).output().expect("gzip runs");
-        return String::from_utf8(output.stdout).expect("a text");
+        return String::from_utf8(output.stdout).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
-    std::fs::read_to_string(path).expect("a readable file")
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// The fields of a line of CSV, in which quotes are doubled.
@@ -271,6 +271,13 @@ fn recording(path: &Path, types: &HashMap<String, String>) -> Recording {
     let rows: Vec<Vec<f64>> = lines
         .map(|line| fields(line).iter().map(|cell| cell.parse().unwrap_or(f64::NAN)).collect())
         .collect();
+    let is_whole = rows.len() > EXCERPT && rows.iter().all(|row| row.len() == names.len());
+    assert!(
+        is_whole,
+        "{} is no recording: it needs more than {EXCERPT} rows, each with the {} columns of the first line",
+        path.display(),
+        names.len()
+    );
     let first = rows.first().map_or(0.0, |row| row[0]);
     let jitter =
         rows.iter().enumerate().map(|(i, row)| (row[0] - first) as i64 * 1_000_000 - i as i64 * SECOND);
