@@ -202,16 +202,21 @@ fn tiers_are_built_from_closed_partitions_and_a_late_sample_changes_one_bucket_o
     );
 }
 
+/// An engine with 200 samples, nine seconds apart, and their buckets.
+fn half_an_hour() -> Arc<Engine> {
+    let engine = Arc::new(Engine::in_memory(options().with_tiers(TIERS.parse().unwrap())).unwrap());
+    let seconds: Vec<i64> = (0..200).map(|n| 1 + 9 * n).collect();
+    engine.append(&float_batch(0, &seconds)).unwrap();
+    engine.flush().unwrap();
+    engine.compact().unwrap();
+    engine
+}
+
 /// Its samples must not be gone before the tiers know which of their buckets it changes.
 #[test]
 fn a_delete_that_comes_when_a_merge_begins_reaches_the_tiers() {
     for cleans in [false, true] {
-        let options = options().with_tiers(TIERS.parse().unwrap());
-        let engine = Arc::new(Engine::in_memory(options).unwrap());
-        let seconds: Vec<i64> = (0..200).map(|n| 1 + 9 * n).collect();
-        engine.append(&float_batch(0, &seconds)).unwrap();
-        engine.flush().unwrap();
-        engine.compact().unwrap();
+        let engine = half_an_hour();
         let delete = |engine: &Engine, seconds: (i64, i64)| {
             let (from, to) = (YEAR_2024 + seconds.0 * SECOND, YEAR_2024 + seconds.1 * SECOND);
             let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
@@ -246,12 +251,7 @@ fn a_delete_that_comes_when_a_merge_begins_reaches_the_tiers() {
 #[test]
 fn a_delete_and_a_flush_that_come_when_a_merge_begins_lose_nothing() {
     for cleans in [false, true] {
-        let options = options().with_tiers(TIERS.parse().unwrap());
-        let engine = Arc::new(Engine::in_memory(options).unwrap());
-        let seconds: Vec<i64> = (0..200).map(|n| 1 + 9 * n).collect();
-        engine.append(&float_batch(0, &seconds)).unwrap();
-        engine.flush().unwrap();
-        engine.compact().unwrap();
+        let engine = half_an_hour();
         let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
         let at = |second: i64| YEAR_2024 + second * SECOND;
         engine.delete(&any, TimeRange::inclusive(at(611), at(620))).unwrap();
