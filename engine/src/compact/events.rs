@@ -12,7 +12,7 @@ use crate::model::{Labels, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, Tombstone};
 use crate::store::generation::{GenerationReader, GenerationWriter};
 use crate::store::iterators::StoredEvents;
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 
 /// Approximate size of a map node, without labels and text.
 const ENTRY_BYTES: usize = 2 * (size_of::<Labels>() + size_of::<String>());
@@ -60,7 +60,7 @@ impl Instant {
 
 /// Merges events, and records the most bytes held at once.
 pub(super) struct EventMerge<'a> {
-    kv: &'a dyn Kv,
+    kv: &'a dyn Bulk,
     generations: &'a [Arc<Generation>],
     tombstones: &'a [Arc<Tombstone>],
     /// The memory limit; a single event may exceed it.
@@ -72,7 +72,7 @@ pub(super) struct EventMerge<'a> {
 impl<'a> EventMerge<'a> {
     /// Creates a merge of the events of `generations`, which are ordered from oldest to newest.
     pub(super) fn new(
-        kv: &'a dyn Kv,
+        kv: &'a dyn Bulk,
         generations: &'a [Arc<Generation>],
         tombstones: &'a [Arc<Tombstone>],
         bytes_max: u64,

@@ -15,7 +15,7 @@ use crate::model::{Labels, SeriesId};
 use crate::store::catalogue::Generation;
 use crate::store::generation::{GenerationReader, GenerationWriter};
 use crate::store::iterators::StoredSeries;
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 
 /// The series records of several generations, ascending by id, each id once.
 pub(super) struct SeriesMerge<'a> {
@@ -26,7 +26,7 @@ pub(super) struct SeriesMerge<'a> {
 }
 
 impl<'a> SeriesMerge<'a> {
-    pub(super) fn new(kv: &'a dyn Kv, generations: &'a [Arc<Generation>]) -> Result<Self> {
+    pub(super) fn new(kv: &'a dyn Bulk, generations: &'a [Arc<Generation>]) -> Result<Self> {
         let sources = generations.iter().map(|generation| GenerationReader::new(kv, generation).records());
         let sources = sources.collect::<Result<Vec<_>>>()?;
         let fronts = sources.iter().map(|_| None).collect();
@@ -59,7 +59,7 @@ impl<'a> SeriesMerge<'a> {
 
 /// Writes the postings of all generations, except for the ids in `gone`.
 pub(super) fn merge_postings(
-    kv: &dyn Kv,
+    kv: &dyn Bulk,
     generations: &[Arc<Generation>],
     gone: &RoaringTreemap,
     writer: &mut GenerationWriter<'_, '_>,

@@ -28,7 +28,7 @@ use crate::model::{DuplicateRules, MetricTypes, PartitionId, Timestamp};
 use crate::stats::{Counter, Stats};
 use crate::store::catalogue::Catalogue;
 use crate::store::generations::Partition;
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 use crate::store::versions::{CommitContext, Versions};
 
 /// An open partition is merged when it has this many generations, so that queries do not have to read ever more of
@@ -43,7 +43,7 @@ const TOGETHER_BYTES_MAX: u64 = 8 << 20;
 pub(crate) struct Compactor<'c> {
     pub versions: &'c Versions,
     /// The store of `versions`, in which the compactor reads and writes at a limited rate.
-    pub kv: &'c dyn Kv,
+    pub kv: &'c dyn Bulk,
     pub context: &'c dyn CommitContext,
     pub counts: &'c MergeCounts,
     /// What is known of the types of metrics.

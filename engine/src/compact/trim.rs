@@ -13,7 +13,7 @@ use crate::index::select;
 use crate::model::{PartitionId, SeriesSet, TierId, TimeRange, Timestamp};
 use crate::store::catalogue::{Catalogue, Generation, Trim};
 use crate::store::generation::GenerationReader;
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 use crate::store::versions::Edit;
 use crate::{Error, Result};
 
@@ -101,7 +101,7 @@ fn trimmable(
 }
 
 /// Whether a generation has records of series that a trim drops from it.
-pub(super) fn has_series(kv: &dyn Kv, generation: &Generation, trim: &Trim) -> Result<bool> {
+pub(super) fn has_series(kv: &dyn Bulk, generation: &Generation, trim: &Trim) -> Result<bool> {
     if !trim.concerns(&generation.record) {
         return Ok(false);
     }
@@ -109,7 +109,7 @@ pub(super) fn has_series(kv: &dyn Kv, generation: &Generation, trim: &Trim) -> R
 }
 
 /// How many series of a generation belong to a set.
-pub(crate) fn count_series(kv: &dyn Kv, generation: &Generation, series: &SeriesSet) -> Result<u64> {
+pub(crate) fn count_series(kv: &dyn Bulk, generation: &Generation, series: &SeriesSet) -> Result<u64> {
     let reader = GenerationReader::new(kv, generation);
     let work = Work::unbounded();
     let mut ids = select(&reader, &series.matchers, &work)?;

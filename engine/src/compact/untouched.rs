@@ -8,12 +8,12 @@ use crate::compact::trim::has_series;
 use crate::index::select;
 use crate::store::catalogue::{Generation, Tombstone, Trim};
 use crate::store::generation::GenerationReader;
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 
 /// The generation of a partition that is already merged and has no series that one of its deletes or trims
 /// matches.
 pub(super) fn is_untouched<'g>(
-    kv: &dyn Kv,
+    kv: &dyn Bulk,
     generations: &'g [Arc<Generation>],
     tombstones: &[Arc<Tombstone>],
     trims: &[Arc<Trim>],

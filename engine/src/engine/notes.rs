@@ -9,7 +9,7 @@ use crate::engine::{Engine, Shared};
 use crate::head::batch::{exemplar_bytes, metadata_bytes};
 use crate::head::{Head, ResolvedBatch, SeriesExemplars, metadata};
 use crate::model::{Exemplar, Labels, Matcher, Metadata, Tenant, TimeRange, Timestamp};
-use crate::store::kv::{Change, Kv};
+use crate::store::kv::{Bulk, Change};
 use crate::store::notes::{self, Note};
 use crate::{Error, Result};
 
@@ -110,7 +110,7 @@ impl Engine {
 }
 
 /// Loads the notes of the store into the head, before the WAL is replayed over them.
-pub(super) fn load(kv: &dyn Kv, head: &Head) -> Result<()> {
+pub(super) fn load(kv: &dyn Bulk, head: &Head) -> Result<()> {
     notes::load(kv, |note| match note {
         Note::Metadata(family, entries) => head.metadata.adopt(&family, &entries),
         Note::Exemplars(series, exemplars) => head.exemplars.adopt(&series, &exemplars),

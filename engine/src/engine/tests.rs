@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::ManualClock;
 use crate::model::{Histogram, Labels, MatchOp, Matcher, Span, TimeRange, Value};
-use crate::store::kv::{Family, Kv, Removal, Table};
+use crate::store::kv::{Bulk, Family, Kv, Removal, Table};
 use crate::store::memory::MemoryKv;
 use faulty::FaultyKv;
 use model::{Harness, Op, Started};

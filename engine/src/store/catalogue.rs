@@ -51,7 +51,7 @@ pub use crate::store::catalogue::kept::{KEPT_KEY, KeptRecord};
 pub use crate::store::catalogue::trims::{Trim, Trims, trim_key};
 use crate::store::generations::Generations;
 use crate::store::keys::Prefix;
-use crate::store::kv::{Family, Kv};
+use crate::store::kv::{Bulk, Family};
 pub use crate::store::lifetime::{Generation, GenerationRecord, Obsolete};
 use crate::store::{notes, values};
 use crate::{Error, Result};
@@ -233,7 +233,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// A record is damaged or from a newer version.
-    pub fn load(kv: &dyn Kv, obsolete: &Arc<Obsolete>) -> Result<Option<Self>> {
+    pub fn load(kv: &dyn Bulk, obsolete: &Arc<Obsolete>) -> Result<Option<Self>> {
         let Some(bytes) = kv.get(Family::Meta, ROOT_KEY)? else { return Ok(None) };
         let root: Root = values::decode("meta/root", CATALOGUE_VERSION, &bytes)?;
         let (mut generations, mut tombstones) = (Vec::new(), Vec::new());

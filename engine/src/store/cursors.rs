@@ -14,7 +14,7 @@ use crate::model::{SeriesId, TimeRange, Timestamp};
 use crate::rollup::BucketColumns;
 use crate::store::catalogue::Generation;
 use crate::store::keys::{self, Prefix};
-use crate::store::kv::{Cursor, Family, Kv};
+use crate::store::kv::{Bulk, Cursor, Family};
 use crate::{Error, Result};
 
 /// The maximum number of cursors, one for each generation that a reader reads concurrently. Each pins a block or two of
@@ -30,7 +30,7 @@ type VisitChunk<'v> = dyn FnMut(&[u8], &[u8], &mut Scratch) -> Result<()> + 'v;
 
 /// Reads the chunks of generations that were in the store before it was created.
 pub struct ChunkCursors<'a> {
-    kv: &'a dyn Kv,
+    kv: &'a dyn Bulk,
     is_scan: bool,
     open: Vec<ChunkCursor<'a>>,
     /// The one to replace when there are too many.
@@ -50,7 +50,7 @@ struct ChunkCursor<'a> {
 
 impl<'a> ChunkCursors<'a> {
     /// Creates it without cursors.
-    pub fn new(kv: &'a dyn Kv) -> Self {
+    pub fn new(kv: &'a dyn Bulk) -> Self {
         ChunkCursors {
             kv,
             is_scan: false,
@@ -62,7 +62,7 @@ impl<'a> ChunkCursors<'a> {
     }
 
     /// The same for one pass over whole generations, which bypasses the store's cache.
-    pub fn scanning(kv: &'a dyn Kv) -> Self {
+    pub fn scanning(kv: &'a dyn Bulk) -> Self {
         ChunkCursors { is_scan: true, ..ChunkCursors::new(kv) }
     }
 

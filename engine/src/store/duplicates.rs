@@ -16,7 +16,7 @@ use crate::Result;
 use crate::model::Labels;
 use crate::store::catalogue::Generation;
 use crate::store::generation::GenerationReader;
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 
 /// Default number of label sets that one pass distinguishes: about 64 MiB.
 const PASS_MAX: usize = if cfg!(test) { 50 } else { 1_500_000 };
@@ -43,7 +43,7 @@ impl DuplicateScan {
     /// # Errors
     /// Those of `go_on`, which is called periodically; or the store could not be read.
     pub fn take(
-        kv: &dyn Kv,
+        kv: &dyn Bulk,
         generations: &[Arc<Generation>],
         others: &[(Labels, u64)],
         go_on: &dyn Fn() -> Result<()>,
@@ -57,7 +57,7 @@ impl DuplicateScan {
     /// Same as [`DuplicateScan::take`].
     pub fn take_within(
         bytes: u64,
-        kv: &dyn Kv,
+        kv: &dyn Bulk,
         generations: &[Arc<Generation>],
         others: &[(Labels, u64)],
         go_on: &dyn Fn() -> Result<()>,

@@ -17,7 +17,7 @@ use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::catalogue::{Generation, GenerationRecord};
 use crate::store::iterators::{LabelsById, StoredEvents, StoredPairs, StoredSeries, Terms, damaged_at};
 use crate::store::keys::{self, Prefix};
-use crate::store::kv::{Family, Kv, Table, TableWriter};
+use crate::store::kv::{Bulk, Family, Table, TableWriter};
 use crate::store::records::{damaged, decode_event, decode_labels};
 use crate::store::times::{Times, TimesWriter};
 use crate::{Error, Result};
@@ -35,7 +35,7 @@ const TABLE_BYTES_SPLIT: u64 = 1 << 20;
 
 /// The tables of one family that one flush or merge writes, in ascending key order.
 pub struct TableSet<'a> {
-    kv: &'a dyn Kv,
+    kv: &'a dyn Bulk,
     family: Family,
     current: Option<Box<dyn TableWriter + 'a>>,
     done: Vec<Table>,
@@ -43,7 +43,7 @@ pub struct TableSet<'a> {
 
 impl<'a> TableSet<'a> {
     /// Creates a set without tables.
-    pub fn new(kv: &'a dyn Kv, family: Family) -> Self {
+    pub fn new(kv: &'a dyn Bulk, family: Family) -> Self {
         TableSet { kv, family, current: None, done: Vec::new() }
     }
 
@@ -91,7 +91,7 @@ pub struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     /// Creates a set without tables.
-    pub fn new(kv: &'a dyn Kv) -> Self {
+    pub fn new(kv: &'a dyn Bulk) -> Self {
         let set = |family| TableSet::new(kv, family);
         Tables { chunks: set(Family::Chunks), index: set(Family::Index), events: set(Family::Events) }
     }
@@ -299,14 +299,14 @@ fn encode_event(labels: &Labels, text: &str) -> Vec<u8> {
 
 /// Reads one generation. Cheap to create.
 pub struct GenerationReader<'a> {
-    kv: &'a dyn Kv,
+    kv: &'a dyn Bulk,
     /// Which generation.
     pub generation: &'a Generation,
 }
 
 impl<'a> GenerationReader<'a> {
     /// A reader of `generation`.
-    pub fn new(kv: &'a dyn Kv, generation: &'a Generation) -> Self {
+    pub fn new(kv: &'a dyn Bulk, generation: &'a Generation) -> Self {
         GenerationReader { kv, generation }
     }
 

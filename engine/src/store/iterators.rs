@@ -3,7 +3,7 @@
 use crate::index::merge::{Pair, PairIds, PairSource};
 use crate::model::{Labels, SeriesId, TimeRange, Timestamp};
 use crate::store::keys::{self, Prefix};
-use crate::store::kv::{Cursor, Family, Kv};
+use crate::store::kv::{Bulk, Cursor, Family};
 use crate::store::records::{damaged, decode_event, decode_labels};
 use crate::{Error, Result};
 
@@ -45,14 +45,14 @@ impl<'a> StoredSeries<'a> {
 
 /// The labels of some series of a generation, in one pass over its records.
 pub struct LabelsById<'a> {
-    kv: &'a dyn Kv,
+    kv: &'a dyn Bulk,
     prefix: Prefix,
     /// At the record of the id requested last; `None` before the first.
     at: Option<(u64, Box<dyn Cursor + 'a>)>,
 }
 
 impl<'a> LabelsById<'a> {
-    pub(super) fn new(kv: &'a dyn Kv, prefix: Prefix) -> Self {
+    pub(super) fn new(kv: &'a dyn Bulk, prefix: Prefix) -> Self {
         LabelsById { kv, prefix, at: None }
     }
 

@@ -15,7 +15,7 @@
 use bincode::{Decode, Encode};
 
 use crate::model::{Exemplar, Labels, Metadata, MetricType};
-use crate::store::kv::{Change, Family, Kv};
+use crate::store::kv::{Bulk, Change, Family};
 use crate::store::values;
 use crate::{Error, Result};
 
@@ -130,7 +130,7 @@ impl Note {
 ///
 /// # Errors
 /// A record is damaged or from a newer version, or the store could not be read.
-pub fn load(kv: &dyn Kv, mut visit: impl FnMut(Note)) -> Result<()> {
+pub fn load(kv: &dyn Bulk, mut visit: impl FnMut(Note)) -> Result<()> {
     let mut cursor = kv.cursor(Family::Meta);
     for kind in [KIND_METADATA, KIND_EXEMPLARS, KIND_DATABASE] {
         cursor.seek(&[kind])?;
@@ -150,6 +150,7 @@ pub fn load(kv: &dyn Kv, mut visit: impl FnMut(Note)) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::kv::Kv as _;
     use crate::store::memory::MemoryKv;
 
     fn notes() -> [Note; 2] {

@@ -81,7 +81,7 @@ use crate::store::catalogue::Catalogue;
 use crate::store::gate::Gate;
 use crate::store::generation::GenerationReader;
 use crate::store::generations::Partition;
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 use crate::store::versions::Versions;
 use crate::{Error, Result};
 
@@ -92,7 +92,7 @@ const SERIES_PER_CHECK: usize = 256;
 /// samples that were unflushed when it was created.
 pub struct View<'e> {
     head: &'e Head,
-    kv: &'e dyn Kv,
+    kv: &'e dyn Bulk,
     gate: &'e Gate,
     catalogue: Arc<Catalogue>,
     /// The current catalogue, which shows what has been set aside since.

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::model::{PartitionId, SeriesId, TimeRange};
 use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generation::GenerationReader;
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 use crate::store::times::{Times, stretch_of};
 
 /// Reading the labels of fewer series than this takes less time than determining which of them have samples in the
@@ -17,7 +17,7 @@ const FILTER_MIN: u64 = 4;
 
 /// The times of the series in generations, partition by partition.
 pub(super) struct TimeFilters<'a> {
-    kv: &'a dyn Kv,
+    kv: &'a dyn Bulk,
     catalogue: &'a Catalogue,
     range: TimeRange,
     current: Option<(PartitionId, TimeFilter)>,
@@ -25,7 +25,7 @@ pub(super) struct TimeFilters<'a> {
 
 impl<'a> TimeFilters<'a> {
     /// Creates it without reading anything.
-    pub(super) fn new(kv: &'a dyn Kv, catalogue: &'a Catalogue, range: TimeRange) -> Self {
+    pub(super) fn new(kv: &'a dyn Bulk, catalogue: &'a Catalogue, range: TimeRange) -> Self {
         TimeFilters { kv, catalogue, range, current: None }
     }
 
@@ -67,7 +67,7 @@ impl TimeFilter {
     ///
     /// # Errors
     /// The store could not be read.
-    pub(super) fn new(kv: &dyn Kv, generations: &[Arc<Generation>], range: TimeRange) -> Result<Self> {
+    pub(super) fn new(kv: &dyn Bulk, generations: &[Arc<Generation>], range: TimeRange) -> Result<Self> {
         let mut shown = Vec::new();
         let is_inside = |g: &Arc<Generation>| range.start < g.record.first && g.record.last <= range.end;
         if generations.iter().all(is_inside) {

@@ -9,7 +9,7 @@ use crate::store::catalogue::{Coverage, Generation, GenerationRecord, Trim};
 use crate::store::cursors::decode_chunk;
 use crate::store::generation::Tables;
 use crate::store::keys::Prefix;
-use crate::store::kv::{Family, Kv};
+use crate::store::kv::{Bulk, Family};
 use crate::store::versions::Edit;
 use crate::{Error, Result};
 
@@ -77,7 +77,7 @@ impl<'c> Compactor<'c> {
     }
 }
 
-fn check_stored(kv: &dyn Kv, generation: &Generation) -> Result<()> {
+fn check_stored(kv: &dyn Bulk, generation: &Generation) -> Result<()> {
     let prefix = generation.prefix.encode();
     let (mut chunks, mut sum, mut count) = (0u64, 0u64, 0u64);
     let mut buckets = BucketColumns::new(Columns::ALL_TIMES);

@@ -16,11 +16,11 @@ use crate::rollup::{Bucket, Builder, Columns, Extras, Fold};
 use crate::store::catalogue::{Catalogue, Generation, Tombstone};
 use crate::store::cursors::ChunkCursors;
 use crate::store::generation::{GenerationReader, fold_run};
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 
 /// The generations of a span from which buckets are computed.
 pub(super) struct Source<'kv> {
-    kv: &'kv dyn Kv,
+    kv: &'kv dyn Bulk,
     catalogue: Catalogue,
     pub generations: Vec<Arc<Generation>>,
     tombstones: Vec<Arc<Tombstone>>,

@@ -17,7 +17,7 @@ use crate::rollup::Bucket;
 use crate::store::catalogue::Generation;
 use crate::store::duplicates::DuplicateScan;
 use crate::store::generation::{GenerationWriter, Tables};
-use crate::store::kv::Kv;
+use crate::store::kv::Bulk;
 
 /// All ids of a label set, ascending. Its buckets are written under the first.
 pub(super) type Ids = SmallVec<[u64; 1]>;
@@ -31,7 +31,7 @@ pub(super) struct LabelSets<'a> {
 
 impl<'a> LabelSets<'a> {
     /// Finds ids with the same labels in about `bytes` of memory.
-    pub(super) fn of(kv: &'a dyn Kv, generations: &'a [Arc<Generation>], bytes: u64) -> Result<Self> {
+    pub(super) fn of(kv: &'a dyn Bulk, generations: &'a [Arc<Generation>], bytes: u64) -> Result<Self> {
         let scan = DuplicateScan::take_within(bytes, kv, generations, &[], &|| Ok(()))?;
         let duplicates = scan.duplicates();
         Ok(LabelSets { records: SeriesMerge::new(kv, generations)?, scan, duplicates })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::store::catalogue::{Catalogue, GenerationRecord};
 use crate::store::keys::{Prefix, successor};
-use crate::store::kv::{Cursor, Family, Kv};
+use crate::store::kv::{Bulk, Cursor, Family};
 use crate::store::versions::log_aside;
 use crate::{Error, Result};
 
@@ -31,7 +31,7 @@ impl Inventory {
     ///
     /// # Errors
     /// A key has an unknown form, or the store cannot be read for a reason other than damage.
-    pub(in crate::engine) fn take(kv: &dyn Kv, catalogue: &Catalogue) -> Result<Self> {
+    pub(in crate::engine) fn take(kv: &dyn Bulk, catalogue: &Catalogue) -> Result<Self> {
         let mut named: Vec<(Prefix, GenerationRecord)> =
             catalogue.generations.iter().map(|g| (g.prefix, g.record)).collect();
         named.sort_unstable_by_key(|(prefix, _)| *prefix);
@@ -60,7 +60,7 @@ impl Inventory {
 
     fn compare(
         &mut self,
-        kv: &dyn Kv,
+        kv: &dyn Bulk,
         family: Family,
         named: impl Iterator<Item = (Prefix, u64)>,
     ) -> Result<()> {
@@ -103,7 +103,7 @@ struct PrefixWalk<'a> {
 }
 
 impl<'a> PrefixWalk<'a> {
-    fn new(kv: &'a dyn Kv, family: Family) -> Result<Self> {
+    fn new(kv: &'a dyn Bulk, family: Family) -> Result<Self> {
         let mut walk =
             PrefixWalk { cursor: kv.cursor(family), family, at: None, is_lost: false, was_lost: false };
         walk.is_lost = is_lost(walk.cursor.seek(&[]))?;

@@ -12,7 +12,7 @@ use crate::engine::open::closed::judge;
 use crate::model::{Matcher, TimeRange};
 use crate::store::catalogue::Catalogue;
 use crate::store::keys::Prefix;
-use crate::store::kv::{Family, Kv as _, Removal};
+use crate::store::kv::{Bulk as _, Family, Removal};
 use crate::store::memory::MemoryKv;
 use crate::{Engine, Error, Options, Result, View};
 

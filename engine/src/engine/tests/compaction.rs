@@ -9,7 +9,7 @@ use super::{Harness, Op, SECOND, YEAR_2024, float_batch, options};
 use crate::clock::ManualClock;
 
 use crate::model::{Labels, Value};
-use crate::store::kv::{Family, Kv, Table};
+use crate::store::kv::{Bulk, Family, Table};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Error, Options};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
+use crate::store::kv::{Bulk, Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::{Error, Result};
 
@@ -147,7 +147,7 @@ impl Cursor for BreakingCursor<'_> {
     }
 }
 
-impl Kv for FaultyKv {
+impl Bulk for FaultyKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.check(family, key)?;
         self.inner.get(family, key)
@@ -170,7 +170,9 @@ impl Kv for FaultyKv {
     fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
         self.step(|| self.inner.ingest(family, tables))
     }
+}
 
+impl Kv for FaultyKv {
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
         if self.refuses_commits.load(Ordering::Relaxed) {
             return self.do_or_refuse(false, || self.inner.commit(changes));

@@ -11,7 +11,7 @@ use crate::chunk::Run;
 use crate::clock::ManualClock;
 use crate::codec::CompressionLevel;
 use crate::model::{Labels, Matcher, TimeRange, Value};
-use crate::store::kv::{Family, Kv};
+use crate::store::kv::{Bulk, Family};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Options};
 

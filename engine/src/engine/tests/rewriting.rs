@@ -9,7 +9,7 @@ use super::{YEAR_2024, float_batch};
 use crate::Error;
 use crate::model::{SeriesId, TimeRange};
 use crate::store::keys::Prefix;
-use crate::store::kv::{Family, KeyRange, Kv, Removal, Table};
+use crate::store::kv::{Bulk, Family, KeyRange, Removal, Table};
 
 impl Harness {
     /// A table with the keys from the start of one minute to the end of another.

@@ -8,7 +8,7 @@ use super::{SECOND, YEAR_2024, float_batch, labels, options};
 use crate::clock::ManualClock;
 use crate::model::{Labels, Matcher, TimeRange, Value};
 use crate::store::blocks::touched;
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
+use crate::store::kv::{Bulk, Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Error, LineOptions, Options, Result};
 
@@ -44,7 +44,7 @@ impl Cursor for CountingCursor<'_> {
     }
 }
 
-impl Kv for CountingKv {
+impl Bulk for CountingKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.inner.get(family, key)
@@ -62,7 +62,9 @@ impl Kv for CountingKv {
     fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
         self.inner.ingest(family, tables)
     }
+}
 
+impl Kv for CountingKv {
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
         self.changes.fetch_add(changes.len() as u64, Ordering::Relaxed);
         self.inner.commit(changes)

@@ -14,7 +14,7 @@ use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::cursors::decode_chunk;
 use crate::store::generation::GenerationReader;
 use crate::store::keys::Prefix;
-use crate::store::kv::{Family, Kv};
+use crate::store::kv::{Bulk, Family};
 use crate::store::times::{Times, stretch_of};
 use crate::store::{keys, notes};
 use crate::{Error, Result};
@@ -112,7 +112,7 @@ impl Engine {
 ///
 /// # Errors
 /// It could not be read at all.
-pub(in crate::engine) fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Result<VerifyReport> {
+pub(in crate::engine) fn verify_store(kv: &dyn Bulk, catalogue: &Catalogue) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
     if let Err(e) = notes::load(kv, |_| ()) {
         report.problems.push(e.to_string());
@@ -126,7 +126,7 @@ pub(in crate::engine) fn verify_store(kv: &dyn Kv, catalogue: &Catalogue) -> Res
 
 /// Reads the generations of one partition and adds their problems to the report.
 pub(in crate::engine) fn verify_partition(
-    kv: &dyn Kv,
+    kv: &dyn Bulk,
     generations: &[Arc<Generation>],
     reading: &mut dyn Reading,
     report: &mut VerifyReport,
@@ -172,7 +172,7 @@ fn place_of(family: Family, generation: &Generation) -> String {
 }
 
 fn verify_chunks(
-    kv: &dyn Kv,
+    kv: &dyn Bulk,
     generation: &Generation,
     reading: &mut dyn Reading,
     found: &mut Found,
@@ -249,7 +249,7 @@ fn are_recorded(times: &Times, id: SeriesId, ends: &[TimeRange]) -> bool {
 
 /// Checks that every series record is readable, and that the postings of its labels contain it.
 fn verify_index(
-    kv: &dyn Kv,
+    kv: &dyn Bulk,
     generation: &Generation,
     reading: &mut dyn Reading,
     found: &mut Found,
@@ -282,7 +282,7 @@ fn verify_index(
 /// Counts the entries of postings that contain one of `ids`. Postings of all series that have a label are compared with
 /// the postings of its values.
 fn count_postings(
-    kv: &dyn Kv,
+    kv: &dyn Bulk,
     generation: &Generation,
     reading: &mut dyn Reading,
     ids: &RoaringTreemap,
@@ -348,7 +348,7 @@ fn damaged(key: &[u8], what: &str) -> Error {
 
 /// Each value of a family is whole, and there are as many as the catalogue says.
 fn verify_values(
-    kv: &dyn Kv,
+    kv: &dyn Bulk,
     generation: &Generation,
     family: Family,
     reading: &mut dyn Reading,

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
+use crate::store::kv::{Bulk, Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::{Error, Result};
 
 /// What an unreadable place means for a reader.
@@ -25,7 +25,7 @@ pub enum Verdict {
 pub trait Judge: Send + Sync {
     /// A read failed twice. `key` is the key that was searched for, or the last one that could be read. `store` can be
     /// read without asking the judge again.
-    fn unreadable(&self, store: &dyn Kv, family: Family, key: &[u8], error: &Error) -> Verdict;
+    fn unreadable(&self, store: &dyn Bulk, family: Family, key: &[u8], error: &Error) -> Verdict;
 
     /// A value was read, and its content is damaged.
     fn damaged(&self, key: &[u8], error: &Error);
@@ -89,7 +89,7 @@ impl GuardedKv {
     }
 }
 
-impl Kv for GuardedKv {
+impl Bulk for GuardedKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.twice((family, Reach::Generation), key, || self.inner.get(family, key)).map(Option::flatten)
     }
@@ -119,7 +119,9 @@ impl Kv for GuardedKv {
     fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
         self.inner.ingest(family, tables)
     }
+}
 
+impl Kv for GuardedKv {
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
         self.inner.commit(changes)
     }

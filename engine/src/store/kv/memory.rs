@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::RwLock;
 
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
+use crate::store::kv::{Bulk, Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::{Error, Result};
 
 type Pair = (Arc<[u8]>, Arc<[u8]>);
@@ -84,7 +84,7 @@ impl MemoryKv {
     }
 }
 
-impl Kv for MemoryKv {
+impl Bulk for MemoryKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.family(family).read().get(key).map(|value| value.to_vec()))
     }
@@ -110,7 +110,9 @@ impl Kv for MemoryKv {
         }
         Ok(())
     }
+}
 
+impl Kv for MemoryKv {
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
         let mut pairs = self.family(Family::Meta).write();
         for (key, value) in changes {

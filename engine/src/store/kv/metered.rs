@@ -1,10 +1,9 @@
 //! A store that reports how many bytes are read from it and written to it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
+use crate::store::kv::{Bulk, Cursor, Family, Table, TableWriter};
 
 /// Receives the sizes of what is read and written.
 pub trait Meter: Send + Sync {
@@ -18,13 +17,13 @@ pub trait Meter: Send + Sync {
 /// A store whose cursors and table writers report to a [`Meter`]. Blocks are read and written compressed, so the disk
 /// transfers fewer bytes than are reported.
 pub struct MeteredKv {
-    inner: Arc<dyn Kv>,
+    inner: Arc<dyn Bulk>,
     meter: Arc<dyn Meter>,
 }
 
 impl MeteredKv {
     /// Reports what is read from `inner` and written to it.
-    pub fn new(inner: Arc<dyn Kv>, meter: Arc<dyn Meter>) -> Self {
+    pub fn new(inner: Arc<dyn Bulk>, meter: Arc<dyn Meter>) -> Self {
         MeteredKv { inner, meter }
     }
 
@@ -33,7 +32,7 @@ impl MeteredKv {
     }
 }
 
-impl Kv for MeteredKv {
+impl Bulk for MeteredKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let found = self.inner.get(family, key)?;
         if let Some(value) = found.as_ref().filter(|_| self.meter.is_on()) {
@@ -66,46 +65,6 @@ impl Kv for MeteredKv {
 
     fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
         self.inner.ingest(family, tables)
-    }
-
-    fn commit(&self, changes: Vec<Change>) -> Result<()> {
-        self.inner.commit(changes)
-    }
-
-    fn remove_ranges(&self, family: Family, ranges: Vec<KeyRange>, removal: Removal) -> Result<()> {
-        self.inner.remove_ranges(family, ranges, removal)
-    }
-
-    fn rewritten(&self, family: Family, ranges: &[KeyRange]) -> Result<Vec<KeyRange>> {
-        self.inner.rewritten(family, ranges)
-    }
-
-    fn unsettled(&self, family: Family) -> Result<Vec<KeyRange>> {
-        self.inner.unsettled(family)
-    }
-
-    fn settle(&self, family: Family, spans: &[KeyRange]) -> Result<()> {
-        self.inner.settle(family, spans)
-    }
-
-    fn rewrite_records(&self) -> Result<()> {
-        self.inner.rewrite_records()
-    }
-
-    fn checkpoint(&self, dir: &Path) -> Result<()> {
-        self.inner.checkpoint(dir)
-    }
-
-    fn close(&self) {
-        self.inner.close();
-    }
-
-    fn failure(&self) -> Option<&str> {
-        self.inner.failure()
-    }
-
-    fn stats(&self) -> KvStats {
-        self.inner.stats()
     }
 }
 

@@ -1,7 +1,7 @@
-//! The interface to the key-value store: all code above uses [`Kv`] and never a type of the library below.
+//! The interface to the key-value store: all code above uses [`Kv`] or [`Bulk`] and never a type of the library below.
 //!
 //! The store keeps families of ordered keys (`family.rs`). Bulk data arrives only as finished, sorted tables, which are
-//! ingested as a whole ([`Kv::ingest`]). Small records about them are committed atomically ([`Kv::commit`]). Both are
+//! ingested as a whole ([`Bulk::ingest`]). Small records about them are committed atomically ([`Kv::commit`]). Both are
 //! durable when the call returns. Bulk data never overwrites keys: every flush and merge writes under a new prefix (see
 //! `keys`), so the store has nothing to compact.
 
@@ -39,8 +39,8 @@ pub struct KvStats {
     pub other_memory_bytes: u64,
 }
 
-/// An ordered key-value store.
-pub trait Kv: Send + Sync {
+/// Reads an ordered key-value store and writes tables into it, which is all that readers and the compactor do.
+pub trait Bulk: Send + Sync {
     /// The value of `key`.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ pub trait Kv: Send + Sync {
     /// Reports that the value under `key`, which could be read, is damaged.
     fn note_damage(&self, _key: &[u8], _error: &Error) {}
 
-    /// Starts a table for `family`. Nothing is visible before [`Kv::ingest`].
+    /// Starts a table for `family`. Nothing is visible before [`Bulk::ingest`].
     ///
     /// # Errors
     /// The table's file cannot be created.
@@ -75,7 +75,10 @@ pub trait Kv: Send + Sync {
     /// # Errors
     /// Nothing of the tables is visible after an error.
     fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()>;
+}
 
+/// An ordered key-value store.
+pub trait Kv: Bulk {
     /// Applies changes to [`Family::Meta`], atomically and durably.
     ///
     /// # Errors

@@ -26,7 +26,8 @@ use rocksdb::{
 use tables::{Placed, Tables};
 
 use crate::store::kv::{
-    Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, StagedFile, StoreSettings, Table, TableWriter,
+    Bulk, Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, StagedFile, StoreSettings, Table,
+    TableWriter,
 };
 use crate::store::manifest::torn;
 use crate::{Error, Result};
@@ -312,7 +313,7 @@ fn without_wal() -> WriteOptions {
     options
 }
 
-impl Kv for RocksKv {
+impl Bulk for RocksKv {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let open = self.opened()?;
         open.db.get_cf(open.family(family), key).map_err(unreadable("read the store"))
@@ -372,7 +373,9 @@ impl Kv for RocksKv {
         fail_point!("store.ingested");
         Ok(())
     }
+}
 
+impl Kv for RocksKv {
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
         let open = self.opened()?;
         let meta = open.family(Family::Meta);

@@ -11,7 +11,7 @@ use crate::store::catalogue::{Catalogue, Generation};
 use crate::store::generations::Aside;
 use crate::store::guard::{Judge, Verdict};
 use crate::store::keys::{self, Prefix};
-use crate::store::kv::{Family, Kv};
+use crate::store::kv::{Bulk, Family};
 use crate::store::versions::Versions;
 
 /// Generations next to damage.
@@ -24,7 +24,7 @@ pub(super) struct Boundaries {
 }
 
 impl Judge for Versions {
-    fn unreadable(&self, store: &dyn Kv, family: Family, key: &[u8], error: &Error) -> Verdict {
+    fn unreadable(&self, store: &dyn Bulk, family: Family, key: &[u8], error: &Error) -> Verdict {
         let Some(prefix) = Prefix::decode(key) else { return Verdict::Damaged };
         // Readers that find the same damage in the meantime wait for the result.
         let mut boundaries = self.boundaries.lock();
@@ -79,7 +79,7 @@ impl Versions {
     }
 
     /// Sets the generation after a complete one aside if its first key in a family cannot be read.
-    fn set_successor_aside(&self, store: &dyn Kv, family: Family, catalogue: &Catalogue, prefix: Prefix) {
+    fn set_successor_aside(&self, store: &dyn Bulk, family: Family, catalogue: &Catalogue, prefix: Prefix) {
         let has_keys = |g: &&Arc<Generation>| g.prefix > prefix && g.record.keys_in(family) > 0;
         let Some(next) = catalogue.generations.iter().filter(has_keys).min_by_key(|g| g.prefix) else {
             return;
@@ -107,7 +107,7 @@ fn is_aside(catalogue: &Catalogue, prefix: Prefix) -> bool {
 }
 
 /// The last key of a generation, if all of its keys in a family can be read up to it; its prefix if it has none there.
-fn last_key(store: &dyn Kv, family: Family, generation: &Generation) -> Option<Vec<u8>> {
+fn last_key(store: &dyn Bulk, family: Family, generation: &Generation) -> Option<Vec<u8>> {
     let prefix = generation.prefix.encode();
     let mut cursor = store.scan(family);
     let (mut count, mut last) = (0, prefix.to_vec());

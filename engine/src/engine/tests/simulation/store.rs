@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::store::kv::{Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
+use crate::store::kv::{Bulk, Change, Cursor, Family, KeyRange, Kv, KvStats, Removal, Table, TableWriter};
 use crate::store::memory::MemoryKv;
 use crate::sync::turns::{self, Dice};
 use crate::{Error, Result};
@@ -177,7 +177,7 @@ impl Cursor for Steps<'_> {
     }
 }
 
-impl Kv for Store {
+impl Bulk for Store {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         turns::point();
         self.pairs.get(family, key)
@@ -195,7 +195,9 @@ impl Kv for Store {
     fn ingest(&self, family: Family, tables: Vec<Table>) -> Result<()> {
         self.step(None, |_| self.pairs.ingest(family, tables))
     }
+}
 
+impl Kv for Store {
     fn commit(&self, changes: Vec<Change>) -> Result<()> {
         self.step(Some(&changes), |_| self.pairs.commit(changes.clone()))
     }

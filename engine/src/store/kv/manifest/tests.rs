@@ -249,7 +249,7 @@ fn a_directory_is_checked_by_its_current() {
 #[test]
 fn every_flipped_bit_of_a_real_manifest_is_found() {
     use crate::store::kv::StoreSettings;
-    use crate::store::kv::{Family, Kv};
+    use crate::store::kv::{Bulk, Family, Kv};
     use crate::store::rocks::RocksKv;
     let dir = TempDir::new().unwrap();
     let settings = StoreSettings {
