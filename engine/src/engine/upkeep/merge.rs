@@ -1,8 +1,10 @@
 //! When partitions are merged and expired, one pass at a time. The merge itself is in `compact/`.
 //!
-//! Next: `tiers.rs`, the tiers of buckets, `budget.rs`, `pace.rs`, and `trial.rs`, what a change would do.
+//! Next: `keeping.rs`, what is kept, `tiers.rs`, the tiers of buckets, `budget.rs`, `pace.rs`, and `trial.rs`, what a change
+//! would do.
 
 mod budget;
+mod keeping;
 mod pace;
 mod tiers;
 mod trial;
@@ -22,8 +24,9 @@ use crate::model::{PartitionId, Resolution, TierId};
 use crate::options::{Kept, Options};
 use crate::stats::Stats;
 use crate::store::versions::Versions;
-use crate::sync::{Mutex, MutexGuard, RwLock};
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Result};
+use keeping::Keeping;
 use pace::PacedStore;
 use tiers::Pass;
 
@@ -47,11 +50,7 @@ pub(in crate::engine) struct Merger {
     jobs: Arc<Jobs>,
     options: Arc<Options>,
     merging: Mutex<()>,
-    kept: Mutex<Kept>,
-    /// Held while what is kept is stored.
-    storing: Mutex<()>,
-    /// Written while data is dropped, read to keep all data.
-    expiry: RwLock<()>,
+    keeping: Keeping,
     /// The newest partition by which a tier was chosen, and which.
     measured: Mutex<Option<(PartitionId, Option<Resolution>)>>,
     counts: MergeCounts,
@@ -85,9 +84,7 @@ impl Merger {
             options: base.options.clone(),
             merging: Mutex::new(()),
             measured: Mutex::default(),
-            expiry: RwLock::default(),
-            kept: Mutex::new(Kept::of(&base.options)),
-            storing: Mutex::default(),
+            keeping: Keeping::new(base),
             counts: MergeCounts::default(),
             head: base.head.clone(),
             scale: Mutex::default(),
@@ -112,12 +109,12 @@ impl Merger {
     /// Keeps the lock held, as another thread may do at the moment of a fork.
     #[cfg(test)]
     pub fn hold(&self) -> impl Sized + '_ {
-        self.kept.lock()
+        self.keeping.hold()
     }
 
     /// What is kept.
     pub fn kept(&self) -> Kept {
-        self.kept.lock().clone()
+        self.keeping.kept()
     }
 
     /// Applies retention, then performs the merges that are due, until the database closes.

@@ -51,7 +51,7 @@ impl Merger {
     /// Drops the oldest partitions if the database is larger than its budget. What wider tiers keep stays until these include
     /// it, as in [`Merger::expire`].
     pub(in crate::engine) fn fit(&self, pass: &Pass) -> Result<()> {
-        let budget = self.kept.lock().disk_bytes;
+        let budget = pass.disk_bytes();
         let catalogue = self.versions.current_owned();
         let Some((used, horizons)) = self.beyond_budget(&catalogue, budget, &pass.tiers) else {
             return Ok(());
@@ -89,7 +89,7 @@ impl Merger {
     pub fn budget(&self) -> BudgetReport {
         let catalogue = self.versions.current_owned();
         let Use { total, scale } = self.disk_use(&catalogue);
-        let budget = self.kept.lock().disk_bytes;
+        let budget = self.keeping.kept().disk_bytes;
         let rates = rates(&catalogue);
         let per_day: f64 = rates.values().sum::<f64>() * scale;
         let full_in = (budget > 0 && per_day > 0.0).then(|| {

@@ -147,7 +147,7 @@ impl Merger {
 
     /// The work on tiers that have been begun. Nothing is measured for it.
     fn begun(&self) -> Pass {
-        let kept = self.kept.lock().clone();
+        let kept = self.keeping.kept();
         let begun = kept.is_automatic().then(|| begun_tier(&self.versions.current())).flatten();
         Pass::new(kept, begun, Timestamp::MIN)
     }
@@ -187,15 +187,7 @@ impl Merger {
     /// # Errors
     /// [`Error::Option`](crate::Error::Option) if it is refused; nothing is changed.
     pub fn change_kept(&self, change: impl FnOnce(&mut Kept)) -> Result<()> {
-        let _none_expire = self.without_expiry();
-        let mut kept = self.kept.lock();
-        let mut changed = kept.clone();
-        change(&mut changed);
-        changed.validate(&self.options)?;
-        self.retention.set(&changed);
-        self.head.set_rules(changed.series_rules(self.options.duplicates));
-        *kept = changed;
-        Ok(())
+        self.keeping.change(change)
     }
 
     /// Stores what is kept in the database, and applies it.
@@ -203,13 +195,14 @@ impl Merger {
     /// # Errors
     /// [`Error::Option`] if it is refused, or that of the store; nothing is changed.
     pub fn store_kept(&self, kept: Kept) -> Result<()> {
-        let _storing = self.storing.lock();
-        kept.validate(&self.options)?;
-        let record = Arc::new(KeptRecord::of(&kept));
-        fail_point!("kept.begun");
-        self.versions.commit(&*self.writer, |_| Ok(Some(Edit { kept: Some(record), ..Edit::default() })))?;
-        fail_point!("kept.stored");
-        self.change_kept(|current| *current = kept)
+        self.keeping.store(kept, |kept| {
+            let record = Arc::new(KeptRecord::of(kept));
+            fail_point!("kept.begun");
+            self.versions
+                .commit(&*self.writer, |_| Ok(Some(Edit { kept: Some(record), ..Edit::default() })))?;
+            fail_point!("kept.stored");
+            Ok(())
+        })
     }
 
     /// Drops all buckets of a tier that is not kept. Returns the bytes of their chunks.
@@ -218,7 +211,7 @@ impl Merger {
     /// [`Error::Option`] if it is kept; [`Error::Invalid`] if there is none.
     pub fn drop_tier(&self, resolution: Resolution) -> Result<u64> {
         let _merging = self.lock();
-        let expiring = self.expiry.write();
+        let expiring = self.keeping.expiring();
         if self.kept_tiers().iter().any(|tier| tier.resolution == resolution) {
             let reason = format!("the tier {resolution} is kept: take it out of `tiers` and `ladders` first");
             return Err(Error::Option { name: "tiers", reason });
@@ -233,12 +226,12 @@ impl Merger {
 
     /// Keeps everything as long as the result lives. Several calls may do so at once.
     pub fn without_expiry(&self) -> impl Sized + '_ {
-        self.expiry.read()
+        self.keeping.without_expiry()
     }
 
     /// The work of a pass at the time `newest`.
     pub fn pass(&self, newest: Timestamp) -> Pass {
-        let kept = self.kept.lock().clone();
+        let kept = self.keeping.kept();
         let chosen = kept.is_automatic().then(|| self.chosen_tier()).flatten();
         Pass::new(kept, chosen, newest)
     }
@@ -260,8 +253,8 @@ impl Merger {
     /// Drops the partitions of each tier up to a time, and no further than wider tiers include what they keep.
     pub(super) fn drop_before(&self, pass: &Pass, horizon: Horizons<'_>) -> Result<()> {
         // Held until the end: what is kept from now on is not dropped, and no bucket that a delete cuts loses its samples.
-        let expiring = self.expiry.write();
-        if *self.kept.lock() != pass.kept || !is_expiry_due(&self.versions.current(), horizon, &pass.tiers) {
+        let Some(expiring) = self.keeping.expiring_if(&pass.kept) else { return Ok(()) };
+        if !is_expiry_due(&self.versions.current(), horizon, &pass.tiers) {
             return Ok(());
         }
         self.disk.with_room(|| self.compactor().expire(horizon, &pass.tiers))?;
@@ -272,10 +265,7 @@ impl Merger {
     /// Drops what is past the retention. Raw partitions stay until the tiers include them.
     pub fn expire(&self, pass: &Pass) -> Result<()> {
         self.drop_before(pass, &|partition| pass.of_partition(partition))?;
-        let _expiring = self.expiry.write();
-        if *self.kept.lock() != pass.kept {
-            return Ok(());
-        }
+        let Some(_expiring) = self.keeping.expiring_if(&pass.kept) else { return Ok(()) };
         let trims = pass.trims();
         if is_trim_due(&self.versions.current(), &trims, &pass.tiers) {
             self.disk.with_room(|| self.compactor().trim(&trims, &pass.tiers))?;
