@@ -6,6 +6,7 @@
 
 use crate::order::median_in_place;
 use crate::robust::MAD_TO_SIGMA;
+use crate::size::{self, Size};
 use crate::{Check, Error, Pace, Unfit};
 
 /// What changes.
@@ -59,18 +60,20 @@ pub struct Change {
 
 /// The memory that [`find`] takes for `len` steps.
 pub fn bytes(len: usize) -> usize {
-    len * (6 * size_of::<f64>() + 4 * size_of::<usize>())
+    size::bytes(len) + len * (6 * size_of::<f64>() + 4 * size_of::<usize>())
 }
 
 /// The changes of a series, in order. Steps without a value are left out.
 ///
 /// # Errors
-/// Fewer than two segments of values, and a stop by the caller.
+/// Fewer than two segments of values, a shift that is not a finite number, and a stop by the caller.
 pub fn find(values: &[f64], options: &Options, check: Check<'_>) -> Result<Vec<Change>, Error> {
     let mut pace = Pace::new(check);
+    let size = Size::of(values);
+    let values = &*size.applied(values);
     let steps: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_finite()).collect();
-    let size = options.min_size.max(if options.model == Model::Mean { 1 } else { 2 });
-    let needs = size.saturating_mul(2);
+    let least = options.min_size.max(if options.model == Model::Mean { 1 } else { 2 });
+    let needs = least.saturating_mul(2);
     if steps.len() < needs {
         return Err(Unfit::TooShort { has: steps.len(), needs }.into());
     }
@@ -80,24 +83,24 @@ pub fn find(values: &[f64], options: &Options, check: Check<'_>) -> Result<Vec<C
     let largest = steps.iter().map(|&i| values[i].abs()).fold(0.0, f64::max);
     // Of values most of which repeat the one before, a billionth of the largest is the scale.
     let scale = scale.max(1e-9 * largest);
-    if !scale.is_finite() {
-        return Err(Unfit::Overflow.into());
-    }
     if scale == 0.0 {
         return Ok(Vec::new());
     }
     let origin = values[steps[0]];
     let sums = Sums::of(steps.iter().map(|&i| (values[i] - origin) / scale));
     let penalty = options.penalty * options.model.parameters() * (steps.len() as f64).ln();
-    let mut begins = search(&sums, options.model, penalty, size, &mut pace)?;
+    let mut begins = search(&sums, options.model, penalty, least, &mut pace)?;
     if options.model == Model::Mean {
         keep_gains(&sums, penalty, &mut begins);
     }
     let bounds: Vec<usize> = [0].into_iter().chain(begins).chain([steps.len()]).collect();
     let mean = |segment: &[usize]| sums.mean(segment[0], segment[1]) * scale;
-    let change =
-        |three: &[usize]| Change { at: steps[three[1]], shift: mean(&three[1..]) - mean(&three[..2]) };
-    Ok(bounds.windows(3).map(change).collect())
+    let change = |three: &[usize]| {
+        let shift = size.undo(mean(&three[1..]) - mean(&three[..2]));
+        let change = Change { at: steps[three[1]], shift };
+        if shift.is_finite() { Ok(change) } else { Err(Unfit::Overflow.into()) }
+    };
+    bounds.windows(3).map(change).collect()
 }
 
 /// Sums from the beginning, so that a segment's cost is a look-up.

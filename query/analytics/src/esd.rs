@@ -6,6 +6,7 @@ use crate::decompose::{self, decompose};
 
 use crate::order::{median_distance, quantile_of_sorted, sort_finite};
 use crate::robust::MAD_TO_SIGMA;
+use crate::size::{self, Size};
 use crate::special::t_quantile;
 use crate::{Check, Error, Pace, Unfit};
 
@@ -33,7 +34,8 @@ pub fn bytes(len: usize, options: &Options) -> usize {
     decompose::bytes(
         len,
         &decompose::Options { seasons: &seasons, robust: true, precision: decompose::Precision::Auto },
-    ) + 4 * len * size_of::<f64>()
+    ) + size::bytes(len)
+        + 4 * len * size_of::<f64>()
 }
 
 /// The steps of the outliers, ascending.
@@ -44,6 +46,7 @@ pub fn bytes(len: usize, options: &Options) -> usize {
 /// Same as [`decompose()`].
 pub fn seasonal(values: &[f64], options: &Options, check: Check<'_>) -> Result<Vec<usize>, Error> {
     let seasons = [options.period];
+    let values = &*Size::of(values).applied(values);
     let parts = decompose(
         values,
         &decompose::Options { seasons: &seasons, robust: true, precision: decompose::Precision::Auto },
@@ -61,6 +64,7 @@ pub fn seasonal(values: &[f64], options: &Options, check: Check<'_>) -> Result<V
 /// Fewer than three values, and a stop by the caller.
 pub fn outliers(values: &[f64], max_share: f64, alpha: f64, check: Check<'_>) -> Result<Vec<usize>, Error> {
     let mut pace = Pace::new(check);
+    let values = &*Size::of(values).applied(values);
     let mut sorted = Vec::new();
     sort_finite(values, &mut sorted);
     let count = sorted.len();

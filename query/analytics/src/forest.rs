@@ -208,7 +208,8 @@ fn grow<'t, R: Fn(usize) -> &'t [f64], N: FnMut(&[usize])>(
         tree.push(Node::Leaf(usual_depth((rows.len() + growth.more) as f64)));
         return;
     };
-    let at = low + (high / 2.0 - low / 2.0) * 2.0 * random.unit();
+    // The distance of two finite numbers, and a part of it, may be infinite.
+    let at = 2.0_f64.mul_add((high / 2.0 - low / 2.0) * random.unit(), low);
     let at = if at > low && at <= high { at } else { high };
     let mut left = 0;
     for i in 0..rows.len() {

@@ -5,7 +5,7 @@
 //! count as missing too. Every function
 //!
 //! - gives the same result for the same input, in every run and on any number of cores;
-//! - accepts any values: what a series lacks is an [`Unfit`] that states the reason, never a panic;
+//! - accepts any values, whatever their size: what a series lacks is an [`Unfit`] that states the reason, never a panic;
 //! - calls a [`Check`] at least every few milliseconds where it can run longer than that, and stops when the check says
 //!   so;
 //! - has a companion that states the memory it needs, so that the caller can reserve it first.
@@ -31,6 +31,7 @@ pub mod order;
 pub mod outliers;
 pub mod robust;
 pub mod season;
+mod size;
 pub mod slo;
 mod special;
 mod stop;

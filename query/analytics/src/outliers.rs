@@ -2,6 +2,7 @@
 
 use crate::order::{median_distance, quantile_of_sorted, sort_finite};
 use crate::robust::MAD_TO_SIGMA;
+use crate::size::Size;
 
 /// How members are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +34,8 @@ pub fn bytes(len: usize) -> usize {
 /// thousandth of the median: of members that are all but equal, the smallest difference is none.
 pub fn of_group(values: &[f64], method: Method, tolerance: f64, sorted: &mut Vec<f64>) -> Vec<Option<bool>> {
     sort_finite(values, sorted);
+    let size = Size::of(sorted);
+    size.apply_all(sorted);
     if sorted.len() < LEAST {
         return vec![None; values.len()];
     }
@@ -43,7 +46,8 @@ pub fn of_group(values: &[f64], method: Method, tolerance: f64, sorted: &mut Vec
         Method::Mad => (centre - limit, centre + limit),
         Method::Dbscan => largest_chain(sorted, limit),
     };
-    values.iter().map(|value| value.is_finite().then_some(*value < low || *value > high)).collect()
+    let is_outside = |value: f64| size.apply(value) < low || size.apply(value) > high;
+    values.iter().map(|&value| value.is_finite().then(|| is_outside(value))).collect()
 }
 
 /// The ends of the longest chain of neighbours, if it has half of the members; otherwise no member is an outlier.

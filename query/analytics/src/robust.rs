@@ -1,6 +1,7 @@
 //! Location, scale and slope that are robust against a few extreme values.
 
 use crate::order::{median_distance, quantile_of_sorted, sort_finite};
+use crate::size::{Size, mean};
 use crate::{Check, Error, Pace, Unfit};
 
 /// The factor that makes the median absolute deviation of a normal distribution its standard deviation.
@@ -52,7 +53,7 @@ impl Sorted {
     /// `trim_mean`; NaN without values, or for a share outside of 0 to 0.5.
     pub fn trimmed_mean(&self, cut: f64) -> f64 {
         match self.cut(cut) {
-            Ok((_, kept)) => kept.iter().sum::<f64>() / kept.len() as f64,
+            Ok((_, kept)) => mean(kept),
             Err(mean) => mean,
         }
     }
@@ -62,8 +63,10 @@ impl Sorted {
     pub fn winsorized_mean(&self, cut: f64) -> f64 {
         match self.cut(cut) {
             Ok((each, kept)) => {
-                let ends = each as f64 * (kept[0] + kept[kept.len() - 1]);
-                (kept.iter().sum::<f64>() + ends) / self.0.len() as f64
+                let size = Size::of(kept);
+                let ends = each as f64 * (size.apply(kept[0]) + size.apply(kept[kept.len() - 1]));
+                let sum = kept.iter().map(|value| size.apply(*value)).sum::<f64>();
+                size.undo((sum + ends) / self.0.len() as f64).clamp(f64::MIN, f64::MAX)
             }
             Err(mean) => mean,
         }
@@ -105,9 +108,10 @@ pub fn theil_sen_bytes(len: usize) -> usize {
 /// Up to 29 % of the values may be wrong in any way. Of more than 1,000 values, every k-th is used.
 ///
 /// # Errors
-/// Fewer than two values, values too large to compute with, and a stop by the caller.
+/// Fewer than two values, a result beyond the largest number, and a stop by the caller.
 pub fn theil_sen(values: &[f64], check: Check<'_>) -> Result<Line, Error> {
     let mut pace = Pace::new(check);
+    let size = Size::of(values);
     let there = values.iter().filter(|v| v.is_finite()).count();
     if there < 2 {
         return Err(Unfit::TooShort { has: there, needs: 2 }.into());
@@ -118,7 +122,7 @@ pub fn theil_sen(values: &[f64], check: Check<'_>) -> Result<Line, Error> {
         .enumerate()
         .filter(|(_, v)| v.is_finite())
         .step_by(every)
-        .map(|(i, &v)| (i as f64, v))
+        .map(|(i, &v)| (i as f64, size.apply(v)))
         .collect();
     let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
     for (i, (x, y)) in points.iter().enumerate() {
@@ -128,7 +132,8 @@ pub fn theil_sen(values: &[f64], check: Check<'_>) -> Result<Line, Error> {
     pace.work(8 * slopes.len())?;
     let slope = crate::order::median_in_place(&mut slopes);
     let mut rest: Vec<f64> = points.iter().map(|(x, y)| y - slope * x).collect();
-    let line = Line { slope, at_start: crate::order::median_in_place(&mut rest) };
+    let at_start = size.undo(crate::order::median_in_place(&mut rest));
+    let line = Line { slope: size.undo(slope), at_start };
     if line.slope.is_finite() && line.at_start.is_finite() { Ok(line) } else { Err(Unfit::Overflow.into()) }
 }
 

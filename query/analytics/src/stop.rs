@@ -66,7 +66,9 @@ impl fmt::Display for Unfit {
             }
             Unfit::Constant => f.write_str("all its values are equal"),
             Unfit::NoSeason => f.write_str("no season was found in it"),
-            Unfit::Overflow => f.write_str("its values are too large to compute with"),
+            Unfit::Overflow => {
+                f.write_str("its values are so large that a result is beyond the largest number")
+            }
         }
     }
 }

@@ -86,13 +86,8 @@ impl Detector {
 
     /// The mean of the last few values that exist.
     fn recent_mean(&self) -> f64 {
-        let (mut sum, mut count) = (0.0, 0.0);
-        let short = self.tuning.short;
-        for value in (0..short).filter_map(|back| self.past.back(back)) {
-            // Values may be so large that their sum is not finite.
-            sum += value / short as f64;
-            count += 1.0;
-        }
-        sum * (short as f64 / count)
+        let recent = (0..self.tuning.short).filter_map(|back| self.past.back(back));
+        let (sum, count) = recent.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+        sum / count
     }
 }

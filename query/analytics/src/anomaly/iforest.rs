@@ -4,8 +4,8 @@
 //! A row has the value, its change, mean and deviation of the last 12 values, and the place in the season as a point on a
 //! circle. A forest is grown again whenever an eighth of the rows is new, from rows before the scored ones alone.
 
+use super::Verdict;
 use super::past::Past;
-use super::{Verdict, huge_moments};
 use crate::forest::{Forest, Options};
 
 /// The number of rows that a forest is grown from.
@@ -82,14 +82,10 @@ impl Detector {
     fn row(&self, value: f64) -> [f64; WIDTH] {
         let recent = || (0..SHORT).filter_map(|back| self.past.back(back));
         let count = recent().count() as f64;
-        let mut mean = recent().sum::<f64>() / count;
+        let mean = recent().sum::<f64>() / count;
         let squares = recent().map(|value| (value - mean) * (value - mean)).sum::<f64>();
-        let mut deviation = (squares / count).sqrt();
-        if !deviation.is_finite() {
-            (mean, deviation) = huge_moments(recent());
-        }
-        // The distance of two numbers may be infinite.
-        let change = self.past.back(1).map_or(0.0, |before| (value - before).clamp(f64::MIN, f64::MAX));
+        let deviation = (squares / count).sqrt();
+        let change = self.past.back(1).map_or(0.0, |before| value - before);
         let place = self.period.map_or(0.0, |period| (self.seen % period) as f64 / period as f64);
         let (sin, cos) = (place * std::f64::consts::TAU).sin_cos();
         [value, change, mean, deviation, sin, cos]

@@ -9,6 +9,7 @@ mod iforest;
 mod past;
 mod track;
 
+use crate::size::Size;
 use crate::{Check, Error, Pace, Unfit};
 pub use fused::Tuning;
 use track::{Track, WARM_UP};
@@ -151,7 +152,7 @@ fn least(method: Method, period: Option<usize>) -> usize {
 /// Scores every value by those before it. A season that the series is too short for is not used.
 ///
 /// # Errors
-/// Fewer than [`LEAST`] values (for [`Method::Ar`], 351), values too large to compute with, and a stop by the caller.
+/// Fewer than [`LEAST`] values (for [`Method::Ar`], 351), a result beyond the largest number, and a stop by the caller.
 pub fn score(
     values: &[f64],
     method: Method,
@@ -187,13 +188,16 @@ fn run(values: &[f64], mut detector: Detector, least: usize, check: Check<'_>) -
     for part in [&mut result.scores, &mut result.expected, &mut result.scale] {
         part.reserve_exact(values.len());
     }
+    let size = Size::of(values);
     for &value in values {
         pace.work(detector.work())?;
-        let verdict = detector.step(value);
+        let verdict = detector.step(size.apply(value));
         result.scores.push(verdict.score);
         result.expected.push(verdict.expected);
         result.scale.push(verdict.scale);
     }
+    size.undo_all(&mut result.expected);
+    size.undo_all(&mut result.scale);
     if result.scores.iter().all(|score| score.is_nan()) {
         return Err(Unfit::Overflow.into());
     }
@@ -211,9 +215,8 @@ pub fn onsets(scores: &[f64], line: f64, hold: usize) -> Vec<usize> {
     onsets
 }
 
-/// Mean and standard deviation of the newest values. Sums are taken of distances from the first value, and computed
-/// again now and then, so that rounding does not add up. The squares of huge values are not finite: the deviation is then
-/// computed from the values, relative to the largest.
+/// Mean and standard deviation of the newest values. Sums are taken of distances from the first value, and computed again now
+/// and then, so that rounding does not add up.
 #[derive(Debug, Clone, Default)]
 struct Moments {
     ring: std::collections::VecDeque<f64>,
@@ -229,9 +232,6 @@ impl Moments {
         if count < WARM_UP as f64 {
             return (f64::NAN, f64::NAN);
         }
-        if !self.squares.is_finite() {
-            return huge_moments(self.ring.iter().copied());
-        }
         let mean = self.sum / count;
         let least = 1e-9 * (self.origin + mean).abs().max(f64::MIN_POSITIVE);
         (self.origin + mean, (self.squares / count - mean * mean).max(0.0).sqrt().max(least))
@@ -244,31 +244,22 @@ impl Moments {
         if self.ring.len() == HISTORY
             && let Some(leaving) = self.ring.pop_front()
         {
-            self.sum -= leaving - self.origin;
-            self.squares -= (leaving - self.origin) * (leaving - self.origin);
+            self.add(leaving, -1.0);
         }
         self.ring.push_back(value);
+        self.add(value, 1.0);
         self.since += 1;
-        if self.since >= HISTORY || self.ring.len() == 1 || !self.squares.is_finite() {
-            self.since = 0;
-            self.origin = self.ring[0];
-            self.sum = self.ring.iter().map(|v| v - self.origin).sum();
-            self.squares = self.ring.iter().map(|v| (v - self.origin) * (v - self.origin)).sum();
-        } else {
-            self.sum += value - self.origin;
-            self.squares += (value - self.origin) * (value - self.origin);
+        if self.since >= HISTORY || self.ring.len() == 1 {
+            (self.since, self.origin, self.sum, self.squares) = (0, self.ring[0], 0.0, 0.0);
+            (0..self.ring.len()).for_each(|i| self.add(self.ring[i], 1.0));
         }
     }
-}
 
-/// Mean and standard deviation of finite values whose squares may be too large for a number.
-fn huge_moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
-    let largest = values.clone().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
-    let shares = || values.clone().map(|value| value / largest);
-    let count = values.clone().count() as f64;
-    let mean = shares().sum::<f64>() / count;
-    let squares = shares().map(|share| (share - mean) * (share - mean)).sum::<f64>();
-    (mean * largest, ((squares / count).sqrt() * largest).min(f64::MAX))
+    fn add(&mut self, value: f64, sign: f64) {
+        let distance = value - self.origin;
+        self.sum += sign * distance;
+        self.squares += sign * distance * distance;
+    }
 }
 
 #[cfg(test)]

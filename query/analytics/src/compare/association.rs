@@ -2,6 +2,7 @@
 //! dependence, and of shapes that are out of step.
 
 use crate::compare::correlate::{LEAST, Scratch, Target, kolmogorov_smirnov};
+use crate::size::{self, Size};
 use crate::{Check, Error, Pace, Unfit};
 
 /// A measure.
@@ -67,14 +68,14 @@ const CLASSES: usize = 8;
 /// The memory that a reference, or a comparison with it, takes for `len` steps, at most.
 pub fn bytes(len: usize) -> usize {
     // Ranks: the order and the ranks. Warping: two rows. Distributions: two sorted copies.
-    crate::compare::correlate::bytes(len) + 4 * len * size_of::<f64>()
+    crate::compare::correlate::bytes(len) + size::bytes(len) + 4 * len * size_of::<f64>()
 }
 
 impl Reference {
     /// Prepares a series without gaps.
     ///
     /// # Errors
-    /// Too few values, missing or equal ones, or ones so large that their distances overflow.
+    /// Too few values, missing or equal ones.
     pub fn new(values: &[f64], method: Method) -> Result<Reference, Unfit> {
         // Checks the values, whatever the measure is.
         let target = Target::new(values)?;
@@ -90,7 +91,7 @@ impl Reference {
     /// Compares a candidate with the same number of steps, without gaps.
     ///
     /// # Errors
-    /// A candidate of another length, with missing or equal values, or with ones so large that their distances overflow;
+    /// A candidate of another length, with missing or equal values;
     /// and a stop by the caller.
     pub fn compare(
         &self,
@@ -163,22 +164,21 @@ fn standardized(values: &[f64]) -> Result<Vec<f64>, Unfit> {
     if missing > 0 {
         return Err(Unfit::Gaps { missing, of: values.len() });
     }
+    let values = &*Size::of(values).applied(values);
     let (mean, deviation) = mean_and_deviation(values);
-    if !(mean.is_finite() && deviation.is_finite()) {
-        return Err(Unfit::Overflow);
-    }
     if deviation <= 1e-12 * mean.abs() {
         return Err(Unfit::Constant);
     }
     Ok(values.iter().map(|value| (value - mean) / deviation).collect())
 }
 
-/// The mean and the population standard deviation; parts of the sum are so small that it cannot overflow.
+/// The mean and the population standard deviation; it may be infinite.
 pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().map(|value| value / count).sum::<f64>();
-    let variance = values.iter().map(|value| (value - mean) * (value - mean) / count).sum::<f64>();
-    (mean, variance.sqrt())
+    let (size, count) = (Size::of(values), values.len() as f64);
+    let scaled = || values.iter().map(|value| size.apply(*value));
+    let mean = scaled().map(|value| value / count).sum::<f64>();
+    let variance = scaled().map(|value| (value - mean) * (value - mean) / count).sum::<f64>();
+    (size.undo(mean), size.undo(variance.sqrt()))
 }
 
 /// The difference of the means of the second and of the first half, divided by the larger of them.
@@ -190,7 +190,8 @@ fn relative_change(values: &[f64]) -> f64 {
 /// The difference of two levels, divided by the larger of them: from -2 to 2.
 pub fn change(before: f64, after: f64) -> f64 {
     let larger = before.abs().max(after.abs());
-    if larger > 0.0 { (after - before) / larger } else { 0.0 }
+    let size = Size::of_largest(larger);
+    if larger > 0.0 { (size.apply(after) - size.apply(before)) / size.apply(larger) } else { 0.0 }
 }
 
 /// Eight classes of as many values each; equal values are in the same class.

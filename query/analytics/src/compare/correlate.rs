@@ -4,6 +4,7 @@
 //! pass for each lag, over 32-bit floats.
 
 use crate::order::sort_finite;
+use crate::size::Size;
 use crate::special::t_tail;
 use crate::{Check, Error, Pace, Unfit};
 
@@ -77,7 +78,7 @@ impl Target {
     /// Prepares a series without gaps.
     ///
     /// # Errors
-    /// Fewer than [`LEAST`] values, missing or equal ones, or ones so large that their distances overflow.
+    /// Fewer than [`LEAST`] values, missing or equal ones.
     pub fn new(values: &[f64]) -> Result<Target, Unfit> {
         let mut centred = Vec::new();
         centre(values, &mut centred)?;
@@ -100,7 +101,7 @@ impl Target {
     /// that with the shortest lag.
     ///
     /// # Errors
-    /// A candidate of another length, with missing or equal values, or with ones so large that their distances overflow;
+    /// A candidate of another length, with missing or equal values;
     /// and a stop by the caller.
     pub fn compare(
         &self,
@@ -181,22 +182,28 @@ fn centre(values: &[f64], into: &mut Vec<f32>) -> Result<(), Unfit> {
         return Err(Unfit::TooShort { has: values.len(), needs: LEAST });
     }
     let (mean, least, most) = extent(values);
-    if !mean.is_finite() {
-        // One value that is not finite makes the mean so; parts of the sum are too small to overflow.
-        let missing = values.iter().filter(|value| !value.is_finite()).count();
+    let missing = values.iter().filter(|value| !value.is_finite());
+    // One value that is not finite makes the mean so.
+    if !mean.is_finite()
+        && let missing @ 1.. = missing.count()
+    {
         return Err(Unfit::Gaps { missing, of: values.len() });
     }
+    let size = Size::of_largest(most.abs().max(least.abs()));
+    let [least, most] = [least, most].map(|value| size.apply(value));
+    let scaled = values.iter().map(|value| size.apply(*value));
+    let mean = if size.is_ordinary() { mean } else { scaled.clone().sum::<f64>() / values.len() as f64 };
     let largest = (most - mean).max(mean - least);
-    let size = most.abs().max(least.abs());
-    if !largest.is_finite() {
-        return Err(Unfit::Overflow);
-    }
-    let scale = 1.0 / largest;
-    if largest <= 1e-12 * size || !scale.is_finite() {
+    if largest <= 1e-12 * most.abs().max(least.abs()) {
         return Err(Unfit::Constant);
     }
+    let scale = 1.0 / largest;
     into.clear();
-    into.extend(values.iter().map(|value| ((value - mean) * scale) as f32));
+    if size.is_ordinary() {
+        into.extend(values.iter().map(|value| ((value - mean) * scale) as f32));
+    } else {
+        into.extend(scaled.map(|value| ((value - mean) * scale) as f32));
+    }
     Ok(())
 }
 

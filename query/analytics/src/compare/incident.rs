@@ -11,6 +11,7 @@
 
 use crate::compare::correlate::{Scratch, Target};
 use crate::order::{SortedWindow, quantile_of_sorted, sort_finite};
+use crate::size::{self, Size};
 use crate::{Check, Error, Unfit};
 
 /// Distance from the usual level, in typical deviations, above which a step counts for a disturbance.
@@ -78,16 +79,17 @@ pub struct Incident {
 
 /// The memory that an incident, or a comparison with it, takes for `len` steps.
 pub fn bytes(len: usize) -> usize {
-    crate::compare::correlate::bytes(len) + 2 * len * size_of::<f64>()
+    crate::compare::correlate::bytes(len) + size::bytes(len) + 2 * len * size_of::<f64>()
 }
 
 impl Incident {
     /// Finds the disturbance of a target without gaps. Causes are expected at most `max_lag` steps before it.
     ///
     /// # Errors
-    /// Too few values, missing or equal ones, or ones so large that their distances overflow.
+    /// Too few values, missing or equal ones.
     pub fn of(target: &[f64], max_lag: usize) -> Result<Incident, Unfit> {
         let reference = Target::new(target)?;
+        let target = &*Size::of(target).applied(target);
         let usual = usual_steps(rough_onset(target), max_lag, target.len());
         Ok(Incident { reference, disturbance: disturbance(target, usual, max_lag), usual, max_lag })
     }
@@ -100,7 +102,7 @@ impl Incident {
     /// Judges a candidate with the same steps, without gaps.
     ///
     /// # Errors
-    /// A candidate of another length, with missing or equal values, or with ones so large that their distances overflow;
+    /// A candidate of another length, with missing or equal values;
     /// and a stop by the caller.
     pub fn suspect(
         &self,
@@ -109,6 +111,7 @@ impl Incident {
         check: Check<'_>,
     ) -> Result<Suspicion, Error> {
         let found = self.reference.compare(candidate, self.max_lag, scratch, check)?;
+        let candidate = &*Size::of(candidate).applied(candidate);
         let disturbance = disturbance(candidate, self.usual, self.max_lag);
         let lead = self.disturbance.onset as i64 - disturbance.onset as i64;
         let follows = if found.lag < 0 { FOLLOWS } else { 1.0 };

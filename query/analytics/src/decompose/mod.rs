@@ -6,6 +6,7 @@ mod stl;
 pub use stl::{Parameters, Parts};
 
 use crate::gaps::{self, Filled};
+use crate::size::Size;
 use crate::{Check, Error, Pace, Unfit};
 
 /// The product of steps and window length above which [`Precision::Auto`] interpolates.
@@ -69,8 +70,8 @@ pub fn bytes(len: usize, options: &Options<'_>) -> usize {
 /// Decomposes a series. Gaps are filled for the computation and left out of the result.
 ///
 /// # Errors
-/// A season of fewer than 2 steps, fewer than two cycles of the longest season, more gaps than values, values whose
-/// sums are not finite, and a stop by the caller.
+/// A season of fewer than 2 steps, fewer than two cycles of the longest season, more gaps than values, a part
+/// beyond the largest number, and a stop by the caller.
 pub fn decompose(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Result<Decomposition, Error> {
     let mut seasons = options.seasons.to_vec();
     seasons.sort_unstable();
@@ -82,19 +83,13 @@ pub fn decompose(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Res
     if values.len() / 2 < longest {
         return Err(Unfit::TooFewCycles { has: values.len(), period: longest, cycles: 2 }.into());
     }
-    let filled = gaps::fill(values, &seasons)?;
-    let scale = scale_of(&filled.values);
-    let scaled: Vec<f64> = filled.values.iter().map(|value| value * scale).collect();
+    let mut filled = gaps::fill(values, &seasons)?;
+    let size = Size::of(&filled.values);
+    size.apply_all(&mut filled.values);
     let mut pace = Pace::new(check);
-    let mut result = split(&scaled, &seasons, options, &mut pace)?;
-    restore(&mut result, &filled, scale)?;
+    let mut result = split(&filled.values, &seasons, options, &mut pace)?;
+    restore(&mut result, &filled, size)?;
     Ok(result)
-}
-
-/// A power of two that scales values down so far that their sums are finite; 1 for ordinary values.
-fn scale_of(values: &[f64]) -> f64 {
-    let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-    if largest > 1e150 { 2.0_f64.powi(-600) } else { 1.0 }
 }
 
 /// The parameters of one season: its window grows with its place, as in MSTL's definition.
@@ -138,13 +133,11 @@ fn split(
     Ok(Decomposition { trend, seasons, residual, weights, interpolated })
 }
 
-/// Undoes the scale, and blanks what had no value.
-fn restore(result: &mut Decomposition, filled: &Filled, scale: f64) -> Result<(), Unfit> {
+/// Brings the parts back to the size of the series, and blanks what had no value.
+fn restore(result: &mut Decomposition, filled: &Filled, size: Size) -> Result<(), Unfit> {
     let Decomposition { trend, seasons, residual, weights, .. } = result;
     for part in seasons.iter_mut().map(|(_, season)| season).chain([&mut *trend, residual]) {
-        if scale != 1.0 {
-            part.iter_mut().for_each(|value| *value /= scale);
-        }
+        size.undo_all(part);
         if !part.iter().all(|value| value.is_finite()) {
             return Err(Unfit::Overflow);
         }
@@ -157,9 +150,10 @@ fn restore(result: &mut Decomposition, filled: &Filled, scale: f64) -> Result<()
 /// How much of the variance a part explains, from 0 to 1 (Hyndman): 1 less the residual's variance divided by that of
 /// the part and the residual together. 0 if both are no more than what rounding leaves of values as large as `largest`.
 pub fn strength(part: &[f64], residual: &[f64], largest: f64) -> f64 {
-    let rest = variance(residual.iter().copied());
-    let both = variance(part.iter().zip(residual).map(|(part, residual)| part + residual));
-    if both.sqrt() <= ROUNDING * largest { 0.0 } else { (1.0 - rest / both).max(0.0) }
+    let size = Size::of_largest(largest);
+    let rest = variance(residual.iter().map(|residual| size.apply(*residual)));
+    let both = variance(part.iter().zip(residual).map(|(part, rest)| size.apply(*part) + size.apply(*rest)));
+    if both.sqrt() <= ROUNDING * size.apply(largest) { 0.0 } else { (1.0 - rest / both).max(0.0) }
 }
 
 /// The variance of the finite values; NaN of none.

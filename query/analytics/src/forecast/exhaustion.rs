@@ -4,6 +4,7 @@ use crate::decompose::{self, decompose};
 use crate::gaps;
 use crate::order::median;
 use crate::robust::{self, theil_sen};
+use crate::size::Size;
 use crate::{Check, Error, Unfit};
 
 /// The number of parts of the series whose slopes determine the uncertainty of the whole slope.
@@ -49,7 +50,10 @@ pub fn until(
     if there < 10 {
         return Err(Unfit::TooShort { has: there, needs: 10 }.into());
     }
-    let filled = gaps::fill(values, period.as_slice())?.values;
+    let mut filled = gaps::fill(values, period.as_slice())?.values;
+    let size = Size::of(&filled);
+    size.apply_all(&mut filled);
+    let limit = size.apply(limit);
     let period = period.filter(|&period| period >= 2 && period <= filled.len() / 2);
     let level = match period {
         Some(period) => {

@@ -18,6 +18,7 @@ mod trials;
 pub use exhaustion::{Exhaustion, bytes as exhaustion_bytes, until};
 
 use crate::gaps;
+use crate::size::Size;
 use crate::{Check, Error, Pace, Stop, Unfit};
 use classical::Indices;
 use seasonal::{Scale, Seasonal};
@@ -94,14 +95,16 @@ pub fn bytes(len: usize, options: &Options<'_>) -> usize {
 /// Continues a series.
 ///
 /// # Errors
-/// Fewer than [`LEAST`] values or two cycles of the season that the method needs, more gaps than values, values too
-/// large to compute with, and a stop by the caller.
+/// Fewer than [`LEAST`] values or two cycles of the season that the method needs, more gaps than values, a result
+/// beyond the largest number, and a stop by the caller.
 pub fn forecast(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Result<Forecast, Error> {
     let there = values.iter().filter(|value| value.is_finite()).count();
     if there < LEAST {
         return Err(Unfit::TooShort { has: there, needs: LEAST }.into());
     }
     let mut filled = gaps::fill(values, options.seasons)?.values;
+    let size = Size::of(&filled);
+    size.apply_all(&mut filled);
     let mut pace = Pace::new(check);
     let seasons = seasons_of(filled.len(), options.seasons);
     let scale = if options.method == Method::Auto && is_long(&seasons) {
@@ -122,6 +125,7 @@ pub fn forecast(values: &[f64], options: &Options<'_>, check: Check<'_>) -> Resu
     let mut upper: Vec<f64> = point.iter().zip(&reach).map(|(point, reach)| point + reach).collect();
     for part in [&mut point, &mut lower, &mut upper] {
         scale.undo(part);
+        size.undo_all(part);
         if part.iter().any(|value| !value.is_finite()) {
             return Err(Unfit::Overflow.into());
         }

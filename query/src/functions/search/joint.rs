@@ -195,7 +195,8 @@ fn features(values: &[f64], width: usize, column: usize, table: &mut [f64]) {
     for (i, row) in table.chunks_mut(width).enumerate() {
         let last = &values[(i + 1).saturating_sub(MOVING)..=i];
         let (mean, deviation) = mean_and_deviation(last);
-        let change = values[i] - values[i.saturating_sub(1)];
+        // The distance of two numbers may be infinite.
+        let change = (values[i] - values[i.saturating_sub(1)]).clamp(f64::MIN, f64::MAX);
         row[column..column + FEATURES].copy_from_slice(&[values[i], mean, deviation, change]);
     }
 }
