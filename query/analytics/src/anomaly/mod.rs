@@ -215,7 +215,7 @@ pub fn onsets(scores: &[f64], line: f64, hold: usize) -> Vec<usize> {
     onsets
 }
 
-/// Mean and standard deviation of the newest values. Sums are taken of distances from the first value, and computed again now
+/// Mean and standard deviation of the newest values. Sums are taken of distances from one of them, and computed again now
 /// and then, so that rounding does not add up.
 #[derive(Debug, Clone, Default)]
 struct Moments {
@@ -225,6 +225,9 @@ struct Moments {
     squares: f64,
     since: usize,
 }
+
+/// The share of a sum below which its rounding is too much.
+const ROUNDED: f64 = 1e-6;
 
 impl Moments {
     fn expected(&self) -> (f64, f64) {
@@ -241,16 +244,20 @@ impl Moments {
         if !value.is_finite() {
             return;
         }
+        let squares_before = self.squares;
         if self.ring.len() == HISTORY
             && let Some(leaving) = self.ring.pop_front()
         {
             self.add(leaving, -1.0);
         }
+        // What is left of the sums without a value that was most of them is their rounding.
+        let has_left = self.squares < ROUNDED * squares_before;
         self.ring.push_back(value);
         self.add(value, 1.0);
         self.since += 1;
-        if self.since >= HISTORY || self.ring.len() == 1 {
-            (self.since, self.origin, self.sum, self.squares) = (0, self.ring[0], 0.0, 0.0);
+        if self.since >= HISTORY || self.ring.len() == 1 || has_left {
+            // The newest value is among those of the sums until they are computed again.
+            (self.since, self.origin, self.sum, self.squares) = (0, value, 0.0, 0.0);
             (0..self.ring.len()).for_each(|i| self.add(self.ring[i], 1.0));
         }
     }

@@ -93,6 +93,24 @@ fn values_whose_squares_are_too_large_have_scores() {
 }
 
 #[test]
+fn a_deviation_is_that_of_the_values_before() {
+    let usual: Vec<f64> = (0..8000).map(noise).collect();
+    let mut spike = usual.clone();
+    spike[100] = 1e6;
+    let shift: Vec<f64> = (0..).zip(&usual).map(|(i, v)| if i < 3000 { *v } else { v + 1e7 }).collect();
+    for values in [usual, spike, shift] {
+        let got = run(&values, Method::Zscore, None);
+        for step in (100..values.len()).step_by(50) {
+            let before = &values[step.saturating_sub(HISTORY)..step];
+            let mean = before.iter().sum::<f64>() / before.len() as f64;
+            let squares = before.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
+            let (deviation, scale) = ((squares / before.len() as f64).sqrt(), got.scale[step]);
+            assert!((scale - deviation).abs() < 1e-6 * deviation, "{step}: {scale} {deviation}");
+        }
+    }
+}
+
+#[test]
 fn an_autoregression_of_too_few_values_is_refused() {
     let values = daily(800);
     for (period, needs) in [(None, 351), (Some(24), 351), (Some(288), 351)] {
