@@ -7,7 +7,7 @@
 
 use super::Run;
 use crate::Result;
-use crate::model::{Duplicates, RuleOf, Timestamp};
+use crate::model::{Duplicates, Timestamp};
 
 /// The sources of one series' samples. Those of a source with a smaller number are older.
 pub trait Sources {
@@ -54,21 +54,17 @@ impl Front {
 #[derive(Debug, Default)]
 pub struct PieceMerge {
     fronts: Vec<Front>,
-    duplicates: Duplicates,
     /// The maximum number of samples held at once.
     peak: usize,
 }
 
 impl PieceMerge {
-    /// Continues with the first pieces of `sources`, whose samples belong to the series with this rule.
+    /// Continues with the first pieces of `sources`.
     ///
     /// # Errors
     /// Same as [`Sources::next_time`].
-    pub(crate) fn begin(&mut self, sources: &mut impl Sources, rule: RuleOf<'_>) -> Result<()> {
+    pub fn begin(&mut self, sources: &mut impl Sources) -> Result<()> {
         self.fronts.clear();
-        if sources.count() > 1 {
-            self.duplicates = rule.get();
-        }
         for source in 0..sources.count() {
             let front = before(sources, source)?;
             self.fronts.push(front);
@@ -77,11 +73,17 @@ impl PieceMerge {
     }
 
     /// Appends the next samples to `out`, which holds only earlier ones. Returns false if there are none left. It may
-    /// return true without appending any.
+    /// return true without appending any. `rule` says which of several samples with the same timestamp counts; it is asked
+    /// only where sources overlap.
     ///
     /// # Errors
     /// Same as [`Sources::read`].
-    pub fn next(&mut self, sources: &mut impl Sources, out: &mut Run) -> Result<bool> {
+    pub fn next(
+        &mut self,
+        sources: &mut impl Sources,
+        rule: impl FnOnce() -> Duplicates,
+        out: &mut Run,
+    ) -> Result<bool> {
         let times =
             self.fronts.iter().enumerate().filter_map(|(source, front)| Some((front.time()?, source)));
         let Some((first, source)) = times.min() else { return Ok(false) };
@@ -104,13 +106,19 @@ impl PieceMerge {
                 self.note(out.len());
                 self.fronts[source] = before(sources, source)?;
             }
-            _ => self.next_overlapping(sources, source, out)?,
+            _ => self.next_overlapping(sources, source, rule, out)?,
         }
         Ok(true)
     }
 
     /// Merges up to the first end of a piece that overlaps that of `source`.
-    fn next_overlapping(&mut self, sources: &mut impl Sources, source: usize, out: &mut Run) -> Result<()> {
+    fn next_overlapping(
+        &mut self,
+        sources: &mut impl Sources,
+        source: usize,
+        rule: impl FnOnce() -> Duplicates,
+        out: &mut Run,
+    ) -> Result<()> {
         self.enter(sources, source)?;
         let Front::Within(run, _) = &self.fronts[source] else { return Ok(()) };
         let Some(&last) = run.timestamps.last() else { return Ok(()) };
@@ -136,7 +144,7 @@ impl PieceMerge {
                 self.fronts[other] = before(sources, other)?;
             }
         }
-        out.extend(&Run::merge(parts, self.duplicates));
+        out.extend(&Run::merge(parts, rule));
         Ok(())
     }
 
@@ -171,7 +179,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{DuplicateRules, Labels, RuleOf, Value};
+    use crate::model::Value;
     use proptest::prelude::*;
 
     /// Pieces in memory, the next one last.
@@ -221,14 +229,34 @@ mod tests {
             }
             let mut sources = Listed(maps.iter().map(|(map, length)| pieces(map, *length)).collect());
             let (mut merge, mut out) = (PieceMerge::default(), Run::default());
-            merge.begin(&mut sources, RuleOf::new(&DuplicateRules::default(), &Labels::default())).unwrap();
-            while merge.next(&mut sources, &mut out).unwrap() {}
+            merge.begin(&mut sources).unwrap();
+            while merge.next(&mut sources, || Duplicates::Last, &mut out).unwrap() {}
             let found: Vec<_> = (0..out.len()).map(|at| (out.timestamps[at], out.value_at(at), out.start_at(at))).collect();
             let expected: Vec<_> = expected.into_iter().map(|(t, v)| {
                 let value = if crate::chunk::run::is_float_exact(v) { Value::Float(v as f64) } else { Value::Int(v) };
                 (t, value, v % 3)
             }).collect();
             prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn the_rule_is_asked_for_only_where_samples_meet() {
+        let run = |times: &[i64]| {
+            let mut run = Run::default();
+            times.iter().for_each(|&time| run.push(time, 0, &Value::Float(1.0)));
+            run
+        };
+        for (second, expected) in [(&[30, 40][..], 0), (&[20, 40], 1), (&[15, 40], 0)] {
+            let mut sources = Listed(vec![vec![run(&[10, 20])], vec![run(second)]]);
+            let (mut merge, mut out, mut asked) = (PieceMerge::default(), Run::default(), 0);
+            merge.begin(&mut sources).unwrap();
+            let mut rule = || {
+                asked += 1;
+                Duplicates::Last
+            };
+            while merge.next(&mut sources, &mut rule, &mut out).unwrap() {}
+            assert_eq!((asked, out.timestamps.last()), (expected, Some(&40)), "{second:?}");
         }
     }
 
@@ -247,8 +275,8 @@ mod tests {
         };
         let mut sources = Listed(vec![of(0, 2, 500_000), of(1, 2, 500_000), of(4_000, 5, 10_000)]);
         let (mut merge, mut out, mut samples) = (PieceMerge::default(), Run::default(), 0);
-        merge.begin(&mut sources, RuleOf::new(&DuplicateRules::default(), &Labels::default())).unwrap();
-        while merge.next(&mut sources, &mut out).unwrap() {
+        merge.begin(&mut sources).unwrap();
+        while merge.next(&mut sources, || Duplicates::Last, &mut out).unwrap() {
             samples += out.len();
             out.clear();
         }

@@ -342,8 +342,9 @@ impl Run {
         }
     }
 
-    /// Merges runs, older ones first. Of samples with equal timestamps, the one that counts stays.
-    pub fn merge(mut runs: Vec<Run>, duplicates: Duplicates) -> Run {
+    /// Merges runs, older ones first. Of samples with equal timestamps, the one that counts by the rule stays, which is asked
+    /// for only if the runs overlap.
+    pub fn merge(mut runs: Vec<Run>, rule: impl FnOnce() -> Duplicates) -> Run {
         runs.retain(|r| !r.is_empty());
         if runs.len() <= 1 {
             return runs.pop().unwrap_or_default();
@@ -363,7 +364,7 @@ impl Run {
             }
             return out;
         }
-        Self::merge_overlapping(&runs, duplicates)
+        Self::merge_overlapping(&runs, rule())
     }
 
     fn merge_overlapping(runs: &[Run], duplicates: Duplicates) -> Run {
@@ -413,12 +414,12 @@ mod tests {
 
     #[test]
     fn the_later_run_wins() {
-        let merged = Run::merge(
-            vec![run(&[(1, 1.0), (3, 1.0)]), run(&[]), run(&[(2, 2.0), (3, 2.0)])],
-            Duplicates::Last,
-        );
+        let merged =
+            Run::merge(vec![run(&[(1, 1.0), (3, 1.0)]), run(&[]), run(&[(2, 2.0), (3, 2.0)])], || {
+                Duplicates::Last
+            });
         assert_eq!(merged, run(&[(1, 1.0), (2, 2.0), (3, 2.0)]));
-        let disjoint = Run::merge(vec![run(&[(5, 1.0)]), run(&[(1, 2.0)])], Duplicates::Last);
+        let disjoint = Run::merge(vec![run(&[(5, 1.0)]), run(&[(1, 2.0)])], || panic!("nothing meets"));
         assert_eq!(disjoint, run(&[(1, 2.0), (5, 1.0)]));
     }
 
@@ -541,7 +542,7 @@ mod tests {
                 }
                 inputs.push(one);
             }
-            let merged = Run::merge(inputs, Duplicates::Last);
+            let merged = Run::merge(inputs, || Duplicates::Last);
             let got: Vec<(i64, i64)> = (0..merged.len())
                 .map(|i| (merged.timestamps[i], merged.exact_at(i).unwrap_or(merged.values[i] as i64)))
                 .collect();
@@ -565,10 +566,10 @@ mod tests {
             prop_assert_eq!(shown(&through_chunks(&run, 16)), all.clone());
             let cut = cut.min(run.len());
             let (low, high) = (run.slice(0..cut), run.slice(cut..run.len()));
-            prop_assert_eq!(shown(&Run::merge(vec![high.clone(), low.clone()], Duplicates::Last)), all.clone());
+            prop_assert_eq!(shown(&Run::merge(vec![high.clone(), low.clone()], || Duplicates::Last)), all.clone());
             let mut even = run.clone();
             even.retain(|t| t % 2 == 0);
-            prop_assert_eq!(shown(&Run::merge(vec![low, even, high], Duplicates::Last)), all);
+            prop_assert_eq!(shown(&Run::merge(vec![low, even, high], || Duplicates::Last)), all);
         }
     }
 }

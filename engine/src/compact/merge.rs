@@ -349,10 +349,10 @@ impl GroupMerge {
         writer: &mut GenerationWriter<'_, '_>,
     ) -> Result<Option<u64>> {
         let GroupMerge { merge, fingerprint, pending } = self;
-        merge.begin(&mut sources, rule)?;
+        merge.begin(&mut sources)?;
         loop {
             let before = pending.len();
-            if !merge.next(&mut sources, pending)? {
+            if !merge.next(&mut sources, || rule.get(), pending)? {
                 break;
             }
             fingerprint.add(pending, before);

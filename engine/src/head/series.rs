@@ -148,7 +148,7 @@ impl EpochSamples {
             let late: Vec<_> = late.map(|(_, sample)| sample.clone()).collect();
             let duplicates = rule.get();
             let late = Run::from_arrivals(&late, duplicates);
-            *run = Run::merge(vec![std::mem::take(run), late], duplicates);
+            *run = Run::merge(vec![std::mem::take(run), late], || duplicates);
         }
     }
 
@@ -174,8 +174,8 @@ impl EpochSamples {
         }
         let mut sources = super::pieces::InOrderAndLate::new(chunks, self.late(), range, seen, rule);
         let mut merge = PieceMerge::default();
-        merge.begin(&mut sources, rule)?;
-        while merge.next(&mut sources, run)? {
+        merge.begin(&mut sources)?;
+        while merge.next(&mut sources, || rule.get(), run)? {
             visit(run)?;
         }
         Ok(())

@@ -312,7 +312,7 @@ impl Parts<'_> {
         if !self.rest.is_empty() {
             let mut all = vec![std::mem::take(self.first)];
             all.extend(self.rest);
-            *self.first = Run::merge(all, rule.get());
+            *self.first = Run::merge(all, || rule.get());
         }
     }
 }

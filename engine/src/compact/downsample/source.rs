@@ -103,9 +103,10 @@ impl<'kv> Source<'kv> {
         let hiding = self.tombstones.iter().filter(|t| t.matches(labels)).map(|t| &**t).collect();
         let mut builder = Builder::new(self.resolution.width_ns(), self.extras);
         let mut sources = GroupSources::within(span, &self.generations, hiding, ids, &mut self.cursors);
-        self.merge.begin(&mut sources, RuleOf::new(&self.duplicates, labels))?;
+        let rule = RuleOf::new(&self.duplicates, labels);
+        self.merge.begin(&mut sources)?;
         self.run.clear();
-        while self.merge.next(&mut sources, &mut self.run)? {
+        while self.merge.next(&mut sources, || rule.get(), &mut self.run)? {
             fold_run(&mut builder, &self.run, 0, out);
             self.run.clear();
         }
