@@ -13,7 +13,7 @@ pub fn open(dir: &Path, options: Options) -> anyhow::Result<Database> {
     Ok(Database::open_with(dir, options)?)
 }
 
-/// Opens a directory for reading.
+/// Opens a directory for reading. Without the settings of its server, the rules of stored ladders count.
 ///
 /// # Errors
 /// Same as `barograph::Database::open_read_only`; a damaged log or store is refused, unless damage is allowed.
@@ -22,6 +22,7 @@ pub fn open_read_only(dir: &Path, allow_damage: bool) -> barograph::Result<Datab
     Database::open_read_only(
         dir,
         Options::default()
+            .with_stored_kept(true)
             .with_recover_damaged_wal(recover_damaged_wal)
             .with_refuse_damaged_store(refuse_damaged_store),
     )

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use barograph::Database;
+use barograph::budget::Work;
+use barograph::{Database, LineOptions};
 use barograph_server::app;
+use barograph_server::commands::directory;
 use serde_json::json;
 
 use crate::harness::{Server, server, server_without_database};
@@ -79,6 +81,30 @@ fn what_is_kept_is_changed_over_http_and_stored() {
     let mut expected = default;
     expected["source"] = "database".into();
     assert_eq!(changed, expected);
+}
+
+/// The two samples are not merged yet.
+#[test]
+fn commands_that_read_a_directory_follow_the_ladders_that_are_stored_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = over(dir.path());
+    assert_eq!(keep(&server, "ladders=up -> raw, duplicates max").0, 200);
+    let database = server.state.database().expect("it is open");
+    for value in [9, 7] {
+        let line = format!("up value={value} {START}000000000");
+        database.write_lines(line.as_bytes(), &LineOptions::default()).unwrap();
+        database.flush().unwrap();
+    }
+    database.close().unwrap();
+    drop(server);
+    let read = directory::open_read_only(dir.path(), false).unwrap();
+    let mut values = Vec::new();
+    let visit = |_: &_, samples: barograph::Samples<'_>| {
+        values.extend_from_slice(samples.values());
+        true
+    };
+    read.reader(&Work::unbounded()).read(&[vec![]], .., 10, visit).unwrap();
+    assert_eq!(values, [9.0]);
 }
 
 #[test]
