@@ -14,8 +14,9 @@ use crate::rollup::{Bucket, BucketColumns, Columns};
 /// Nanoseconds in a unit of widths, by unit number.
 pub(super) const UNITS: [i64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
 
-/// How much larger extremes may be, in percent, if they are then read without the first and the last values. Half of the
-/// larger size is 2 to 5 % of a chunk, and a query for maxima takes two thirds of the time.
+/// How much larger a column of extremes may be, in percent, so that it is read without the first and the last values. A chunk
+/// becomes up to 6 % larger (`make rollup-sizes`), and a query for maxima takes two thirds of the time
+/// (`PART=queries make bench-tiers`).
 const EXTREMES_ALONE: usize = 50;
 
 /// Appends the chunk.
