@@ -129,12 +129,12 @@ impl Head {
         }
     }
 
-    /// What counts for samples here, and wherever else they meet.
+    /// What the ladders say of the samples of each series: here, in the store and in the tiers.
     pub(crate) fn rules(&self) -> SeriesRules {
         self.rules.read().clone()
     }
 
-    /// Changes [`Head::rules`] for samples that meet from now on.
+    /// Changes [`Head::rules`]. What has begun with other rules ends with them: a view, a flush or merge of a partition.
     pub(crate) fn set_rules(&self, rules: SeriesRules) {
         *self.rules.write() = rules;
     }

@@ -113,8 +113,8 @@ pub struct Options {
     /// The tiers of buckets that are kept beside raw samples, such as `5m 90d, 1h 3y`. Default
     /// [`Tiers::automatic`]. Raw samples that are past the retention are dropped when all tiers include them.
     pub tiers: Tiers,
-    /// What is kept of some series in place of [`Options::retention`] and [`Options::tiers`]; the first ladder whose
-    /// selector matches counts. Default none; at most 64.
+    /// What is kept of some series in place of [`Options::retention`] and [`Options::tiers`], by which rule in place of
+    /// [`Options::duplicates`], and as which type; the first ladder whose selector matches counts. Default none; at most 64.
     pub ladders: Vec<Ladder>,
     /// How long events (string fields) are kept; zero: for ever. Default `None`: as long as the raw samples that are kept
     /// longest, by [`Options::retention`] or a ladder. At least one partition.
@@ -126,8 +126,9 @@ pub struct Options {
     /// those of the narrowest tier, and so on, bytes. The newest two of each stay, and so does what a wider tier does not
     /// include yet. Default 0: no limit; otherwise at least 16 MiB, and the log counts too.
     pub disk_bytes: u64,
-    /// Which of several samples of a series with the same timestamp counts. Default [`Duplicates::Last`]. A change concerns
-    /// samples that have not been merged yet; buckets that have been built stay as they are.
+    /// Which of several samples of a series with the same timestamp counts, unless the ladder of the series has a rule. Default
+    /// [`Duplicates::Last`]. A change concerns samples that have not been merged yet; buckets that have been built stay as they
+    /// are.
     pub duplicates: Duplicates,
     /// Width of a partition. Default one day, from one minute to 365 days. Fixed when the
     /// database is created.
