@@ -140,7 +140,7 @@ pub static SETTINGS: &[Setting] = &[
         "What is kept of some series in place of `retention` and `tiers`: lines, or parts separated by semicolons, of the \
          form `SELECTOR -> raw 15d, 5m 90d, 1h 3y`. The first whose selector matches counts. A step without a time is kept \
          for ever, and so are raw samples without the step `raw`; tiers that only other ladders name are kept as long as \
-         raw samples. A last step `duplicates max` replaces `duplicates`; `type counter` or `type gauge` replaces the type \
+         raw samples. After these, `duplicates max` may replace `duplicates`, and `type counter` or `type gauge` the type \
          in metadata. At most 64. docs/downsampling.md has more.",
         |c, t| c.ladders = barograph::parse_ladders(t).map_err(|e| ValueError(e.to_string()))?),
     setting!("event_retention" "DURATION" = "", STORAGE, true,
