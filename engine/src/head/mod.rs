@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
+use arc_swap::ArcSwap;
 use roaring::RoaringTreemap;
 
 pub use batch::{Batch, ResolvedBatch, SeriesGroup};
@@ -106,7 +107,8 @@ pub struct Head {
     pub databases: HeadDatabases,
     /// The tenants of the series, and the memory of their series.
     pub tenants: Tenants,
-    rules: RwLock<SeriesRules>,
+    /// Without a lock: each reader takes them, also one in a forked child, where a lock may never become free.
+    rules: ArcSwap<SeriesRules>,
 }
 
 impl Head {
@@ -125,18 +127,18 @@ impl Head {
             exemplars: HeadExemplars::new(note_bytes / 2),
             databases: HeadDatabases::default(),
             tenants: Tenants::new(tenant_label),
-            rules: RwLock::default(),
+            rules: ArcSwap::default(),
         }
     }
 
     /// What the ladders say of the samples of each series: here, in the store and in the tiers.
-    pub(crate) fn rules(&self) -> SeriesRules {
-        self.rules.read().clone()
+    pub(crate) fn rules(&self) -> Arc<SeriesRules> {
+        self.rules.load_full()
     }
 
     /// Changes [`Head::rules`]. What has begun with other rules ends with them: a view, a flush or merge of a partition.
     pub(crate) fn set_rules(&self, rules: SeriesRules) {
-        *self.rules.write() = rules;
+        self.rules.store(Arc::new(rules));
     }
 
     /// No series here or in the store has this id or a larger one.
@@ -383,9 +385,9 @@ impl Head {
         let (mut freed, mut grown) = (self.events.delete(matchers, range), 0);
         self.exemplars.delete(matchers, range);
         let found = self.select(matchers, &Work::unbounded());
-        let rules = self.rules().duplicates;
+        let rules = self.rules();
         for series in found.expect("work without bounds is never over") {
-            let removed = series.delete(policy, &rules, range);
+            let removed = series.delete(policy, &rules.duplicates, range);
             freed += u64::try_from(removed).unwrap_or(0);
             grown += u64::try_from(-removed).unwrap_or(0);
         }
@@ -411,7 +413,7 @@ impl Head {
 
 impl MetricTypes for Head {
     fn stated(&self, labels: &Labels) -> Option<bool> {
-        self.rules.read().counters.of(labels)
+        self.rules.load().counters.of(labels)
     }
 
     fn types_of(&self, labels: &Labels, family: &str) -> Vec<MetricType> {

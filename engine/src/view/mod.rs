@@ -166,7 +166,7 @@ impl<'e> View<'e> {
             work: Work::unbounded(),
             tenant: None,
             gaps: Gaps::default(),
-            duplicates: head.rules().duplicates,
+            duplicates: head.rules().duplicates.clone(),
             chunks_read: AtomicU64::new(0),
             calls: Mutex::default(),
         }

@@ -233,7 +233,7 @@ impl Merger {
             counts: &self.counts,
             types: &*self.head,
             chunk_samples: self.options.chunk_samples,
-            duplicates: self.head.rules().duplicates,
+            duplicates: self.head.rules().duplicates.clone(),
             work_bytes_max: self.options.work_bytes_max(),
             deletes_until,
         }

@@ -130,7 +130,7 @@ impl Flusher {
         deletes: &[Arc<Tombstone>],
     ) -> Result<Written> {
         let known = self.versions.indexed_in(partition);
-        let (chunk_policy, rules) = (self.writer.chunk_policy(), self.head.rules().duplicates);
+        let (chunk_policy, rules) = (self.writer.chunk_policy(), self.head.rules());
         let (first, last) = chunk_policy.layout.bounds(partition);
         let span = TimeRange::inclusive(first, last);
         let prefix = self.versions.fresh_prefix(partition);
@@ -152,7 +152,7 @@ impl Flusher {
                 self.counts.samples_peak.raise_to(run.len() as u64);
                 writer.add_samples(series.id, run)
             };
-            let rule = RuleOf::new(&rules, &series.labels);
+            let rule = RuleOf::new(&rules.duplicates, &series.labels);
             unflushed.data.read_pieces(span, &seen, rule, &mut run, &mut write)?;
             writer.end_samples(series.id, &mut run)?;
         }
