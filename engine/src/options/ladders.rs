@@ -116,6 +116,8 @@ fn split_rules(mut steps: &str) -> Result<(&str, Option<Duplicates>, Option<bool
                 let example = if name == TYPE { "type counter" } else { "duplicates max" };
                 return Err(format!("{:?} needs one word, such as `{example}`", last.trim()));
             }
+            // As among tiers, a comma may be left over.
+            [] if !before.is_empty() => true,
             _ => break,
         };
         if !is_new {
@@ -199,6 +201,7 @@ mod tests {
             ("raw 3d, 5m 90d, duplicates last ", "raw 3d, 5m 90d, duplicates last"),
             ("1h, type gauge", "raw, 1h, type gauge"),
             ("raw, type counter, duplicates max", "raw, duplicates max, type counter"),
+            ("raw, 1h, , duplicates max, ", "raw, 1h, duplicates max"),
         ] {
             assert_eq!(job("a", steps).unwrap().to_string(), format!("{{job=\"a\"}} -> {shown}"));
         }
