@@ -2,8 +2,9 @@
 //! in memory: these calls return `barograph::ErrorKind::Unsupported`.
 
 use std::path::Path;
+use std::time::Duration;
 
-use barograph::{Database, Options, RepairReport, VerifyReport};
+use barograph::{Database, Ladder, Options, RepairReport, Tiers, VerifyReport};
 
 /// Opens the directory of the settings.
 ///
@@ -26,6 +27,17 @@ pub fn open_read_only(dir: &Path, allow_damage: bool) -> barograph::Result<Datab
             .with_recover_damaged_wal(recover_damaged_wal)
             .with_refuse_damaged_store(refuse_damaged_store),
     )
+}
+
+/// The stored ladders of a directory with their rules and types, which keep everything. None if the directory cannot be read: a
+/// command that opens it for writing reports why.
+pub fn stored_rules(dir: &Path) -> Vec<Ladder> {
+    let stored = open_read_only(dir, true).ok().and_then(|database| database.stored_kept());
+    let keep_all = |mut ladder: Ladder| {
+        (ladder.retention, ladder.tiers) = (Duration::ZERO, Tiers::default());
+        ladder
+    };
+    stored.map_or_else(Vec::new, |kept| kept.ladders.into_iter().map(keep_all).collect())
 }
 
 /// Reads everything in a directory and verifies every checksum.

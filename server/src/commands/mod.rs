@@ -24,12 +24,14 @@ use anyhow::Context;
 
 use barograph::{Database, Options};
 
-/// Opens a data directory for writing.
+/// Opens a data directory for writing. The rules and types of its stored ladders count, and nothing is dropped: settings of its
+/// server may keep more than what is stored.
 ///
 /// # Errors
 /// The errors of opening; if the database is locked, the message also says how to use its server.
 pub fn open(dir: &Path) -> anyhow::Result<Database> {
-    directory::open(dir, Options::default()).with_context(|| hint(dir))
+    let options = Options::default().with_ladders(directory::stored_rules(dir));
+    directory::open(dir, options).with_context(|| hint(dir))
 }
 
 fn hint(dir: &Path) -> String {

@@ -6,7 +6,7 @@ use std::path::Path;
 use barograph::budget::Work;
 use barograph::{Database, LineOptions};
 use barograph_server::app;
-use barograph_server::commands::directory;
+use barograph_server::commands::{self, directory};
 use serde_json::json;
 
 use crate::harness::{Server, server, server_without_database};
@@ -83,12 +83,12 @@ fn what_is_kept_is_changed_over_http_and_stored() {
     assert_eq!(changed, expected);
 }
 
-/// The two samples are not merged yet.
+/// The two samples are not merged yet; then a command that writes merges them.
 #[test]
-fn commands_that_read_a_directory_follow_the_ladders_that_are_stored_in_it() {
+fn commands_follow_the_rules_that_are_stored_in_a_directory_and_drop_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let server = over(dir.path());
-    assert_eq!(keep(&server, "ladders=up -> raw, duplicates max").0, 200);
+    assert_eq!(keep(&server, "ladders=up -> raw 1d, duplicates max").0, 200);
     let database = server.state.database().expect("it is open");
     for value in [9, 7] {
         let line = format!("up value={value} {START}000000000");
@@ -97,14 +97,24 @@ fn commands_that_read_a_directory_follow_the_ladders_that_are_stored_in_it() {
     }
     database.close().unwrap();
     drop(server);
-    let read = directory::open_read_only(dir.path(), false).unwrap();
-    let mut values = Vec::new();
-    let visit = |_: &_, samples: barograph::Samples<'_>| {
-        values.extend_from_slice(samples.values());
-        true
+    let values = || {
+        let read = directory::open_read_only(dir.path(), false).unwrap();
+        let mut values = Vec::new();
+        let visit = |_: &_, samples: barograph::Samples<'_>| {
+            values.extend_from_slice(samples.values());
+            true
+        };
+        read.reader(&Work::unbounded()).read(&[vec![]], .., 10, visit).unwrap();
+        values
     };
-    read.reader(&Work::unbounded()).read(&[vec![]], .., 10, visit).unwrap();
-    assert_eq!(values, [9.0]);
+    assert_eq!(values(), [9.0]);
+    let writes = commands::open(dir.path()).unwrap();
+    let line = format!("up value=1 {}000000000", START + 9 * DAY);
+    writes.write_lines(line.as_bytes(), &LineOptions::default()).unwrap();
+    writes.flush().unwrap();
+    writes.compact().unwrap();
+    writes.close().unwrap();
+    assert_eq!(values(), [9.0, 1.0]);
 }
 
 #[test]
