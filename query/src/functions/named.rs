@@ -14,6 +14,8 @@ pub enum NamedKind {
     },
     /// A duration above 0, or a number of seconds.
     Duration,
+    /// The same, or 0.
+    Lag,
     /// `true` or `false`.
     Flag,
     /// One of these strings.
@@ -69,6 +71,9 @@ impl Named {
             (NamedKind::Duration, NamedValue::Number(value)) if value > 0.0 && value.is_finite() => {
                 Ok(NamedValue::Number(value))
             }
+            (NamedKind::Lag, NamedValue::Number(value)) if value >= 0.0 && value.is_finite() => {
+                Ok(NamedValue::Number(value))
+            }
             (NamedKind::Flag, NamedValue::Flag(value)) => Ok(NamedValue::Flag(value)),
             (NamedKind::Word(words), NamedValue::Text(text)) if words.contains(&text.as_str()) => {
                 Ok(NamedValue::Text(text))
@@ -107,6 +112,7 @@ impl Named {
             NamedKind::Number { min, max } if max == f64::MAX => format!("a number of at least {min}"),
             NamedKind::Number { min, max } => format!("a number from {min} to {max}"),
             NamedKind::Duration => "a duration such as 12h".to_owned(),
+            NamedKind::Lag => "a duration such as 5m, or 0".to_owned(),
             NamedKind::Flag => "true or false".to_owned(),
             NamedKind::Word(words) => {
                 words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ")

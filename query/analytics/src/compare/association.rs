@@ -225,7 +225,7 @@ fn warped(a: &[f64], b: &[f64], band: usize, check: Check<'_>) -> Result<f64, Er
     }
     let mut pace = Pace::new(check);
     let len = a.len();
-    let band = band.clamp(1, len.max(1));
+    let band = band.min(len);
     let mut before = vec![f64::INFINITY; len + 1];
     let mut row = before.clone();
     before[0] = 0.0;
@@ -335,6 +335,8 @@ mod tests {
         // By hand: aligning (0, 1, 0) with (0, 0, 1) costs the last 0 against 1.
         let distance = warped(&[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0], 1, &mut || Ok(())).unwrap();
         assert!((distance - 1.0 / 3.0).abs() < 1e-12, "{distance}");
+        let unwarped = warped(&[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0], 0, &mut || Ok(())).unwrap();
+        assert!((unwarped - 2.0 / 3.0).abs() < 1e-12, "{unwarped}");
         let widest = warped(&[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0], usize::MAX, &mut || Ok(())).unwrap();
         assert_eq!(widest, distance);
     }

@@ -42,6 +42,32 @@ fn lags_of_less_than_a_second_have_labels_of_their_own() {
     assert!(best.0 == "1500ms" && best.1[0] > 0.99, "{best:?}");
 }
 
+#[test]
+fn the_longest_lag_may_be_zero() {
+    let mut source = MemorySource::new();
+    for i in 1..=100 {
+        insert(&mut source, "a", i * 1000, wave(i));
+        insert(&mut source, "b", i * 1000, wave(i + 5));
+    }
+    let run = |method: &str, lag: &str| {
+        let query =
+            format!(r#"correlate(a[100s], b[100s], method="{method}", detrend="none", max_lag={lag})"#);
+        lags(execute(&source, &Request::instant_ms(&query, 100_000)).unwrap()).remove(0)
+    };
+    for zero in ["0s", "0"] {
+        for method in ["pearson", "spearman", "dtw"] {
+            let (at_zero, at_best) = (run(method, zero), run(method, "10s"));
+            assert_eq!(at_zero.0, "0s");
+            assert!(at_zero.1[0].abs() < at_best.1[0] - 0.1, "{method}: {at_zero:?} {at_best:?}");
+        }
+    }
+    let query = r#"correlate(a[100s], b[100s], max_lag=-1s)"#;
+    let error = execute(&source, &Request::instant_ms(query, 100_000)).unwrap_err().to_string();
+    assert!(error.contains("a duration such as 5m, or 0"), "{error}");
+    let causes = r#"root_cause(a[100s], b[100s], detrend="none", max_lag=0s)"#;
+    assert!(execute(&source, &Request::instant_ms(causes, 100_000)).is_ok());
+}
+
 /// The median interval differs from window to window.
 #[test]
 fn lags_of_two_steps_with_the_same_label_are_one_series() {

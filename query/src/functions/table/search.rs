@@ -12,7 +12,7 @@ const MEASURE: Named = Named {
     kind: NamedKind::Word(&["pearson", "spearman", "ks2", "volume", "mi", "dtw"]),
     default: "\"pearson\"",
 };
-const MAX_LAG: Named = Named { name: "max_lag", kind: NamedKind::Duration, default: "10*step" };
+const MAX_LAG: Named = Named { name: "max_lag", kind: NamedKind::Lag, default: "10*step" };
 const TOP: Named =
     Named { name: "topk", kind: NamedKind::Number { min: 1.0, max: 100_000.0 }, default: "20" };
 const DETREND: Named =

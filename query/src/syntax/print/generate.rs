@@ -172,6 +172,7 @@ fn named(named: &'static Named) -> impl Strategy<Value = Option<NamedArg>> + use
     let values = match named.kind {
         NamedKind::Number { min, max } => vec![number(min, false), number(max.min(1e6), false)],
         NamedKind::Duration => vec![number(90.0, true), number(0.5, false)],
+        NamedKind::Lag => vec![number(90.0, true), number(0.0, true), number(0.0, false)],
         NamedKind::Flag => vec![NamedLiteral::Flag(true), NamedLiteral::Flag(false)],
         NamedKind::Word(words) => words.iter().map(|word| NamedLiteral::Text((*word).to_owned())).collect(),
         NamedKind::Labels => vec![NamedLiteral::Text("a, b".into()), NamedLiteral::Text("".into())],
