@@ -14,12 +14,13 @@ use crate::usage::Footprint;
 pub(crate) struct Made<'b> {
     budget: &'b Budget,
     held: Footprint,
+    scratch: usize,
     refused: Option<QueryError>,
 }
 
 impl<'b> Made<'b> {
     pub fn new(budget: &'b Budget) -> Self {
-        Made { budget, held: Footprint::default(), refused: None }
+        Made { budget, held: Footprint::default(), scratch: 0, refused: None }
     }
 
     /// Whether the budget has refused a histogram, so that no further one is worth making.
@@ -34,14 +35,24 @@ impl<'b> Made<'b> {
 
     /// Sets a value of the column to a histogram that others hold too, unless the budget refuses it.
     pub fn share(&mut self, points: &mut Points, step: usize, histogram: Arc<Histogram>) {
-        let own = histogram_held(&histogram);
-        match self.budget.hold(own) {
-            Ok(()) => {
-                self.held += own;
-                points.set(step, Some(Point::Histogram(histogram)));
-            }
+        if self.hold(histogram_held(&histogram)) {
+            points.set(step, Some(Point::Histogram(histogram)));
+        }
+    }
+
+    /// Holds as many bytes for what the histograms are counted with, if that is more than before.
+    pub fn count_with(&mut self, scratch: usize) {
+        if scratch > self.scratch && self.hold(Footprint::bytes(scratch - self.scratch)) {
+            self.scratch = scratch;
+        }
+    }
+
+    fn hold(&mut self, more: Footprint) -> bool {
+        match self.budget.hold(more) {
+            Ok(()) => self.held += more,
             Err(error) => self.refused = Some(error),
         }
+        self.refused.is_none()
     }
 
     /// Releases them all. The caller holds the column.

@@ -207,3 +207,22 @@ fn histograms_are_held_one_by_one() {
         assert!(request.usage.bytes_peak() <= 2 << 20);
     }
 }
+
+/// What values are counted with is as large as the values themselves if each has a key of its own.
+#[test]
+fn keys_are_held_too() {
+    let peak = |growth: f64, widths: &[i64]| {
+        let values = (0..5_000).map(|at| growth.powi(at)).collect();
+        let mut source = source_with(&[values]);
+        source.set_tiers(widths);
+        let request = Request::instant_ms("histogram_count(histogram_over_time(m[20h]))", 75_000_000);
+        execute(&source, &request).unwrap();
+        request.usage.bytes_peak()
+    };
+    // A bucket of the histogram for each, and a count in the map; the sketches of a tier have some more.
+    for (widths, each) in [(&[][..], 8 + 12), (&[60 * S], 8 + 12 + 40)] {
+        let (few, many) = (peak(1.0, widths), peak(1.0057, widths));
+        let needed = 5_000 * each;
+        assert!(many > few + needed, "{many} bytes, {few} with one key");
+    }
+}

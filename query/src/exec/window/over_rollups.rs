@@ -208,7 +208,7 @@ impl Job<'_> {
             let Some(found) = estimate(seen) else { return Answer::Unknown };
             notes.add(found.histogram.count, found.doubtful, found.sum.may_be_absent);
             notes.add_relative(found.sum.relative_error());
-            return Answer::Distribution(Box::new(found.histogram));
+            return Answer::Distribution { histogram: Box::new(found.histogram), scratch: 0 };
         }
         let estimate = row.estimate.filter(|_| self.call.edges == Edges::Plain);
         let Some(found) = estimate.and_then(|estimate| estimate(seen, argument)) else {

@@ -38,7 +38,10 @@ pub(super) fn distribution(Series { columns, .. }: Series<'_>) -> Evaluator<'_> 
             }
         });
         match sums.sum(span.rows()) {
-            Some(sum) => Answer::Distribution(Box::new(counts.histogram(sum))),
+            Some(sum) => {
+                let histogram = Box::new(counts.histogram(sum));
+                Answer::Distribution { histogram, scratch: counts.held() }
+            }
             None => Answer::Unknown,
         }
     })
@@ -151,7 +154,7 @@ mod tests {
                 before: none,
             };
             match evaluate(&span, 0.0) {
-                Answer::Distribution(h) => Some((h.count, h.sum, h.positive_buckets)),
+                Answer::Distribution { histogram: h, .. } => Some((h.count, h.sum, h.positive_buckets)),
                 Answer::Unknown => None,
                 other => panic!("{other:?}"),
             }

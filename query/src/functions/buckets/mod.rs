@@ -186,7 +186,12 @@ pub(crate) enum Answer {
     /// The result that the samples have.
     Exact(f64),
     /// The native histogram that the samples have.
-    Distribution(Box<Histogram>),
+    Distribution {
+        /// It.
+        histogram: Box<Histogram>,
+        /// The bytes of what it was counted with, which stays for the next one.
+        scratch: usize,
+    },
     /// Only samples can tell.
     Unknown,
 }

@@ -36,6 +36,7 @@ pub(crate) fn distribution(series: &mut WindowedSeries<'_>) -> Result<Points, Qu
                 false => counts.change(change, sketch::key(value), 1),
             }
         });
+        made.count_with(counts.held());
         let sum = sum(w).unwrap_or(f64::NAN);
         made.put(&mut points, w.step, counts.histogram(sum));
     })?;
@@ -97,6 +98,13 @@ impl KeyCounts {
             Change::Enters => self.nans += number,
             Change::Leaves => self.nans = self.nans.saturating_sub(number),
         }
+    }
+
+    /// The bytes of the keys, and of their sorted copy while a histogram is made.
+    pub fn held(&self) -> usize {
+        let keys = self.keys.capacity();
+        // An eighth of the places stays free, and each has an additional byte.
+        keys * 8 / 7 * (size_of::<(i32, u64)>() + 1) + keys * size_of::<(i32, f64)>()
     }
 
     /// The histogram of the values inside, which add up to `sum`.

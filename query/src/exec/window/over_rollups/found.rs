@@ -97,7 +97,8 @@ impl<'f> Found<'f> {
                 match answer {
                     Answer::Absent => continue,
                     Answer::Exact(value) => self.made[place].floats[step] = value,
-                    Answer::Distribution(histogram) => {
+                    Answer::Distribution { histogram, scratch } => {
+                        self.histograms.count_with(scratch);
                         self.histograms.put(&mut self.made[place], step, *histogram);
                     }
                     Answer::Unknown => {
