@@ -3,7 +3,7 @@
 //! Each text is kept once, in order of appearance. Kernels do not build texts. They raise
 //! [`Flags`](crate::annotations::flags::Flags), and the texts are built once for each series.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use self::flags::Flags;
 use crate::numbers::go::go_float;
@@ -68,6 +68,15 @@ pub(crate) fn bad_phi(phi: f64) -> String {
     format!("quantile value should be between 0 and 1, got {}", go_float(phi))
 }
 
+/// The text about counters of which an analytic function uses the rates; `None` if there are none.
+pub(crate) fn rates_used(names: &BTreeSet<String>) -> Option<String> {
+    let first = names.first()?;
+    Some(match names.len() {
+        1 => format!("the rate per second is used, as {first:?} is a counter"),
+        count => format!("the rates per second of {count} counters are used, {first:?} among them"),
+    })
+}
+
 /// Adds the texts of the raised flags of a series called `name`, at the position of the argument.
 pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str, span: Span) {
     if flags.is_empty() {
@@ -94,7 +103,7 @@ pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str
     for (_, text) in warnings.iter().filter(|(flag, _)| flags.has(*flag)) {
         annotations.warn(span, text());
     }
-    let infos: [(Flags, &dyn Fn() -> String); 5] = [
+    let infos: [(Flags, &dyn Fn() -> String); 4] = [
         (Flags::HISTOGRAMS_IGNORED, &|| {
             for_metric("ignored histograms in a range containing both floats and histograms", name)
         }),
@@ -105,7 +114,6 @@ pub(crate) fn note_flags(annotations: &mut Annotations, flags: Flags, name: &str
         (Flags::RECONCILED_AGG, &|| {
             "mismatched custom buckets were reconciled during aggregation".to_owned()
         }),
-        (Flags::RATES, &|| format!("the rate per second is used, as {name:?} is a counter")),
     ];
     for (_, text) in infos.iter().filter(|(flag, _)| flags.has(*flag)) {
         annotations.info(span, text());

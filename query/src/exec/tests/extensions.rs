@@ -259,6 +259,24 @@ fn the_samples_of_an_analysis_count_once_however_many_columns_it_has() {
 
 /// An answer over HTTP has ten infos.
 #[test]
+fn one_info_says_that_rates_of_counters_are_used() {
+    let infos = |metrics: i64| {
+        let mut source = MemorySource::new();
+        for (i, step) in (0..metrics).flat_map(|i| (0..40).map(move |step| (i, step))) {
+            let name = format!("m{i:02}_total");
+            let labels = Labels::from_pairs([("__name__", name.as_str()), ("of", &name)]).unwrap();
+            source.insert(&labels, step * 60_000 * NS, Value::Float((step * step) as f64), 0);
+        }
+        let query = r#"forecast_at({__name__=~"m.*"}[1h], 60)"#;
+        execute(&source, &Request::instant_ms(query, 2_400_000)).unwrap().infos
+    };
+    let one = r#"PromQL info: the rate per second is used, as "m00_total" is a counter (1:13)"#;
+    assert_eq!(infos(1), [one]);
+    let all = r#"PromQL info: the rates per second of 12 counters are used, "m00_total" among them (1:13)"#;
+    assert_eq!(infos(12), [all]);
+}
+
+#[test]
 fn the_number_of_series_that_are_left_out_comes_first() {
     let infos = |series: usize| {
         let mut source = MemorySource::new();

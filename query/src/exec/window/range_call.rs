@@ -1,6 +1,8 @@
 //! Calls over range vectors. The kernel runs over all windows of one series after another. Raw samples are dropped as
 //! soon as their windows are done.
 
+use std::collections::BTreeSet;
+
 use barograph_engine::model::Labels;
 use smallvec::SmallVec;
 
@@ -8,7 +10,7 @@ use super::columned::{Columned, read_range};
 use super::over_rollups::{self, Job, Tier};
 use super::{default_window, subquery};
 use crate::annotations::flags::Flags;
-use crate::annotations::{Annotations, note_flags};
+use crate::annotations::{Annotations, note_flags, rates_used};
 use crate::budget::parallel;
 use crate::error::QueryError;
 use crate::exec::select::reading::Access;
@@ -327,13 +329,18 @@ fn finish(
     let mut vector = Vec::with_capacity(done.len());
     let mut pace = ev.ctx.budget.pace();
     let mut left_out = LeftOut::of(call.function.name, NamedOptions(&call.named), span);
+    let mut rated = BTreeSet::new();
     for Done { labels, drop_name, made, flags } in done {
         pace.labels()?;
+        let name = labels.metric_name().unwrap_or("");
+        if flags.has(Flags::RATES) && !rated.contains(name) {
+            rated.insert(name.to_owned());
+        }
         if let Some(reason) = made.note {
             left_out.add(&labels, &reason)?;
         }
         if !flags.is_empty() {
-            annotate(&mut ev.annotations, call.function, span, flags, labels.metric_name().unwrap_or(""));
+            annotate(&mut ev.annotations, call.function, span, flags, name);
         }
         let mut present = made.columns.into_iter().enumerate().filter(|(_, points)| points.any());
         if !made.labels.is_empty() {
@@ -352,6 +359,10 @@ fn finish(
                 vector.extend(present.next().map(|(_, points)| Series { labels, drop_name, points }));
             }
         }
+    }
+    // One for all, because an answer over HTTP has few infos.
+    if let Some(text) = rates_used(&rated) {
+        ev.annotations.info(span, text);
     }
     left_out.finish(&mut ev.annotations);
     Ok(vector)
