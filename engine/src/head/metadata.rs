@@ -13,7 +13,7 @@ use ahash::RandomState;
 
 use crate::budget::{Taken, Work};
 use crate::model::{Metadata, MetricType, Tenant};
-use crate::sync::Mutex;
+use crate::sync::RwLock;
 use crate::{Error, Result};
 
 /// Maximum descriptions of one family by one tenant, or by writers without a tenant; a further one replaces the oldest.
@@ -35,7 +35,8 @@ const ENTRY_BYTES: u64 = 120;
 #[derive(Debug)]
 pub struct HeadMetadata {
     bytes_max: u64,
-    inner: Mutex<Book>,
+    /// Read for each series of an analytic query, by several threads.
+    inner: RwLock<Book>,
 }
 
 impl Default for HeadMetadata {
@@ -81,12 +82,12 @@ fn check_text(family: &str, what: &str, text: &str, limit: usize) -> Result<()> 
 impl HeadMetadata {
     /// Creates it without descriptions, for at most `bytes_max` bytes, and at most [`TOTAL_BYTES_MAX`].
     pub fn new(bytes_max: u64) -> Self {
-        HeadMetadata { bytes_max: bytes_max.min(TOTAL_BYTES_MAX), inner: Mutex::default() }
+        HeadMetadata { bytes_max: bytes_max.min(TOTAL_BYTES_MAX), inner: RwLock::default() }
     }
 
     /// Bytes of all descriptions.
     pub fn bytes(&self) -> u64 {
-        self.inner.lock().bytes
+        self.inner.read().bytes
     }
 
     /// Whether a description by `tenant`, or by a writer without a tenant, is new. A known one needs no log record.
@@ -104,7 +105,7 @@ impl HeadMetadata {
         check_text(family, "a name", family, NAME_BYTES_MAX)?;
         check_text(family, "a help text", &metadata.help, HELP_BYTES_MAX)?;
         check_text(family, "a unit", &metadata.unit, UNIT_BYTES_MAX)?;
-        let (book, key) = (self.inner.lock(), key_of(tenant, family));
+        let (book, key) = (self.inner.read(), key_of(tenant, family));
         if book.families.get(&key).is_some_and(|entries| entries.contains(metadata)) {
             return Ok(false);
         }
@@ -120,7 +121,7 @@ impl HeadMetadata {
 
     /// Adds a description under a key ([`key_of`]); a known one keeps its position.
     pub fn insert(&self, key: &str, metadata: &Metadata) {
-        let mut book = self.inner.lock();
+        let mut book = self.inner.write();
         if book.insert(key, metadata) {
             book.dirty.insert(key.to_owned());
         }
@@ -128,7 +129,7 @@ impl HeadMetadata {
 
     /// Adds descriptions that the store contains.
     pub fn adopt(&self, key: &str, entries: &[Metadata]) {
-        let mut book = self.inner.lock();
+        let mut book = self.inner.write();
         for metadata in entries {
             book.insert(key, metadata);
         }
@@ -140,7 +141,7 @@ impl HeadMetadata {
     /// # Errors
     /// `work` has no memory for it.
     pub fn select_of(&self, tenant: &Tenant, family: &str, work: &Work) -> Result<Vec<Metadata>> {
-        let (book, taken) = (self.inner.lock(), Taken::of(work));
+        let (book, taken) = (self.inner.read(), Taken::of(work));
         let mut found: Vec<Metadata> = Vec::new();
         for key in [family.to_owned(), tenant.family_key(family)] {
             for entry in book.families.get(&key).into_iter().flatten() {
@@ -157,7 +158,7 @@ impl HeadMetadata {
     /// The types in the descriptions of one family that were written without a tenant or by `tenant`. Those that say nothing
     /// are left out.
     pub fn types_of(&self, tenant: Option<&Tenant>, family: &str) -> Vec<MetricType> {
-        let book = self.inner.lock();
+        let book = self.inner.read();
         let of_all = book.families.get(family);
         let own = tenant.and_then(|tenant| book.families.get(&tenant.family_key(family)));
         let kinds = of_all.into_iter().chain(own).flatten().map(|entry| entry.kind);
@@ -176,7 +177,7 @@ impl HeadMetadata {
         limit: usize,
         work: &Work,
     ) -> Result<Vec<(String, Vec<Metadata>)>> {
-        let (book, taken) = (self.inner.lock(), Taken::of(work));
+        let (book, taken) = (self.inner.read(), Taken::of(work));
         let (from, is_wanted) =
             (family.unwrap_or_default(), |key: &str| family.is_none_or(|wanted| wanted == family_of(key)));
         let keys = book.families.range::<str, _>((Bound::Included(from), Bound::Unbounded));
@@ -208,14 +209,14 @@ impl HeadMetadata {
     /// The families that a flush must write, in their current state. They count as written;
     /// [`HeadMetadata::mark_dirty`] undoes that.
     pub fn take_dirty(&self) -> Vec<(String, Vec<Metadata>)> {
-        let mut book = self.inner.lock();
+        let mut book = self.inner.write();
         let dirty = std::mem::take(&mut book.dirty);
         dirty.into_iter().filter_map(|f| book.families.get(&f).cloned().map(|entries| (f, entries))).collect()
     }
 
     /// Marks families that did not reach the store.
     pub fn mark_dirty(&self, families: impl IntoIterator<Item = String>) {
-        self.inner.lock().dirty.extend(families);
+        self.inner.write().dirty.extend(families);
     }
 }
 
