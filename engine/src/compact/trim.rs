@@ -26,9 +26,14 @@ pub(crate) struct TrimGoal {
     pub horizon: Timestamp,
 }
 
-/// Whether a trim advances.
-pub(crate) fn is_trim_due(catalogue: &Catalogue, goals: &[TrimGoal], tiers: &[TierJob]) -> bool {
-    !advanced(catalogue, goals, tiers).is_empty() || !catalogue.spent_trims().is_empty()
+/// Whether a trim advances, or one is forgotten. `rules` are the series of all rules.
+pub(crate) fn is_trim_due(
+    catalogue: &Catalogue,
+    goals: &[TrimGoal],
+    rules: &[SeriesSet],
+    tiers: &[TierJob],
+) -> bool {
+    !advanced(catalogue, goals, tiers).is_empty() || !catalogue.spent_trims(rules).is_empty()
 }
 
 /// The trims whose partitions have not all been rewritten.
@@ -150,10 +155,10 @@ pub(super) fn rewrite_all(
 impl Compactor<'_> {
     /// Advances trims to these goals as far as the tiers include what is dropped, and forgets those that say nothing any
     /// more.
-    pub(crate) fn trim(&self, goals: &[TrimGoal], tiers: &[TierJob]) -> Result<()> {
+    pub(crate) fn trim(&self, goals: &[TrimGoal], rules: &[SeriesSet], tiers: &[TierJob]) -> Result<()> {
         fail_point!("trim.begun");
         self.versions.commit(self.context, |now| {
-            let spent = now.catalogue.spent_trims().into_iter().map(|number| (number, None));
+            let spent = now.catalogue.spent_trims(rules).into_iter().map(|number| (number, None));
             let advanced = advanced(now.catalogue, goals, tiers).into_iter();
             let trims: Vec<_> = spent.chain(advanced.map(|(number, trim)| (number, Some(trim)))).collect();
             Ok((!trims.is_empty()).then(|| Edit { trims, ..Edit::default() }))

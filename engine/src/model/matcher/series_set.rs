@@ -32,7 +32,8 @@ impl SeriesSet {
         };
         let is_exception = |except: &Vec<Matcher>| {
             except.iter().all(|matcher| {
-                only_value(selection, &matcher.name).is_some_and(|value| matcher.matches(value))
+                let is_met = |value| matcher.matches(value);
+                selection.contains(matcher) || only_value(selection, &matcher.name).is_some_and(is_met)
             })
         };
         meets(&self.matchers, selection)
@@ -80,6 +81,7 @@ mod tests {
         let job = set(&[Matcher::equal("job", "a")], &[]);
         assert!(!job.may_overlap(&[regex("job", "b|c")]) && job.may_overlap(&[regex("job", "a|b")]));
         assert!(job.may_overlap(&name("up")), "another label");
+        assert!(!rest.may_overlap(&debug.matchers), "all of them are an exception");
         // It cannot be told.
         assert!(debug.may_overlap(&[regex("__name__", "up|down")]));
         let both = [Matcher::equal("__name__", "debug_a"), Matcher::equal("job", "b")];

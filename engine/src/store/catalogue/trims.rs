@@ -13,6 +13,7 @@
 //!     some of them, so nothing is computed from them. Samples in raw generations with a cut after `cut` stay until the
 //!     trim advances the next time: they were in memory when it came to `until`, or the retention has become longer
 //!     since.
+//!     A trim is forgotten when the partitions up to there are gone, or when trims of the present rules say the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -164,13 +165,29 @@ impl Catalogue {
         self.trims_of(tier).any(|trim| trim.until > t)
     }
 
-    /// The trims that say nothing that is not true of all series.
-    pub(crate) fn spent_trims(&self) -> Vec<u32> {
+    /// The trims that say nothing that is not true of all series, or that those of `rules` say too, one of which has each
+    /// series.
+    pub(crate) fn spent_trims(&self, rules: &[SeriesSet]) -> Vec<u32> {
         let is_spent = |trim: &Trim| match trim.series.is_all() {
             true => trim.until <= self.dropped_partitions(),
-            false => trim.until <= self.dropped_of_all(trim.tier),
+            false => trim.until <= self.dropped_of_all(trim.tier) || self.is_replaced(trim, rules),
         };
         self.trims.iter().filter(|(_, trim)| is_spent(trim)).map(|(number, _)| *number).collect()
+    }
+
+    /// Whether a trim is not of one of these rules, and the trims of all rules that may have series of it reach as far.
+    ///
+    /// If a rule keeps some of the series for ever, it stays as long as their partitions: without it, a late sample would
+    /// replace the bucket of those that have been dropped, and readers would take what is missing for what never was.
+    fn is_replaced(&self, old: &Trim, rules: &[SeriesSet]) -> bool {
+        let may_have = |rule: &&SeriesSet| {
+            !old.series.except.contains(&rule.matchers) && rule.may_overlap(&old.series.matchers)
+        };
+        let reaches = |rule: &SeriesSet| {
+            let mut of_rule = self.trims_of(old.tier).filter(|trim| trim.series == *rule);
+            of_rule.any(|trim| trim.until >= old.until && trim.cut >= old.cut)
+        };
+        !rules.is_empty() && !rules.contains(&old.series) && rules.iter().filter(may_have).all(reaches)
     }
 }
 
@@ -217,7 +234,7 @@ mod tests {
         let among = |job: &str| catalogue.trimmed_among(hourly, &[Matcher::equal("job", job)]);
         assert_eq!((among("b"), among("a")), (50, Timestamp::MIN));
         assert!(catalogue.is_trimmed_after(hourly, 49) && !catalogue.is_trimmed_after(hourly, 50));
-        assert!(catalogue.spent_trims().is_empty());
+        assert!(catalogue.spent_trims(&[]).is_empty());
         let all = crate::store::catalogue::Coverage {
             from: 10,
             through: 90,
@@ -226,6 +243,43 @@ mod tests {
             described: Timestamp::MIN,
         };
         Arc::make_mut(&mut catalogue.coverage).insert(TierId::RAW, all);
-        assert_eq!(catalogue.spent_trims(), [0]);
+        assert_eq!(catalogue.spent_trims(&[]), [0]);
+    }
+
+    #[test]
+    fn a_trim_of_an_earlier_rule_is_spent_when_those_of_its_series_reach_as_far() {
+        let of = |job: &str| vec![Matcher::new("job", MatchOp::Regex, job).unwrap()];
+        let set = |job: &str, except: &[&str]| SeriesSet {
+            matchers: of(job),
+            except: except.iter().map(|job| of(job)).collect(),
+        };
+        let rest = |except: &[&str]| SeriesSet { matchers: Vec::new(), ..set("", except) };
+        let trim = |series: &SeriesSet, until, cut| {
+            Arc::new(Trim { tier: TierId::RAW, series: series.clone(), until, cut, applied: until })
+        };
+        let spent = |trims: &[Arc<Trim>], rules: &[SeriesSet]| {
+            let mut catalogue = Catalogue::new(1, Layout::new(1000));
+            catalogue.trims = Arc::new((0..).zip(trims.iter().cloned()).collect());
+            catalogue.spent_trims(rules)
+        };
+        // There was one rule and one for the others, and now there is another before it.
+        let old = trim(&set("a.*", &[]), 3999, 5);
+        let rules = [set("ab.*", &[]), set("a.*", &["ab.*"]), rest(&["ab.*", "a.*"])];
+        let all = |until, cut| [old.clone(), trim(&rules[0], until, cut), trim(&rules[1], until, cut)];
+        assert_eq!(spent(&all(3999, 5), &rules), [0]);
+        assert!(spent(&all(2999, 5), &rules).is_empty(), "one that does not reach as far");
+        assert!(spent(&all(3999, 4), &rules).is_empty(), "samples that have come between");
+        assert!(spent(&all(3999, 5)[..2], &rules).is_empty(), "some of its series are kept for ever");
+        let again = [set("a.*", &[]), rest(&["a.*"])];
+        assert_eq!(spent(&all(3999, 5), &again), [2], "it cannot be told that those of ab.* are among them");
+        let hourly = TierId::of(0, Resolution::parse("1h").unwrap());
+        let bucket_trim = Arc::new(Trim { tier: hourly, ..(*old).clone() });
+        assert!(spent(&[bucket_trim, all(3999, 5)[1].clone(), all(3999, 5)[2].clone()], &rules).is_empty());
+        // Of a rule that is gone, the series are kept as long as all others, for ever.
+        assert!(spent(&all(3999, 5), &[SeriesSet::default()]).is_empty());
+        // Series that another rule had before it are not its own.
+        let later = trim(&set("a.*", &["ab.*"]), 1999, 5);
+        let rules = [set("ab.*", &[]), set("ac.*", &["ab.*"]), set("a.*", &["ab.*", "ac.*"]), rest(&["a.*"])];
+        assert_eq!(spent(&[later, trim(&rules[1], 1999, 5), trim(&rules[2], 2999, 6)], &rules), [0]);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::aging::{Aged, DAY};
 use crate::compact::unapplied_trims;
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
-use crate::model::{Matcher, Resolution, TierId, TimeRange, Timestamp, Value};
+use crate::model::{MatchOp, Matcher, Resolution, TierId, TimeRange, Timestamp, Value};
 use crate::{Batch, Engine, Kept, Ladder, Options};
 
 const DAYS: i64 = 60;
@@ -246,6 +246,38 @@ fn samples_written_after_a_trim_are_kept_as_long_as_the_ladder_says_then() {
     assert!(trims.values().all(|trim| !trim.tier.is_raw()), "{trims:?}");
     let verified = aged.engine.verify().unwrap();
     assert!(verified.is_clean(), "{verified:?}");
+}
+
+#[test]
+fn a_trim_of_a_ladder_that_is_gone_is_forgotten_when_the_others_have_reached_it() {
+    let mut aged = Aged::with_options(Options {
+        partition_width: Duration::from_secs(86_400),
+        tiers: "1h".parse().unwrap(),
+        ladders: vec![ladder("job1", "raw 5d, 1h")],
+        ..options()
+    });
+    (0..12).for_each(|day| aged.day(day));
+    let trims = |aged: &Aged| {
+        let catalogue = aged.engine.shared.versions.current_owned();
+        catalogue.trims.values().map(|trim| trim.series.matchers.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(trims(&aged), [vec![Matcher::equal("job", "job1")]]);
+    let both = vec![Matcher::new("job", MatchOp::Regex, "job1|job2").unwrap()];
+    let wide = |steps: &str| vec![Ladder::new(both.clone(), steps).unwrap()];
+    // For a longer time, the samples that are gone must stay known.
+    aged.engine.set_ladders(wide("raw 9d, 1h")).unwrap();
+    aged.day(12);
+    assert_eq!(trims(&aged).len(), 2);
+    aged.engine.set_ladders(wide("raw 4d, 1h")).unwrap();
+    (13..15).for_each(|day| aged.day(day));
+    assert_eq!(trims(&aged), std::slice::from_ref(&both));
+    aged.check("1h", TimeRange::new(YEAR_2024, YEAR_2024 + 15 * DAY));
+    let verified = aged.engine.verify().unwrap();
+    assert!(verified.is_clean(), "{verified:?}");
+    // All other samples are kept for ever.
+    aged.engine.set_ladders(Vec::new()).unwrap();
+    (15..17).for_each(|day| aged.day(day));
+    assert_eq!(trims(&aged), [both]);
 }
 
 /// It is in a partition that the trim has been applied to already.

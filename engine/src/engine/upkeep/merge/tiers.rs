@@ -266,9 +266,9 @@ impl Merger {
     pub fn expire(&self, pass: &Pass) -> Result<()> {
         self.drop_before(pass, &|partition| pass.of_partition(partition))?;
         let Some(_expiring) = self.keeping.expiring_if(&pass.kept) else { return Ok(()) };
-        let trims = pass.trims();
-        if is_trim_due(&self.versions.current(), &trims, &pass.tiers) {
-            self.disk.with_room(|| self.compactor().trim(&trims, &pass.tiers))?;
+        let (trims, rules) = (pass.trims(), pass.rules().cloned().collect::<Vec<_>>());
+        if is_trim_due(&self.versions.current(), &trims, &rules, &pass.tiers) {
+            self.disk.with_room(|| self.compactor().trim(&trims, &rules, &pass.tiers))?;
         }
         // Otherwise events go together with the samples of their partition.
         let events = pass.events();
