@@ -76,7 +76,12 @@ pub(crate) fn bytes(len: usize) -> usize {
 }
 
 /// Multiplies by a power of two, which may be too large or too small for one factor.
+#[inline]
 fn times_power(value: f64, exponent: i32) -> f64 {
+    // Of ordinary values, most calls do nothing.
+    if exponent == 0 {
+        return value;
+    }
     let half = exponent / 2;
     value * 2.0_f64.powi(half) * 2.0_f64.powi(exponent - half)
 }
