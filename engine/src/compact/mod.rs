@@ -66,12 +66,15 @@ pub(crate) struct MergeCounts {
     ns: Counter,
     samples_peak: Counter,
     event_bytes_peak: Counter,
+    /// The most memory of the native histograms of buckets that were written together.
+    pub native_bytes_peak: Counter,
     partitions_expired: Counter,
 }
 
 impl MergeCounts {
     pub(crate) fn add_to(&self, stats: &mut Stats) {
-        let MergeCounts { merges, failures, ns, samples_peak, event_bytes_peak, partitions_expired } = self;
+        let MergeCounts { merges, failures, ns, samples_peak, event_bytes_peak, partitions_expired, .. } =
+            self;
         stats.merges = merges.get();
         stats.merge_failures = failures.get();
         stats.merge_time = Duration::from_nanos(ns.get());

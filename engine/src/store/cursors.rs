@@ -5,8 +5,12 @@
 //! are few. Any other order works too, with a search for each series.
 
 mod buckets;
+mod pieces;
+
+use std::ops::ControlFlow;
 
 pub(crate) use buckets::decode_chunk;
+pub use pieces::BucketPieces;
 
 use crate::chunk::run::Admit;
 use crate::chunk::{Run, Scratch};
@@ -25,8 +29,8 @@ const STEPS_MAX: usize = 12;
 /// The same if the ids suggest that there are many series in between. There may be no chunks of them.
 const STEPS_FAR: usize = 1;
 
-/// Called with the key and the value of each chunk, and with memory for decoding it.
-type VisitChunk<'v> = dyn FnMut(&[u8], &[u8], &mut Scratch) -> Result<()> + 'v;
+/// Called with the key and the value of each chunk, and with memory for decoding it, until it breaks.
+type VisitChunk<'v> = dyn FnMut(&[u8], &[u8], &mut Scratch) -> Result<ControlFlow<()>> + 'v;
 
 /// Reads the chunks of generations that were in the store before it was created.
 pub struct ChunkCursors<'a> {
@@ -93,25 +97,26 @@ impl<'a> ChunkCursors<'a> {
         run: &mut Run,
         admit: &mut Admit<'_>,
     ) -> Result<u64> {
-        self.each_chunk(generation, id, range.end, &mut |key, value, scratch| {
-            run.extend_from_chunk(key, value, range.start, scratch, admit)
+        self.each_chunk(generation, id, (Timestamp::MIN, range.end), &mut |key, value, scratch| {
+            run.extend_from_chunk(key, value, range.start, scratch, admit)?;
+            Ok(ControlFlow::Continue(()))
         })
     }
 
-    /// Calls `visit` with key and value of each chunk of series `id` in `generation` that begins at or before `last`.
-    /// Returns their number.
+    /// Calls `visit` with key and value of each chunk of series `id` in `generation` that begins at `from` or later and at or
+    /// before `last`, until it breaks. Returns their number.
     fn each_chunk(
         &mut self,
         generation: &Generation,
         id: SeriesId,
-        last: Timestamp,
+        (from, last): (Timestamp, Timestamp),
         visit: &mut VisitChunk<'_>,
     ) -> Result<u64> {
-        let wanted = generation.prefix.chunk(id, Timestamp::MIN);
+        let wanted = generation.prefix.chunk(id, from);
         let series_prefix = &wanted[..wanted.len() - 8];
         let at = self.walk_in(generation.prefix);
         let cursor = &mut self.open[at];
-        cursor.stand(id, Timestamp::MIN, &wanted)?;
+        cursor.stand(id, from, &wanted)?;
         cursor.position = None;
         let mut chunks = 0;
         while let Some((key, value)) = cursor.cursor.entry() {
@@ -122,8 +127,12 @@ impl<'a> ChunkCursors<'a> {
             if first.is_none_or(|first| first > last) {
                 break;
             }
-            visit(key, value, &mut self.scratch).inspect_err(|error| note(&*cursor.cursor, error))?;
+            let visited = visit(key, value, &mut self.scratch);
+            let next = visited.inspect_err(|error| note(&*cursor.cursor, error))?;
             chunks += 1;
+            if next.is_break() {
+                return Ok(chunks);
+            }
             cursor.cursor.advance()?;
         }
         cursor.position = Some((id, last.saturating_add(1)));
@@ -141,11 +150,11 @@ impl<'a> ChunkCursors<'a> {
         visit: &mut dyn FnMut(&Run, u64),
     ) -> Result<()> {
         let mut run = Run::default();
-        self.each_chunk(generation, id, Timestamp::MAX, &mut |key, value, scratch| {
+        self.each_chunk(generation, id, (Timestamp::MIN, Timestamp::MAX), &mut |key, value, scratch| {
             run.clear();
             run.extend_from_chunk(key, value, Timestamp::MIN, scratch, &mut |_, _| Ok(()))?;
             visit(&run, value.len() as u64);
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(())
     }

@@ -4,7 +4,7 @@
 use super::commit::Written;
 use super::repair::compute;
 use super::source::Source;
-use super::write::LabelSets;
+use super::write::{LabelSets, take_stored};
 use super::{TierJob, has_samples, source_of};
 use crate::Result;
 use crate::compact::Compactor;
@@ -59,12 +59,14 @@ impl<'c> Compactor<'c> {
         let mut writer = self.bucket_writer(tables, partition, cut);
         let mut cursors = ChunkCursors::scanning(kv);
         let mut sets = LabelSets::of(kv, generations, self.work_bytes_max)?;
-        let (mut buckets, mut described) = (Vec::new(), 0);
+        let mut described = 0;
         while let Some((ids, labels)) = sets.next()? {
-            buckets.clear();
-            cursors.read_newest_buckets(generations, &ids, span, Columns::HISTOGRAMS, &mut buckets)?;
-            let lacks = |bucket: &&Bucket| bucket.has_histograms && bucket.natives.is_none();
-            let mut ends: Vec<Timestamp> = buckets.iter().filter(lacks).map(|bucket| bucket.end).collect();
+            let mut ends: Vec<Timestamp> = Vec::new();
+            take_stored(&mut cursors, generations, &ids, span, Columns::HISTOGRAMS, &mut |buckets| {
+                let lacks = |bucket: &Bucket| bucket.has_histograms && bucket.natives.is_none();
+                ends.extend(buckets.drain(..).filter(lacks).map(|bucket| bucket.end));
+                Ok(())
+            })?;
             let whole = source.whole_from(&labels);
             ends.retain(|end| {
                 let samples = TimeRange::new(end - width, *end);
@@ -73,18 +75,18 @@ impl<'c> Compactor<'c> {
             if ends.is_empty() {
                 continue;
             }
-            buckets.clear();
             let of_source = source.ids_of(&labels)?;
-            compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
-            // What cannot be described stays as it is. Stale markers in the form of histograms count as markers now.
-            buckets.retain(|bucket| !bucket.is_empty() && bucket.has_histograms == bucket.natives.is_some());
-            if buckets.is_empty() {
-                continue;
-            }
-            described += buckets.len() as u64;
-            let id = SeriesId(ids[0]);
-            writer.add_labels(id, &labels)?;
-            writer.add_buckets(id, &buckets, &job.shape(self.types, &labels, &buckets))?;
+            let (id, before) = (SeriesId(ids[0]), described);
+            compute(&mut source, job, &labels, &of_source, &ends, &mut |buckets| {
+                // What cannot be described stays as it is. Stale markers in the form of histograms count as markers now.
+                buckets
+                    .retain(|bucket| !bucket.is_empty() && bucket.has_histograms == bucket.natives.is_some());
+                if described == before && !buckets.is_empty() {
+                    writer.add_labels(id, &labels)?;
+                }
+                described += buckets.len() as u64;
+                self.add_buckets(&mut writer, job, (id, &labels), buckets)
+            })?;
         }
         let (prefix, record) = writer.finish()?;
         Ok(((record.chunks > 0).then_some((prefix, record)), described))
@@ -103,10 +105,11 @@ impl Compactor<'_> {
             let mut tables = Tables::new(self.kv);
             let mut cursors = ChunkCursors::scanning(self.kv);
             let place = (partition.id, coverage.cut);
-            let written = self.write_buckets(&mut tables, job, place, &inputs, |_, ids, out| {
-                cursors.read_newest_buckets(&inputs, ids, TimeRange::ALL, Columns::ALL, out)?;
-                out.iter_mut().for_each(|bucket| bucket.natives = None);
-                Ok(())
+            let written = self.write_buckets(&mut tables, job, place, &inputs, |_, ids, take| {
+                take_stored(&mut cursors, &inputs, ids, TimeRange::ALL, Columns::ALL, &mut |buckets| {
+                    buckets.iter_mut().for_each(|bucket| bucket.natives = None);
+                    take(buckets)
+                })
             })?;
             let undescribed = Coverage { described: coverage.through, ..coverage };
             self.replace_buckets(tables, vec![written], inputs, vec![(tier, Some(undescribed))], Vec::new())?;

@@ -78,8 +78,8 @@ impl<'c> Compactor<'c> {
         let generations = source.generations.clone();
         let partition = catalogue.layout().partition(job.tier(), span.end);
         let written =
-            self.write_buckets(tables, job, (partition, cut), &generations, |labels, ids, out| {
-                source.read(labels, ids, span, out)
+            self.write_buckets(tables, job, (partition, cut), &generations, |labels, ids, take| {
+                source.read(labels, ids, span, take)
             })?;
         Ok(Some(written).filter(|(_, record)| record.chunks > 0))
     }

@@ -2,6 +2,7 @@
 //! chunk.
 
 use super::TierJob;
+use super::write::take_stored;
 use crate::Result;
 use crate::compact::{Compactor, GENERATIONS_MAX};
 use crate::model::{TierId, TimeRange};
@@ -38,12 +39,13 @@ impl<'c> Compactor<'c> {
         let cut = inputs.iter().map(|generation| generation.record.cut).max().unwrap_or(0);
         let mut cursors = ChunkCursors::scanning(self.kv);
         let place = (partition.id, cut);
-        let (prefix, record) = self.write_buckets(&mut tables, job, place, &inputs, |labels, ids, out| {
-            if trims.iter().any(|trim| trim.series.contains(labels)) {
-                return Ok(());
-            }
-            cursors.read_newest_buckets(&inputs, ids, TimeRange::ALL, Columns::ALL, out).map(drop)
-        })?;
+        let (prefix, record) =
+            self.write_buckets(&mut tables, job, place, &inputs, |labels, ids, take| {
+                if trims.iter().any(|trim| trim.series.contains(labels)) {
+                    return Ok(());
+                }
+                take_stored(&mut cursors, &inputs, ids, TimeRange::ALL, Columns::ALL, take)
+            })?;
         let record = GenerationRecord { merged: true, ..record };
         fail_point!("tier.merged");
         let written = (record.chunks > 0).then_some((prefix, record));

@@ -30,6 +30,8 @@ pub(crate) use automatic::{Rate, choices, newest_merged};
 use class::class_of;
 use included::is_damaged;
 pub(crate) use included::{awaits_repair, is_included, newest_included_delete};
+#[cfg(test)]
+pub(crate) use write::NATIVE_BYTES_PAUSE;
 
 use crate::model::{Labels, MetricTypes, Resolution, TierId, TimeRange, Timestamp};
 use crate::rollup::{Bucket, Extras, Gaps, Shape};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::commit::Written;
 use super::included::{Included, changed, included};
 use super::source::Source;
-use super::write::LabelSets;
+use super::write::{LabelSets, Take, are_heavy, take_stored};
 use super::{TierJob, has_samples, source_of};
 use crate::Result;
 use crate::chunk::Run;
@@ -110,14 +110,16 @@ impl<'c> Compactor<'c> {
             if dropped.is_empty() {
                 continue;
             }
-            cursors.read_newest_buckets(generations, &[id.0], dropped, Columns::ALL_TIMES, &mut buckets)?;
             let width = job.resolution.width_ns();
-            buckets.retain(|bucket| {
+            let is_removed = |bucket: &Bucket| {
                 let removes = |delete: &&Arc<Tombstone>| bucket.is_inside(delete.range, width) == Some(true);
                 changes.deletes.iter().filter(removes).any(|delete| delete.matches(&labels))
-            });
+            };
+            take_stored(&mut cursors, generations, &[id.0], dropped, Columns::ALL_TIMES, &mut |found| {
+                buckets.extend(found.drain(..).filter(is_removed).map(|bucket| Bucket::empty(bucket.end)));
+                Ok(())
+            })?;
             if !buckets.is_empty() {
-                buckets.iter_mut().for_each(|bucket| *bucket = Bucket::empty(bucket.end));
                 removed += buckets.len() as u64;
                 writer.add_labels(id, &labels)?;
                 writer.add_buckets(id, &buckets, &job.shape(self.types, &labels, &buckets))?;
@@ -145,7 +147,6 @@ impl<'c> Compactor<'c> {
         let mut writer = self.bucket_writer(tables, partition, cut);
         let mut cursors = ChunkCursors::scanning(kv);
         let mut sets = LabelSets::of(kv, &raw, self.work_bytes_max)?;
-        let mut buckets = Vec::new();
         let mut repaired = 0;
         while let Some((ids, labels)) = sets.next()? {
             let mut ends = changes.ends(&raw, &labels, &ids, &mut cursors)?;
@@ -162,16 +163,16 @@ impl<'c> Compactor<'c> {
             }
             let id = SeriesId(ids[0]);
             let of_source = if finer.is_some() { source.ids_of(&labels)? } else { ids };
-            buckets.clear();
-            compute(&mut source, job, &labels, &of_source, &ends, &mut buckets)?;
-            // A new sample leaves no bucket empty, unless its source lacks the bucket: then what is stored is better.
-            buckets.retain(|bucket| !bucket.is_empty() || changes.deletes_from(bucket, &labels));
-            if buckets.is_empty() {
-                continue;
-            }
-            repaired += buckets.len() as u64;
-            writer.add_labels(id, &labels)?;
-            writer.add_buckets(id, &buckets, &job.shape(self.types, &labels, &buckets))?;
+            let before = repaired;
+            compute(&mut source, job, &labels, &of_source, &ends, &mut |buckets| {
+                // A new sample leaves no bucket empty, unless its source lacks the bucket: then what is stored is better.
+                buckets.retain(|bucket| !bucket.is_empty() || changes.deletes_from(bucket, &labels));
+                if repaired == before && !buckets.is_empty() {
+                    writer.add_labels(id, &labels)?;
+                }
+                repaired += buckets.len() as u64;
+                self.add_buckets(&mut writer, job, (id, &labels), buckets)
+            })?;
         }
         let (prefix, record) = writer.finish()?;
         Ok(((record.chunks > 0).then_some((prefix, record)), repaired))
@@ -183,29 +184,31 @@ fn with(coverage: &Coverage, goal: Included) -> Coverage {
     Coverage { cut: goal.cut, deletes_applied: goal.deletes, ..*coverage }
 }
 
-/// Computes the buckets with these ends, which ascend. Those without samples become empty ones, which replace what is
-/// stored.
+/// Computes and passes on the buckets with these ends, which ascend. Those without samples become empty ones, which
+/// replace what is stored.
 pub(super) fn compute(
     source: &mut Source<'_>,
     job: &TierJob,
     labels: &Labels,
     ids: &[u64],
     ends: &[Timestamp],
-    out: &mut Vec<Bucket>,
+    take: &mut Take<'_>,
 ) -> Result<()> {
     let width = job.resolution.width_ns();
-    let mut found = Vec::new();
+    let mut out = Vec::new();
     for next_to_each_other in ends.chunk_by(|a, b| b - a == width) {
         let (first, last) = (next_to_each_other[0], next_to_each_other[next_to_each_other.len() - 1]);
-        found.clear();
-        source.read(labels, ids, TimeRange::new(first - width, last), &mut found)?;
-        let mut found = found.drain(..).peekable();
-        for &end in next_to_each_other {
-            let bucket = found.next_if(|bucket| bucket.end == end);
-            out.push(bucket.unwrap_or_else(|| Bucket::empty(end)));
-        }
+        let mut ends = next_to_each_other.iter().copied().peekable();
+        source.read(labels, ids, TimeRange::new(first - width, last), &mut |found| {
+            for bucket in found.drain(..) {
+                out.extend(std::iter::from_fn(|| ends.next_if(|end| *end < bucket.end)).map(Bucket::empty));
+                out.extend(ends.next_if_eq(&bucket.end).map(|_| bucket));
+            }
+            if are_heavy(&out) { take(&mut out) } else { Ok(()) }
+        })?;
+        out.extend(ends.map(Bucket::empty));
     }
-    Ok(())
+    take(&mut out)
 }
 
 /// The smallest part of `span`, in whole buckets, in which all changes are.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::TierJob;
-use super::write::Ids;
+use super::write::{Ids, Take, are_heavy, take_stored};
 use crate::Result;
 use crate::budget::Work;
 use crate::chunk::Run;
@@ -32,7 +32,8 @@ pub(super) struct Source<'kv> {
     duplicates: DuplicateRules,
     merge: PieceMerge,
     run: Run,
-    fine: Vec<Bucket>,
+    /// Memory for the buckets of one label set.
+    folded: Vec<Bucket>,
 }
 
 impl<'kv> Source<'kv> {
@@ -67,23 +68,24 @@ impl<'kv> Source<'kv> {
             duplicates: compactor.duplicates.clone(),
             merge: PieceMerge::default(),
             run: Run::default(),
-            fine: Vec::new(),
+            folded: Vec::new(),
         }
     }
 
-    /// Appends the buckets of a series that end in `span`, whose ends are bounds of buckets.
+    /// Passes on the buckets of a series that end in `span`, whose ends are bounds of buckets.
     pub(super) fn read(
         &mut self,
         labels: &Labels,
         ids: &[u64],
         span: TimeRange,
-        out: &mut Vec<Bucket>,
+        take: &mut Take<'_>,
     ) -> Result<()> {
         let span = TimeRange::new(span.start.max(self.whole_from(labels)), span.end);
+        self.folded.clear();
         match self.finer {
             _ if span.is_empty() => Ok(()),
-            None => self.fold_samples(labels, ids, span, out),
-            Some(_) => self.fold_buckets(ids, span, out),
+            None => self.fold_samples(labels, ids, span, take),
+            Some(_) => self.fold_buckets(ids, span, take),
         }
     }
 
@@ -98,7 +100,7 @@ impl<'kv> Source<'kv> {
         labels: &Labels,
         ids: &[u64],
         span: TimeRange,
-        out: &mut Vec<Bucket>,
+        take: &mut Take<'_>,
     ) -> Result<()> {
         let hiding = self.tombstones.iter().filter(|t| t.matches(labels)).map(|t| &**t).collect();
         let mut builder = Builder::new(self.resolution.width_ns(), self.extras);
@@ -107,23 +109,26 @@ impl<'kv> Source<'kv> {
         self.merge.begin(&mut sources)?;
         self.run.clear();
         while self.merge.next(&mut sources, || rule.get(), &mut self.run)? {
-            fold_run(&mut builder, &self.run, 0, out);
+            fold_run(&mut builder, &self.run, 0, &mut self.folded);
+            if !self.run.histograms.is_empty() && are_heavy(&self.folded) {
+                take(&mut self.folded)?;
+            }
             self.run.clear();
         }
-        builder.finish(out);
-        Ok(())
+        builder.finish(&mut self.folded);
+        take(&mut self.folded)
     }
 
-    fn fold_buckets(&mut self, ids: &[u64], span: TimeRange, out: &mut Vec<Bucket>) -> Result<()> {
-        self.fine.clear();
+    fn fold_buckets(&mut self, ids: &[u64], span: TimeRange, take: &mut Take<'_>) -> Result<()> {
+        let (mut fold, folded) = (Fold::new(self.resolution.width_ns()), &mut self.folded);
         for of_partition in self.generations.chunk_by(|a, b| a.prefix.partition == b.prefix.partition) {
-            let columns = Columns::ALL;
-            self.cursors.read_newest_buckets(of_partition, ids, span, columns, &mut self.fine)?;
+            take_stored(&mut self.cursors, of_partition, ids, span, Columns::ALL, &mut |fine| {
+                fine.drain(..).for_each(|bucket| fold.push(bucket, folded));
+                if are_heavy(folded) { take(folded) } else { Ok(()) }
+            })?;
         }
-        let mut fold = Fold::new(self.resolution.width_ns());
-        self.fine.drain(..).for_each(|bucket| fold.push(bucket, out));
-        fold.finish(out);
-        Ok(())
+        fold.finish(folded);
+        take(folded)
     }
 
     /// The ids of a label set in the generations.

@@ -454,13 +454,17 @@ impl BucketColumns {
             + self.sums.column_bytes()
     }
 
+    /// The memory of the native histograms of the rows from `first` on, bytes.
+    pub(crate) fn native_bytes(&self, first: usize) -> usize {
+        let natives = self.natives.stored().get(first..).unwrap_or_default().iter().flatten();
+        natives.map(|natives| natives.memory_bytes()).sum()
+    }
+
     /// What the rows from `first` on hold beside the columns: native histograms, sketches, and sums with many components. Bytes.
     pub(crate) fn detail_bytes(&self, first: usize) -> usize {
         let sketches = self.sketches.stored().get(first..).unwrap_or_default().iter().flatten();
         let sketches: usize = sketches.map(|sketch| size_of_val(sketch.entries())).sum();
-        let natives = self.natives.stored().get(first..).unwrap_or_default().iter().flatten();
-        let natives: usize = natives.map(|natives| natives.memory_bytes()).sum();
-        natives + sketches + self.lost.detail_bytes(first) + self.sums.detail_bytes(first)
+        self.native_bytes(first) + sketches + self.lost.detail_bytes(first) + self.sums.detail_bytes(first)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Reading the chunks of buckets.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
 
 use super::ChunkCursors;
-use crate::model::{SeriesId, TimeRange};
+use crate::model::{SeriesId, TimeRange, Timestamp};
 use crate::rollup::encode::BucketChunkError;
-use crate::rollup::{Bucket, BucketChunk, BucketColumns, Columns};
+use crate::rollup::{BucketChunk, BucketColumns, Columns};
 use crate::store::catalogue::Generation;
 use crate::{Error, Result};
 
@@ -24,56 +24,39 @@ impl ChunkCursors<'_> {
         out: &mut BucketColumns,
     ) -> Result<bool> {
         let mut has_all = true;
-        self.each_chunk(generation, id, range.end, &mut |key, value, _| {
-            let before = out.len();
-            has_all &= in_chunk(key, value, |chunk| {
-                if chunk.last_end().is_some_and(|last| last <= range.start) {
-                    return Ok(true);
-                }
-                chunk.decode_columns(out)?;
-                Ok(keeps(chunk, columns))
-            })?;
-            let added = &out.ends[before..];
-            let outside = added.partition_point(|&end| end <= range.start);
-            let inside = added.partition_point(|&end| end <= range.end);
-            out.truncate(before + inside.max(outside));
-            out.remove(before..before + outside);
-            Ok(())
+        self.each_chunk(generation, id, (Timestamp::MIN, range.end), &mut |key, value, _| {
+            has_all &= add_chunk(key, value, range, columns, out)?;
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(has_all)
     }
+}
 
-    /// Appends the buckets of a label set with these ids in the generations of one partition, whose ends are in `range`,
-    /// ascending: of several with the same end the newest, and none that is empty. Returns the same as
-    /// [`ChunkCursors::read_buckets`].
-    ///
-    /// # Errors
-    /// Same as [`ChunkCursors::read_buckets`].
-    pub fn read_newest_buckets(
-        &mut self,
-        generations: &[Arc<Generation>],
-        ids: &[u64],
-        range: TimeRange,
-        columns: Columns,
-        out: &mut Vec<Bucket>,
-    ) -> Result<bool> {
-        let mut found = std::mem::take(&mut self.buckets);
-        found.restart(columns);
-        let mut read = Ok(true);
-        for generation in generations {
-            for &id in ids {
-                read = read.and_then(|has_all| {
-                    Ok(self.read_buckets(generation, SeriesId(id), range, columns, &mut found)? && has_all)
-                });
-            }
+/// Appends the buckets of a chunk whose ends are in `range` to `out`. Returns whether it keeps all of `columns`.
+///
+/// # Errors
+/// Same as [`decode_chunk`].
+pub(super) fn add_chunk(
+    key: &[u8],
+    value: &[u8],
+    range: TimeRange,
+    columns: Columns,
+    out: &mut BucketColumns,
+) -> Result<bool> {
+    let before = out.len();
+    let has_all = in_chunk(key, value, |chunk| {
+        if chunk.last_end().is_some_and(|last| last <= range.start) {
+            return Ok(true);
         }
-        found.newest_of_each(0);
-        if read.is_ok() {
-            out.extend(found.buckets());
-        }
-        self.buckets = found;
-        read
-    }
+        chunk.decode_columns(out)?;
+        Ok(keeps(chunk, columns))
+    })?;
+    let added = &out.ends[before..];
+    let outside = added.partition_point(|&end| end <= range.start);
+    let inside = added.partition_point(|&end| end <= range.end);
+    out.truncate(before + inside.max(outside));
+    out.remove(before..before + outside);
+    Ok(has_all)
 }
 
 /// Appends the buckets of a chunk to `out`. Returns whether it keeps all of `columns`, which `out` holds.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{TIERS, assert_buckets_of_samples, shown};
-use crate::compact::downsample::is_included;
+use crate::compact::downsample::{NATIVE_BYTES_PAUSE, is_included};
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
 use crate::model::{Histogram, MatchOp, Matcher, Resolution, Span, TierId, TimeRange, Value};
 use crate::rollup::{BucketColumns, Columns};
-use crate::store::cursors::ChunkCursors;
+use crate::store::cursors::{BucketPieces, ChunkCursors};
 use crate::{Batch, Engine};
 
 /// A counter of latencies that is reset every 700 seconds.
@@ -62,7 +62,8 @@ fn stored(engine: &Engine) -> Vec<(usize, usize)> {
             for id in 0..20 {
                 let mut found = Vec::new();
                 let all = &partition.generations;
-                cursors.read_newest_buckets(all, &[id], TimeRange::ALL, Columns::ALL, &mut found).unwrap();
+                let mut pieces = BucketPieces::new(all, &[id], TimeRange::ALL, Columns::ALL);
+                cursors.read_piece(&mut pieces, usize::MAX, &mut found).unwrap();
                 described += found.iter().filter(|bucket| bucket.natives.is_some()).count();
                 left_out +=
                     found.iter().filter(|bucket| bucket.has_histograms && bucket.natives.is_none()).count();
@@ -157,4 +158,48 @@ fn what_an_earlier_version_has_dropped_is_not_there() {
     ["1m", "5m"].iter().for_each(|tier| assert_buckets_of_samples(&engine.view(), tier));
     let undescribed = engine.shared.versions.current_owned();
     assert!(undescribed.coverage.values().all(|coverage| coverage.undescribed().is_empty()));
+}
+
+/// However much memory the histograms of a series take, the compactor holds those of some buckets at a time.
+#[test]
+fn wide_histograms_are_written_some_at_a_time() {
+    const BUCKETS: usize = 8000;
+    let wide = |second: i64| {
+        let grown = (second % 7000) as f64;
+        let counts: Vec<f64> = (0..BUCKETS).map(|at| grown * (1 + at % 9) as f64).collect();
+        Value::Histogram(Arc::new(Histogram {
+            schema: 8,
+            count: counts.iter().sum(),
+            sum: grown,
+            positive_spans: vec![Span { offset: 0, length: BUCKETS as u32 }],
+            positive_buckets: counts,
+            ..Histogram::default()
+        }))
+    };
+    let engine = Engine::in_memory(options().with_tiers(TIERS.parse().unwrap())).unwrap();
+    for from in (30..27_000).step_by(1200) {
+        let mut batch = Batch::new();
+        for second in (from..from + 1200).step_by(30) {
+            batch.push(&labels(0), YEAR_2024 + second * SECOND, wide(second));
+        }
+        engine.append(&batch).unwrap();
+        engine.flush().unwrap();
+    }
+    engine.compact().unwrap();
+    let built = stored(&engine);
+    assert!(built[0].0 > 440 && built[0].1 == 0, "{built:?}");
+    age(&engine);
+    engine.compact().unwrap();
+    assert_eq!(stored(&engine), built);
+    // A late sample of each minute.
+    let mut late = Batch::new();
+    (40..26_000)
+        .step_by(60)
+        .for_each(|second| late.push(&labels(0), YEAR_2024 + second * SECOND, wide(second)));
+    engine.append(&late).unwrap();
+    engine.compact().unwrap();
+    ["1m", "5m"].iter().for_each(|tier| assert_buckets_of_samples(&engine.view(), tier));
+    let held: usize = stored(&engine).iter().map(|counts| counts.0 * 2 * BUCKETS * size_of::<f64>()).sum();
+    let peak = engine.shared.merger.compactor().counts.native_bytes_peak.get() as usize;
+    assert!(peak < 2 * NATIVE_BYTES_PAUSE && held > 3 * NATIVE_BYTES_PAUSE, "{peak} of {held} bytes");
 }

@@ -6,6 +6,7 @@ use super::aging::{Aged, DAY};
 use crate::compact::unapplied_trims;
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
 use crate::model::{MatchOp, Matcher, Resolution, TierId, TimeRange, Timestamp, Value};
+use crate::store::cursors::{BucketPieces, ChunkCursors};
 use crate::{Batch, Engine, Kept, Ladder, Options};
 
 const DAYS: i64 = 60;
@@ -43,7 +44,7 @@ pub(super) fn stored(aged: &Aged, tier: TierId, series: u8) -> Option<(Timestamp
             // Those of the tier alone, and not what could be computed.
             let catalogue = aged.engine.shared.versions.current_owned();
             let kv = aged.engine.shared.versions.kv();
-            let mut cursors = crate::store::cursors::ChunkCursors::scanning(kv);
+            let mut cursors = ChunkCursors::scanning(kv);
             let mut buckets = Vec::new();
             for partition in catalogue.generations.partitions().filter(|it| it.id.tier == tier) {
                 for generation in &partition.generations {
@@ -51,7 +52,8 @@ pub(super) fn stored(aged: &Aged, tier: TierId, series: u8) -> Option<(Timestamp
                     let ids = crate::index::select(&reader, &job, &crate::budget::Work::unbounded()).unwrap();
                     let ids: Vec<u64> = ids.into_iter().collect();
                     let (one, columns) = (std::slice::from_ref(generation), crate::rollup::Columns::TIMES);
-                    cursors.read_newest_buckets(one, &ids, TimeRange::ALL, columns, &mut buckets).unwrap();
+                    let mut pieces = BucketPieces::new(one, &ids, TimeRange::ALL, columns);
+                    cursors.read_piece(&mut pieces, usize::MAX, &mut buckets).unwrap();
                 }
             }
             let mut ends: Vec<Timestamp> = buckets.iter().map(|bucket| bucket.end).collect();
