@@ -177,6 +177,55 @@ impl<'b> Cut<'b> {
         let span = self.bucket.last.time.saturating_sub(self.bucket.first.time);
         gaps(self.bucket).map_or(span, |(_, long)| i64::try_from(long).unwrap_or(span).min(span))
     }
+
+    /// The time of the first sample inside a window whose left end cuts the bucket, at least and at most.
+    pub fn first_time(&self, (start, end): (Timestamp, Timestamp)) -> (Timestamp, Timestamp) {
+        let Bucket { count, first, last, .. } = *self.bucket;
+        let (mut lo, mut hi) = (start.saturating_add(1), last.time.min(end));
+        if let Some((short, long)) = gaps(self.bucket) {
+            let before = match self.side {
+                Side::Both => {
+                    let outside = start.abs_diff(first.time);
+                    (outside / long + 1, outside / short + 1)
+                }
+                _ => self.outside(),
+            };
+            let (least, most) = self.times_of((before.0.min(count - 1), before.1.min(count - 1)));
+            (lo, hi) = (lo.max(least), hi.min(most));
+        }
+        (lo, hi.min(start.saturating_add(self.longest_gap())))
+    }
+
+    /// The time of the last sample inside a window whose right end cuts the bucket, at least and at most.
+    pub fn last_time(&self, (start, end): (Timestamp, Timestamp)) -> (Timestamp, Timestamp) {
+        let Bucket { count, first, last, .. } = *self.bucket;
+        let (mut lo, mut hi) = (first.time.max(start.saturating_add(1)), end);
+        if let Some((short, long)) = gaps(self.bucket) {
+            let after = match self.side {
+                Side::Both => {
+                    let outside = last.time.abs_diff(end);
+                    (outside.div_ceil(long), outside.div_ceil(short))
+                }
+                _ => self.outside(),
+            };
+            let (least, most) =
+                self.times_of(((count - 1).saturating_sub(after.1), (count - 1).saturating_sub(after.0)));
+            (lo, hi) = (lo.max(least), hi.min(most));
+        }
+        (lo.max(end.saturating_sub(self.longest_gap()).saturating_add(1)), hi)
+    }
+
+    /// The time of a sample of the bucket whose index is in these limits, at least and at most.
+    fn times_of(&self, (least, most): (u64, u64)) -> (Timestamp, Timestamp) {
+        let Bucket { count, first, last, gaps, .. } = *self.bucket;
+        let after = |steps: u64, gap: i64| i128::from(first.time) + i128::from(steps) * i128::from(gap);
+        let before =
+            |index: u64, gap: i64| i128::from(last.time) - i128::from(count - 1 - index) * i128::from(gap);
+        let lo = after(least, gaps.min).max(before(least, gaps.max));
+        let hi = after(most, gaps.max).min(before(most, gaps.min));
+        let within = |time: i128| time.clamp(first.time.into(), last.time.into()) as Timestamp;
+        (within(lo), within(hi))
+    }
 }
 
 /// The shortest and the longest distance of neighbours, if the bucket has them.
@@ -218,6 +267,38 @@ mod tests {
         }
         let both = Cut::both(&bucket(&regular), (105, 205)).inside;
         assert!(both.0 <= 5 && 5 <= both.1 && both.1 - both.0 <= 1, "{both:?}");
+    }
+
+    #[test]
+    fn the_samples_next_to_a_cut_are_between_their_limits() {
+        let jittered: Vec<i64> = (0..50).map(|i| 1000 + i * 1000 + i * i % 7).collect();
+        let bucket = bucket(&jittered);
+        let check = |cut: Cut<'_>, window: (i64, i64), ends: (bool, bool)| {
+            let inside = |time: &&i64| **time > window.0 && **time <= window.1;
+            let (first, last) = (jittered.iter().find(inside), jittered.iter().rfind(inside));
+            for (time, (lo, hi), _) in
+                [(first, cut.first_time(window), ends.0), (last, cut.last_time(window), ends.1)]
+                    .into_iter()
+                    .filter(|of| of.2)
+            {
+                let Some(&time) = time else { continue };
+                assert!(lo <= time && time <= hi, "{time} in {window:?}: {lo}..={hi}");
+            }
+        };
+        for start in (1000..50_000).step_by(37) {
+            check(Cut::left(&bucket, start), (start, 60_000), (true, false));
+            check(Cut::right(&bucket, start), (0, start), (false, true));
+            for end in [start + 900, start + 3000, start + 20_000] {
+                if end < *jittered.last().unwrap() {
+                    check(Cut::both(&bucket, (start, end)), (start, end), (true, true));
+                }
+            }
+        }
+        // Right after a sample, the next one is a distance away.
+        let (lo, hi) = Cut::left(&bucket, 1000).first_time((1000, 60_000));
+        assert!(lo > 1900 && hi < 2100, "{lo}..={hi}");
+        let (lo, hi) = Cut::right(&bucket, jittered[49] - 1).last_time((0, jittered[49] - 1));
+        assert!(lo > jittered[49] - 1100 && hi < jittered[49] - 900, "{lo}..={hi}");
     }
 
     #[test]

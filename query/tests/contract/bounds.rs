@@ -3,9 +3,8 @@
 //! Of a cut bucket, the number of samples inside is known within limits, and so are the values at its ends. The others
 //! are between its extremes, add up to its sum, and differ from their neighbours by its step at most.
 
-use barograph_engine::rollup::Bucket;
-use barograph_engine::rollup::Sketch;
 use barograph_engine::rollup::sketch::{Extremes, bounds};
+use barograph_engine::rollup::{Bucket, Gaps, Sketch};
 
 use crate::raw::{Kind, seconds};
 use crate::window::{Cut, Fold, Side, has_starts, is_plain, largest};
@@ -172,16 +171,25 @@ pub fn last(fold: &Fold) -> Option<Interval> {
     }
 }
 
+/// The number of distances after which samples are more than `span` from an end of a bucket, at least and at most.
+fn steps_over(span: i64, gaps: &Gaps) -> (i64, i64) {
+    (span / gaps.max.max(1) + 1, span / gaps.min.max(1) + 1)
+}
+
 /// The least and the greatest time of the first sample inside the window `(start, end]`.
 pub fn first_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
     let time = fold.outer.as_ref()?.first.time;
     let Some(cut) = side(fold, Side::Left) else { return Some((time, time)) };
-    let Bucket { last, gaps, .. } = &cut.bucket;
+    let Bucket { first, last, gaps, count, .. } = &cut.bucket;
     let (mut least, mut most) = (start + 1, start.saturating_add(gaps.max).min(last.time).min(end));
+    let (mut before_least, mut before_most) = steps_over(start - first.time, gaps);
     if cut.side == Side::Left {
         least = least.max(last.time - gaps.max.saturating_mul(cut.most as i64 - 1));
         most = most.min(last.time - gaps.min.saturating_mul(cut.least as i64 - 1));
+        (before_least, before_most) = ((count - cut.most) as i64, (count - cut.least) as i64);
     }
+    least = least.max(first.time.saturating_add(gaps.min.saturating_mul(before_least)));
+    most = most.min(first.time.saturating_add(gaps.max.saturating_mul(before_most)));
     Some((least, most))
 }
 
@@ -189,13 +197,17 @@ pub fn first_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
 pub fn last_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
     let time = fold.outer.as_ref()?.last.time;
     let Some(cut) = side(fold, Side::Right) else { return Some((time, time)) };
-    let Bucket { first, gaps, .. } = &cut.bucket;
+    let Bucket { first, last, gaps, count, .. } = &cut.bucket;
     let (mut least, mut most) = (end.saturating_sub(gaps.max) + 1, end);
+    let (mut after_least, mut after_most) = steps_over(last.time - end - 1, gaps);
     least = least.max(first.time).max(start + 1);
     if cut.side == Side::Right {
         least = least.max(first.time + gaps.min.saturating_mul(cut.least as i64 - 1));
         most = most.min(first.time.saturating_add(gaps.max.saturating_mul(cut.most as i64 - 1)));
+        (after_least, after_most) = ((count - cut.most) as i64, (count - cut.least) as i64);
     }
+    least = least.max(last.time.saturating_sub(gaps.max.saturating_mul(after_most)));
+    most = most.min(last.time.saturating_sub(gaps.min.saturating_mul(after_least)));
     Some((least, most))
 }
 

@@ -199,8 +199,8 @@ fn estimated(
             Bounded::new(value, (value, value))
         }
         (SampleField::Time, Some(cut)) => {
-            let earliest = time.saturating_sub(cut.longest_gap()).saturating_add(1);
-            Bounded::middle((shown_seconds(earliest.max(current.first.time)), shown_seconds(time)))
+            let (earliest, latest) = cut.last_time((i64::MIN, time));
+            Bounded::middle((shown_seconds(earliest), shown_seconds(latest.max(earliest))))
         }
         (SampleField::Value, Some(cut)) if cut.is_plain() => {
             let slack = margin(current.min.abs().max(current.max.abs()));

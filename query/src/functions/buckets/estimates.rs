@@ -73,10 +73,7 @@ impl<'a> Parts<'a> {
     /// The times of the first sample inside, nanoseconds.
     pub fn first_time(&self) -> (i64, i64) {
         match self.left() {
-            Some(cut) => {
-                let latest = self.seen.start.saturating_add(cut.longest_gap());
-                (self.seen.start.saturating_add(1), latest.min(cut.bucket.last.time).min(self.seen.end))
-            }
+            Some(cut) => cut.first_time((self.seen.start, self.seen.end)),
             None => (self.outer.first.time, self.outer.first.time),
         }
     }
@@ -84,10 +81,7 @@ impl<'a> Parts<'a> {
     /// The times of the last sample inside.
     pub fn last_time(&self) -> (i64, i64) {
         match self.right() {
-            Some(cut) => {
-                let earliest = self.seen.end.saturating_sub(cut.longest_gap()).saturating_add(1);
-                (earliest.max(cut.bucket.first.time).max(self.seen.start.saturating_add(1)), self.seen.end)
-            }
+            Some(cut) => cut.last_time((self.seen.start, self.seen.end)),
             None => (self.outer.last.time, self.outer.last.time),
         }
     }

@@ -123,10 +123,18 @@ pub(crate) static LAST_VALUE: Row = row(Columns::VALUES, LAST, over_time::last)
     )
     .natively(Natively::End(End::Last));
 pub(crate) static FIRST_TIME: Row = row(Columns::TIMES, FIRST, over_time::first_time)
-    .or(Columns::BOUNDS, "up to the longest distance after the left end", estimates::first_time)
+    .or(
+        Columns::BOUNDS,
+        "what the distances from the left end and from the bucket's ends allow",
+        estimates::first_time,
+    )
     .natively(Natively::Time(End::First));
 pub(crate) static LAST_TIME: Row = row(Columns::TIMES, LAST, over_time::last_time)
-    .or(Columns::BOUNDS, "up to the longest distance before the right end", estimates::last_time)
+    .or(
+        Columns::BOUNDS,
+        "what the distances from the right end and from the bucket's ends allow",
+        estimates::last_time,
+    )
     .natively(Natively::Time(End::Last));
 
 const AT_LAST: &str = "no bucket is cut, and the newest bucket with the extreme ends with it";
