@@ -3,6 +3,8 @@
 use barograph_engine::model::Timestamp;
 use barograph_engine::rollup::Bucket;
 
+use super::margin;
+
 /// A bucket that an end of a window cuts, or both ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut<'b> {
@@ -145,6 +147,11 @@ impl<'b> Cut<'b> {
         (lo, hi.max(lo))
     }
 
+    /// How far rounding may be off in a value that is computed from its values.
+    pub fn rounding(&self) -> f64 {
+        margin(self.bucket.min.abs().max(self.bucket.max.abs()))
+    }
+
     /// The value on the line from its first to its last sample, `at` this time.
     pub fn on_line(&self, at: Timestamp) -> f64 {
         let Bucket { first, last, .. } = *self.bucket;
@@ -162,14 +169,19 @@ impl<'b> Cut<'b> {
     /// How much a counter grows in the part that is outside. The values must be plain and not negative, without start
     /// times.
     pub fn grown_outside(&self, grown: f64) -> (f64, f64) {
-        if self.bucket.resets > 0 || self.side == Side::Both {
-            // After a reset, a counter may grow by more than it differs from its neighbour.
+        let Bucket { min, max, resets, .. } = *self.bucket;
+        if self.side == Side::Both {
             return (0.0, grown);
         }
-        let step = self.step();
-        let inside = step * (self.inside.1.max(1) - 1) as f64;
-        let outside = step * self.outside().1 as f64;
-        ((grown - inside).max(0.0), grown.min(outside))
+        // At a reset, a counter grows by the value after it; elsewhere, by a step at most.
+        let most = |pairs: u64| {
+            let resets = resets.min(pairs);
+            resets as f64 * max + (pairs - resets) as f64 * self.step()
+        };
+        let resets_left = |pairs: u64| resets.saturating_sub(pairs) as f64 * min;
+        let (inside, outside) = (self.inside.1.max(1) - 1, self.outside().1);
+        let least = resets_left(inside).max(grown - most(inside));
+        (least, most(outside).min(grown - resets_left(outside)))
     }
 
     /// The longest distance of neighbours, nanoseconds.
@@ -240,10 +252,13 @@ mod tests {
     use barograph_engine::rollup::{Builder, Extras};
 
     fn bucket(times: &[i64]) -> Bucket {
-        let values: Vec<f64> = times.iter().map(|&time| time as f64).collect();
+        bucket_of(times, &times.iter().map(|&time| time as f64).collect::<Vec<_>>())
+    }
+
+    fn bucket_of(times: &[i64], values: &[f64]) -> Bucket {
         let mut out = Vec::new();
         let mut builder = Builder::new(1_000_000, Extras::ALL);
-        builder.extend(times, &values, &[], &mut out);
+        builder.extend(times, values, &[], &mut out);
         builder.finish(&mut out);
         out.remove(0)
     }
@@ -299,6 +314,32 @@ mod tests {
         assert!(lo > 1900 && hi < 2100, "{lo}..={hi}");
         let (lo, hi) = Cut::right(&bucket, jittered[49] - 1).last_time((0, jittered[49] - 1));
         assert!(lo > jittered[49] - 1100 && hi < jittered[49] - 900, "{lo}..={hi}");
+    }
+
+    #[test]
+    fn a_counter_grows_within_its_bounds_outside() {
+        let often: Vec<f64> = (1..=40).map(|i| f64::from(i * 13 % 47 + 2)).collect();
+        let by_little: Vec<f64> = (1..=40).map(|i| f64::from(50 - i % 2)).collect();
+        for values in [often, by_little] {
+            let times: Vec<i64> = (1..=40).map(|i| i * 10).collect();
+            let bucket = bucket_of(&times, &values);
+            let growth = |from: usize, to: usize| -> f64 {
+                let pairs = values[from..=to].windows(2);
+                pairs.map(|pair| if pair[1] < pair[0] { pair[1] } else { pair[1] - pair[0] }).sum()
+            };
+            let last = values.len() - 1;
+            for (first_inside, at) in times.iter().enumerate().skip(1) {
+                let (left, right) = (Cut::left(&bucket, at - 1), Cut::right(&bucket, at - 1));
+                let (before, after) = (growth(0, first_inside), growth(first_inside - 1, last));
+                for (cut, outside) in [(left, before), (right, after)] {
+                    let (lo, hi) = cut.grown_outside(growth(0, last));
+                    assert!(lo <= outside && outside <= hi, "{outside} at {at}: {lo}..={hi}");
+                }
+            }
+            // One pair is outside: a step, or the value after a reset.
+            let (lo, hi) = Cut::left(&bucket, times[1] - 1).grown_outside(growth(0, last));
+            assert!(lo == 0.0 && hi <= bucket.max, "{lo}..={hi}");
+        }
     }
 
     #[test]

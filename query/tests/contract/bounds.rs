@@ -127,6 +127,8 @@ pub fn greatest(fold: &Fold, sign: f64) -> Option<Interval> {
     let top = |bucket: &Bucket| if sign > 0.0 { bucket.max } else { -bucket.min };
     let outer = plain(fold)?;
     let known = fold.cuts.iter().filter_map(Cut::ends).map(|(inside, _)| sign * inside);
+    let next_to_cut = fold.cuts.iter().filter(|cut| cut.ends().is_some()).map(edge);
+    let known = known.chain(next_to_cut.map(|edge| if sign > 0.0 { edge.lo } else { -edge.hi }));
     let bottom = fold.cuts.iter().map(|cut| if sign > 0.0 { cut.bucket.min } else { -cut.bucket.max });
     let inner = fold.whole.as_ref().map(top);
     let least = match inner.into_iter().chain(known).reduce(f64::max) {
@@ -257,12 +259,14 @@ fn growth(fold: &Fold, outer: &Bucket) -> Option<Interval> {
     for cut in &fold.cuts {
         let bucket = &cut.bucket;
         let total = bucket.last.value - bucket.first.value + bucket.lost.value();
-        let (inside, outside) = ((cut.most - 1) as f64, (bucket.count - cut.least) as f64);
-        // What a reset adds is not limited by the step.
-        let (lo, hi) = match bucket.resets {
-            0 => ((total - inside * bucket.step).max(0.0), total.min(outside * bucket.step)),
-            _ => (0.0, total),
-        };
+        let (inside, outside) = (cut.most - 1, bucket.count - cut.least);
+        // The most resets among the pairs on one side. A reset adds the value after it, not a step.
+        let resets = |pairs: u64| bucket.resets.min(pairs);
+        let most =
+            |pairs: u64| resets(pairs) as f64 * bucket.max + (pairs - resets(pairs)) as f64 * bucket.step;
+        let least = |others: u64| (bucket.resets - resets(others)) as f64 * bucket.min;
+        let lo = least(inside).max(total - most(inside));
+        let hi = most(outside).min(total - least(outside));
         let share = (bucket.count - cut.likely) as f64 / (bucket.count - 1) as f64;
         grown = Interval { lo: grown.lo - hi, value: grown.value - total * share, hi: grown.hi - lo };
     }

@@ -23,8 +23,8 @@ use crate::series::{ABSENT, Point, Points};
 use crate::source::{Columns, SeriesRef};
 use crate::steps::{Steps, ms_to_ns};
 use crate::syntax::ast::Edges;
+use crate::tiers::Bounded;
 use crate::tiers::cut::Cut;
-use crate::tiers::{Bounded, margin};
 
 /// The width of the buckets that answer a selector, if there is a tier that is worth reading.
 pub(crate) fn width(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> Option<i64> {
@@ -203,8 +203,7 @@ fn estimated(
             Bounded::middle((shown_seconds(earliest), shown_seconds(latest.max(earliest))))
         }
         (SampleField::Value, Some(cut)) if cut.is_plain() => {
-            let slack = margin(current.min.abs().max(current.max.abs()));
-            Bounded::new(cut.on_line(time), cut.edge()).widened(slack)
+            Bounded::new(cut.on_line(time), cut.edge()).widened(cut.rounding())
         }
         (SampleField::Value, Some(cut)) => {
             let value = cut.on_line(time);

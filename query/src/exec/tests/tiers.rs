@@ -471,6 +471,33 @@ fn what_buckets_cannot_answer_is_refused_once_samples_are_gone() {
     assert!(error.to_string().contains("without a known bound"), "{error}");
 }
 
+/// The sample next to a cut is inside. A value that falls slowly is near the one before the window there, and a counter that
+/// is reset grows by few values between the samples outside.
+#[test]
+fn cuts_that_leave_little_out_have_narrow_bounds() {
+    let of = |value: fn(i64) -> f64| {
+        let samples: Vec<(i64, f64, i64)> = (1..=120).map(|i| (i * 15_000, value(i), 0)).collect();
+        source_of(&samples)
+    };
+    let falling = of(|i| 1000.0 - i as f64);
+    let rising = of(|i| i as f64);
+    let reset = of(|i| (i % 4) as f64);
+    for (source, query, absolute_max) in [
+        (&falling, "max_over_time(m_total[840s])", 2.1),
+        (&rising, "min_over_time(m_total[840s])", 2.1),
+        (&reset, "increase(m_total[840s])", 10.0),
+    ] {
+        let request = Request::instant_ms(query, 900_000);
+        let exact = execute(source, &Request { tier: TierChoice::Raw, ..request.clone() }).unwrap();
+        let tier = TierChoice::Width(Duration::from_secs(900));
+        let response = execute(source, &Request { tier, ..request }).unwrap();
+        let absolute = response.accuracy.as_ref().unwrap().absolute.unwrap();
+        let error =
+            answers(&response).into_values().sum::<f64>() - answers(&exact).into_values().sum::<f64>();
+        assert!(error.abs() <= absolute && absolute <= absolute_max, "{query}: {error}, at most {absolute}");
+    }
+}
+
 /// Analytics look at all samples of a window. A subquery of what buckets answer gives them one value for each.
 #[test]
 fn analytics_read_buckets_through_subqueries() {

@@ -62,6 +62,15 @@ impl<'a> Parts<'a> {
         self.cuts.iter().filter_map(Cut::known)
     }
 
+    /// The values of the samples next to the cuts, at least and at most. They are inside.
+    fn edges(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let cuts = self.cuts.iter().filter(|cut| cut.known().is_some() && cut.is_plain());
+        cuts.map(|cut| {
+            let ((lo, hi), slack) = (cut.edge(), cut.rounding());
+            (lo - slack, hi + slack)
+        })
+    }
+
     fn left(&self) -> Option<&Cut<'a>> {
         self.cuts.first().filter(|_| self.seen.left.is_some() || self.seen.both.is_some())
     }
@@ -221,7 +230,8 @@ pub(super) fn deviation(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 /// `max_over_time`
 pub(super) fn greatest(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let parts = Parts::of(seen)?;
-    let inner = parts.known().chain(seen.whole.map(|whole| whole.max)).fold(f64::NAN, f64::max);
+    let known = parts.known().chain(parts.edges().map(|edge| edge.0));
+    let inner = known.chain(seen.whole.map(|whole| whole.max)).fold(f64::NAN, f64::max);
     let least = if inner.is_nan() { parts.outer.min } else { inner };
     Some(extreme(&parts, inner, (least, parts.outer.max)))
 }
@@ -229,7 +239,8 @@ pub(super) fn greatest(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 /// `min_over_time`
 pub(super) fn least(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let parts = Parts::of(seen)?;
-    let inner = parts.known().chain(seen.whole.map(|whole| whole.min)).fold(f64::NAN, f64::min);
+    let known = parts.known().chain(parts.edges().map(|edge| edge.1));
+    let inner = known.chain(seen.whole.map(|whole| whole.min)).fold(f64::NAN, f64::min);
     let greatest = if inner.is_nan() { parts.outer.max } else { inner };
     Some(extreme(&parts, inner, (parts.outer.min, greatest)))
 }
@@ -259,10 +270,7 @@ pub(super) fn last(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 fn edge(parts: &Parts<'_>, cut: Option<&Cut<'_>>, ends: (f64, f64), likely: f64) -> Bounded {
     let found = match cut {
         Some(cut) if !cut.is_plain() => unbounded(likely),
-        Some(cut) => {
-            let slack = margin(cut.bucket.min.abs().max(cut.bucket.max.abs()));
-            Bounded::new(likely, ends).widened(slack)
-        }
+        Some(cut) => Bounded::new(likely, ends).widened(cut.rounding()),
         None => Bounded { value: likely, lo: ends.0, hi: ends.1, may_be_absent: false },
     };
     found.or_absent(parts.may_be_absent())

@@ -100,12 +100,12 @@ pub(crate) static DEVIATION: Row =
     );
 pub(crate) static LEAST: Row = row(Columns::MIN, WHOLE, over_time::least).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
-    "from the least of all touched buckets to the least known inside",
+    "from the least of all touched buckets to the least that must be inside",
     estimates::least,
 );
 pub(crate) static GREATEST: Row = row(Columns::MAX, WHOLE, over_time::greatest).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
-    "from the greatest known inside to the greatest of all touched buckets",
+    "from the greatest that must be inside to the greatest of all touched buckets",
     estimates::greatest,
 );
 pub(crate) static FIRST_VALUE: Row = row(Columns::VALUES, FIRST, over_time::first)
@@ -160,10 +160,10 @@ const GROWING: Columns = Columns::COUNTER.and(Columns::ENDS);
 
 pub(crate) static RATE: Row =
     row(GROWING, WHOLE, change::rate).counter(Counter::Window).anchored(anchored::rate)
-    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::rate).natively(Natively::Change(ChangeKind::RATE));
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is what its steps and the values after its resets allow; refused with start times or negative values", estimated_change::rate).natively(Natively::Change(ChangeKind::RATE));
 pub(crate) static INCREASE: Row =
     row(GROWING, WHOLE, change::increase).counter(Counter::Window).anchored(anchored::increase)
-    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is between 0 and that of the cut buckets; refused with start times or negative values", estimated_change::increase).natively(Natively::Change(ChangeKind::INCREASE));
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is what its steps and the values after its resets allow; refused with start times or negative values", estimated_change::increase).natively(Natively::Change(ChangeKind::INCREASE));
 pub(crate) static DELTA: Row = row(Columns::ENDS, WHOLE, change::delta)
     .anchored(anchored::delta)
     .or(
