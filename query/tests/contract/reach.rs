@@ -1,143 +1,339 @@
-//! How much of a bound the samples could reach: the answers over other orders of the samples of cut buckets.
+//! How much of a bound the samples could reach: the answers over other samples of cut buckets.
 //!
-//! The first and the last sample of a bucket stay where they are. Between them, either the values are reordered, or the
-//! differences of neighbours; and the distances in time. So most columns of the bucket stay the same, and the answer
-//! could be that of any of these orders. Bounds that are much wider than the answers say less than buckets know.
+//! The other samples keep those columns of their bucket that the bounds of the function read (`Reads`). Their number, and
+//! the first and the last of them, stay. Distances in time stay between the shortest and the longest. Values are put into
+//! another order, or their differences are; neighbours differ by the step at most, and what only rises goes on to. From a few
+//! extreme arrangements the search moves on to ones with a smaller answer, and to ones with a larger answer. Bounds that are
+//! much wider than the answers say less than buckets know; bounds that an answer is outside of are wrong.
+
+use barograph_engine::rollup::Bucket;
+use barograph_engine::rollup::sketch::{bounds, key};
 
 use crate::random::Random;
-use crate::rows::{Case, Reorder, Row};
+use crate::raw;
+use crate::rows::{Case, Reads, Row};
 use crate::series::Sample;
+use crate::window::largest;
 
-/// Random orders of each bucket.
-const SHUFFLES: usize = 4;
+/// Moves that are tried in each direction.
+const MOVES: usize = 400;
 
-/// Pairs of orders that are tried if two buckets are cut.
-const PAIRS: usize = 80;
+/// Samples that two values may be apart in the order by value for a move to exchange them.
+const NEAR: u64 = 12;
 
-/// The least and the greatest answer of a row over other orders of the cut buckets.
+/// A counter has at most one reset in this number of samples.
+const SAMPLES_PER_RESET: u64 = 20;
+
+/// What rounding may add to the difference of two values, relative to the largest value.
+const ROUNDING: f64 = 8.0 * f64::EPSILON;
+
+/// What it may then add to an answer.
+pub const TOLERANCE: f64 = 1000.0 * ROUNDING;
+
+/// The samples of a cut bucket.
+struct Part<'a> {
+    bucket: &'a Bucket,
+    /// Their indices in the series.
+    from: usize,
+    to: usize,
+}
+
+impl<'a> Part<'a> {
+    fn of(bucket: &'a Bucket, samples: &[Sample]) -> Self {
+        let before = |time: i64| samples.partition_point(|sample| sample.time < time);
+        Part { bucket, from: before(bucket.first.time), to: before(bucket.last.time) + 1 }
+    }
+}
+
+/// The least and the greatest answer of a row over other samples of the cut buckets.
 pub fn reached(row: &Row, case: &Case<'_>, samples: &[Sample], random: &mut Random) -> Option<(f64, f64)> {
-    let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
-    let mut try_order = |inside: &[Sample]| {
-        if let Some(answer) = (row.truth)(&Case { inside, ..*case }) {
-            (least, greatest) = (least.min(answer), greatest.max(answer));
-        }
+    if case.fold.cuts.is_empty() || !case.fold.cuts.iter().all(|cut| is_meant_for(row.reads, &cut.bucket)) {
+        return None;
+    }
+    let parts = case.fold.cuts.iter().map(|cut| Part::of(&cut.bucket, samples)).collect();
+    let search = Search { row, case, parts };
+    let starts = search.starts(samples);
+    let mut end = |sign: f64| {
+        let found = starts.iter().filter_map(|start| Some((sign * search.answer(start)?, start)));
+        let (answer, start) = found.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        Some(sign * search.climb(sign, answer, start.clone(), random))
     };
-    let spans: Vec<(usize, usize)> = case
-        .fold
-        .cuts
-        .iter()
-        .map(|cut| {
-            let at = |time: i64| samples.partition_point(|sample| sample.time < time);
-            (at(cut.bucket.first.time), at(cut.bucket.last.time) + 1)
-        })
-        .collect();
-    let orders: Vec<Vec<Vec<Sample>>> =
-        spans.iter().map(|&(from, to)| orders(&samples[from..to], case, row.reorder, random)).collect();
-    let mut changed = samples.to_vec();
-    let mut place = |choice: &[&Vec<Sample>]| {
-        for (order, &(from, to)) in choice.iter().zip(&spans) {
-            changed[from..to].copy_from_slice(order);
+    Some((end(-1.0)?, end(1.0)?))
+}
+
+/// Whether a function is one of such series. Gauges have no rate. Chunks of counters have no sums, and what only rises has
+/// one order.
+fn is_meant_for(reads: Reads, bucket: &Bucket) -> bool {
+    match reads {
+        Reads::Sums | Reads::Distribution => bucket.resets > 0 || bucket.changes == 0,
+        Reads::Growth => bucket.resets * SAMPLES_PER_RESET <= bucket.count,
+        Reads::Extremes | Reads::Events => true,
+    }
+}
+
+struct Search<'a> {
+    row: &'a Row,
+    case: &'a Case<'a>,
+    parts: Vec<Part<'a>>,
+}
+
+impl Search<'_> {
+    fn answer(&self, samples: &[Sample]) -> Option<f64> {
+        let within = |time: i64| samples.partition_point(|sample| sample.time <= time);
+        let inside = &samples[within(self.case.start)..within(self.case.end)];
+        (self.row.truth)(&Case { inside, ..*self.case }).filter(|answer| answer.is_finite())
+    }
+
+    /// Arrangements to start from: the samples as they are, and those with extreme distances or values.
+    fn starts(&self, samples: &[Sample]) -> Vec<Vec<Sample>> {
+        let mut all = vec![samples.to_vec()];
+        if self.row.reads == Reads::Distribution {
+            let ends = [|ends: (f64, f64)| ends.0, |ends: (f64, f64)| ends.1];
+            all.extend(ends.map(|end| self.within_keys(samples, end)));
         }
-        let within = |time: i64| changed.partition_point(|sample| sample.time <= time);
-        try_order(&changed[within(case.start)..within(case.end)]);
+        for part in &self.parts {
+            let others = |start: &Vec<Sample>| self.extremes(part, start);
+            let found: Vec<Vec<Sample>> = all.iter().flat_map(others).collect();
+            all.extend(found);
+        }
+        all
+    }
+
+    /// Possible arrangements with extreme distances or values in a part.
+    fn extremes(&self, part: &Part<'_>, samples: &[Sample]) -> Vec<Vec<Sample>> {
+        let inside = &samples[part.from..part.to];
+        let all_values = extreme_values(inside, part.bucket, self.row.reads);
+        let mut found = Vec::new();
+        for times in extreme_times(inside, part.bucket) {
+            for values in &all_values {
+                let placed = times.iter().zip(values).map(|(&time, &value)| Sample { time, value, start: 0 });
+                let placed: Vec<Sample> = placed.collect();
+                if self.is_possible(part, &placed) {
+                    found.push([&samples[..part.from], &placed, &samples[part.to..]].concat());
+                }
+            }
+        }
+        found
+    }
+
+    /// The samples with each value, except for the extremes of a bucket, at one end of those that its distribution counts
+    /// together.
+    fn within_keys(&self, samples: &[Sample], end: fn((f64, f64)) -> f64) -> Vec<Sample> {
+        let mut moved = samples.to_vec();
+        for bucket in self.case.fold.parts.iter().chain(self.parts.iter().map(|part| part.bucket)) {
+            let Part { from, to, .. } = Part::of(bucket, samples);
+            for sample in &mut moved[from..to] {
+                if bucket.min < sample.value && sample.value < bucket.max {
+                    sample.value = end(bounds(key(sample.value))).clamp(bucket.min, bucket.max);
+                }
+            }
+        }
+        moved
+    }
+
+    /// Whether the samples of a bucket keep the columns that the row reads. Their times do.
+    fn is_possible(&self, part: &Part<'_>, samples: &[Sample]) -> bool {
+        let Bucket { step, min, max, changes, resets, .. } = *part.bucket;
+        let found = raw::resets(samples);
+        if self.row.reads == Reads::Events {
+            return (changes, resets) == (raw::changes(samples), found.0);
+        }
+        let keeps_values = matches!(self.row.reads, Reads::Sums | Reads::Extremes) && resets > 0;
+        let slack = if keeps_values { 0.0 } else { ROUNDING * largest(part.bucket) };
+        let is_near = |pair: &[Sample]| (pair[1].value - pair[0].value).abs() <= step + slack;
+        let fits = |sample: &Sample| min - slack <= sample.value && sample.value <= max + slack;
+        let lost = part.bucket.lost.value();
+        let has_lost = || resets == found.0 && (found.1.value() - lost).abs() <= ROUNDING * (lost + max);
+        let is_rest_kept =
+            || samples.windows(2).all(is_near) && samples.iter().all(fits) && (keeps_values || has_lost());
+        self.row.reads == Reads::Distribution || is_rest_kept()
+    }
+
+    /// Moves to better arrangements, and returns the best answer. Larger ones are better, after multiplying by `sign`.
+    fn climb(&self, sign: f64, mut best: f64, mut samples: Vec<Sample>, random: &mut Random) -> f64 {
+        let mut tried = samples.clone();
+        for _ in 0..MOVES {
+            let part = &self.parts[random.below(self.parts.len() as u64) as usize];
+            let inside = &mut tried[part.from..part.to];
+            let gap =
+                [self.case.start, self.case.end].map(|at| inside.partition_point(|sample| sample.time <= at));
+            let cut = gap.into_iter().filter(|at| (1..inside.len()).contains(at)).min().unwrap_or(1);
+            let has_differences =
+                part.bucket.resets == 0 || matches!(self.row.reads, Reads::Growth | Reads::Events);
+            match random.below(4) {
+                0 => move_times(inside, random),
+                1 if self.row.reads == Reads::Growth && random.percent(50) => move_runs(inside, random),
+                1 if self.row.reads == Reads::Growth => move_one(inside, part.bucket, random),
+                _ if has_differences => move_differences(inside, cut, random),
+                _ => move_values(inside, cut, random),
+            }
+            let answer = if self.is_possible(part, inside) { self.answer(&tried) } else { None };
+            match answer.map(|answer| sign * answer) {
+                Some(answer) if answer >= best => {
+                    best = answer;
+                    samples[part.from..part.to].copy_from_slice(&tried[part.from..part.to]);
+                }
+                _ => tried[part.from..part.to].copy_from_slice(&samples[part.from..part.to]),
+            }
+        }
+        best
+    }
+}
+
+/// The times as they are, and others with the same ends, number, shortest and longest distance: short distances first,
+/// and last.
+fn extreme_times(samples: &[Sample], bucket: &Bucket) -> Vec<Vec<i64>> {
+    let (count, short, long) = (bucket.count as i64 - 1, bucket.gaps.min, bucket.gaps.max);
+    let (first, last) = (bucket.first.time, bucket.last.time);
+    let as_they_are = samples.iter().map(|sample| sample.time).collect();
+    if short >= long || short <= 0 {
+        return vec![as_they_are];
+    }
+    let longer = (last - first - count * short) / (long - short);
+    let rest = last - first - count * short - longer * (long - short);
+    let gap = |at: i64| match count - 1 - at {
+        from_end if from_end < longer => long,
+        from_end if from_end == longer => short + rest,
+        _ => short,
     };
-    match orders.as_slice() {
-        [only] => only.iter().for_each(|order| place(&[order])),
-        [left, right] => {
-            for at in 0..left.len().min(right.len()) {
-                place(&[&left[at], &right[at]]);
-                place(&[&left[at], &right[(at ^ 1).min(right.len() - 1)]]);
-            }
-            for _ in 0..PAIRS {
-                let pick =
-                    |orders: &[Vec<Sample>], random: &mut Random| random.below(orders.len() as u64) as usize;
-                let (i, j) = (pick(left, random), pick(right, random));
-                place(&[&left[i], &right[j]]);
-            }
-        }
-        _ => return None,
-    }
-    (least <= greatest).then_some((least, greatest))
+    let shorter_first: Vec<i64> = (0..count).map(gap).collect();
+    let times = |gaps: &mut dyn Iterator<Item = &i64>| {
+        let after = gaps.scan(first, |time, gap| {
+            *time += gap;
+            Some(*time)
+        });
+        std::iter::once(first).chain(after).collect()
+    };
+    vec![as_they_are, times(&mut shorter_first.iter()), times(&mut shorter_first.iter().rev())]
 }
 
-/// Orders of the samples of one bucket.
-fn orders(bucket: &[Sample], case: &Case<'_>, reorder: Reorder, random: &mut Random) -> Vec<Vec<Sample>> {
-    let times: Vec<i64> = bucket.iter().map(|sample| sample.time).collect();
-    let values: Vec<f64> = bucket.iter().map(|sample| sample.value).collect();
-    let gaps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let mut all = Vec::new();
-    for gaps in arranged(&gaps, |a, b| a.cmp(b), random) {
-        let mut time = times[0];
-        let times: Vec<i64> = std::iter::once(time)
-            .chain(gaps.iter().map(|gap| {
-                time += gap;
-                time
-            }))
-            .collect();
-        let inside = |time: &i64| *time > case.start && *time <= case.end;
-        let next_to_cut = [times.iter().position(inside), times.iter().rposition(inside)];
-        for values in reordered(&values, reorder, next_to_cut, random) {
-            let sample = |(&time, value): (&i64, f64)| Sample { time, value, start: 0 };
-            all.push(times.iter().zip(values).map(sample).collect());
-        }
+/// The values as they are, and others: the inner values, or all differences, ascending and descending, or from the middle
+/// outwards. What rises may also do so in few steps, early or late.
+fn extreme_values(samples: &[Sample], bucket: &Bucket, reads: Reads) -> Vec<Vec<f64>> {
+    let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+    let (first, last, n) = (values[0], values[values.len() - 1], values.len() - 1);
+    let both = |mut items: Vec<f64>| {
+        items.sort_by(f64::total_cmp);
+        [items.clone(), items.into_iter().rev().collect()]
+    };
+    let differences = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let summed = |differences: Vec<f64>| summed(first, &differences, last);
+    if bucket.resets > 0 && !matches!(reads, Reads::Growth | Reads::Events) {
+        let inner = both(values[1..n].to_vec());
+        let middle = inner[0].get(n / 2).copied().unwrap_or(first);
+        let mut outwards = inner[0].clone();
+        outwards.sort_by(|a, b| (a - middle).abs().total_cmp(&(b - middle).abs()));
+        let inwards = outwards.iter().rev().copied().collect();
+        let with_ends = |inner: Vec<f64>| [&values[..1], &inner, &values[n..]].concat();
+        let mut all: Vec<Vec<f64>> = inner.into_iter().chain([outwards, inwards]).map(with_ends).collect();
+        all.push(values);
+        return all;
     }
+    let mut all = both(differences).map(summed).to_vec();
+    if bucket.resets == 0 && bucket.step > 0.0 {
+        let grown = |at: usize| (last - first - at as f64 * bucket.step).clamp(0.0, bucket.step);
+        all.extend(both((0..n).map(grown).collect()).map(summed));
+    }
+    all.push(values);
     all
 }
 
-/// The values in other orders, the first and the last one in their places.
-fn reordered(
-    values: &[f64],
-    reorder: Reorder,
-    next_to_cut: [Option<usize>; 2],
-    random: &mut Random,
-) -> Vec<Vec<f64>> {
-    let last = values.len() - 1;
-    if reorder == Reorder::Differences {
-        let differences: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        let summed = |differences: Vec<f64>| {
-            let mut at = values[0];
-            let mut values: Vec<f64> = std::iter::once(at)
-                .chain(differences.iter().map(|difference| {
-                    at += difference;
-                    at
-                }))
-                .collect();
-            values[last] = *values.last().unwrap_or(&at);
-            values
-        };
-        return arranged(&differences, f64::total_cmp, random).into_iter().map(summed).collect();
-    }
-    let with_ends = |inner: Vec<f64>| [&values[..1], &inner, &values[last..]].concat();
-    let mut all: Vec<Vec<f64>> =
-        arranged(&values[1..last], f64::total_cmp, random).into_iter().map(with_ends).collect();
-    // The extremes next to the cut.
-    for place in next_to_cut.into_iter().flatten().filter(|&place| place > 0 && place < last) {
-        for sign in [1.0, -1.0] {
-            let inner = (1..last).max_by(|&a, &b| (sign * values[a]).total_cmp(&(sign * values[b])));
-            let mut swapped = values.to_vec();
-            inner.into_iter().for_each(|inner| swapped.swap(inner, place));
-            all.push(swapped);
-        }
-    }
-    all
+/// Values from the first one on with these differences; the last one is known.
+fn summed(first: f64, differences: &[f64], last: f64) -> Vec<f64> {
+    let mut at = first;
+    let inner = differences[..differences.len() - 1].iter().map(|difference| {
+        at += difference;
+        at
+    });
+    std::iter::once(first).chain(inner).chain([last]).collect()
 }
 
-/// Ascending, descending, as they are, and at random.
-fn arranged<T: Copy>(
-    items: &[T],
-    order: impl Fn(&T, &T) -> std::cmp::Ordering,
-    random: &mut Random,
-) -> Vec<Vec<T>> {
-    let mut ascending = items.to_vec();
-    ascending.sort_by(order);
-    let descending = ascending.iter().rev().copied().collect();
-    let mut all = vec![ascending, descending, items.to_vec()];
-    for _ in 0..SHUFFLES {
-        let mut shuffled = items.to_vec();
-        for at in (1..shuffled.len()).rev() {
-            shuffled.swap(at, random.below(at as u64 + 1) as usize);
-        }
-        all.push(shuffled);
+/// Exchanges two distances.
+fn move_times(samples: &mut [Sample], random: &mut Random) {
+    let mut gaps: Vec<i64> = samples.windows(2).map(|pair| pair[1].time - pair[0].time).collect();
+    let [a, b] = [0; 2].map(|_| random.below(gaps.len() as u64) as usize);
+    gaps.swap(a, b);
+    let mut time = samples[0].time;
+    for (sample, gap) in samples[1..].iter_mut().zip(gaps) {
+        time += gap;
+        sample.time = time;
     }
-    all
+}
+
+/// Exchanges two differences, one on each side of the cut, or any two.
+fn move_differences(samples: &mut [Sample], cut: usize, random: &mut Random) {
+    let (first, last) = (samples[0].value, samples[samples.len() - 1].value);
+    let mut differences: Vec<f64> = samples.windows(2).map(|pair| pair[1].value - pair[0].value).collect();
+    let n = differences.len() as u64;
+    let (a, b) = match random.percent(70) {
+        true => (random.below(cut.max(1) as u64), cut as u64 + random.below((n - cut as u64).max(1))),
+        false => (random.below(n), random.below(n)),
+    };
+    differences.swap(a as usize, (b as usize).min(n as usize - 1));
+    let values = summed(first, &differences, last);
+    samples.iter_mut().zip(values).for_each(|(sample, value)| sample.value = value);
+}
+
+/// Moves what is between two resets, or some of that, to another place.
+fn move_runs(samples: &mut [Sample], random: &mut Random) {
+    let is_fall = |at: &usize| samples[*at].value < samples[*at - 1].value;
+    let bounds: Vec<usize> = (1..samples.len()).filter(is_fall).collect();
+    if bounds.len() < 3 {
+        return;
+    }
+    let mut places = [0; 3].map(|_| bounds[random.below(bounds.len() as u64) as usize]);
+    places.sort_unstable();
+    let [a, b, c] = places;
+    let mut values: Vec<f64> = samples[a..c].iter().map(|sample| sample.value).collect();
+    values.rotate_left(b - a);
+    samples[a..c].iter_mut().zip(values).for_each(|(sample, value)| sample.value = value);
+}
+
+/// Changes one value that no reset follows.
+fn move_one(samples: &mut [Sample], bucket: &Bucket, random: &mut Random) {
+    if samples.len() < 3 {
+        return;
+    }
+    let at = random.between(1, samples.len() as i64 - 1) as usize;
+    let [before, value, after] = [at - 1, at, at + 1].map(|at| samples[at].value);
+    let (lo, hi) = match value < before {
+        true => (bucket.min.max(before - bucket.step), before.min(after)),
+        false => (before, after),
+    };
+    let between = lo + (hi - lo) * random.unit();
+    samples[at].value = random.pick(&[lo, hi, between]);
+}
+
+/// Exchanges two inner values, reverses those between two places, or moves them to a third one. Mostly the values there
+/// are near each other, so that the step is likely kept.
+fn move_values(samples: &mut [Sample], cut: usize, random: &mut Random) {
+    let n = samples.len();
+    if n < 4 {
+        return;
+    }
+    let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+    let any = |random: &mut Random| random.between(1, n as i64 - 1) as usize;
+    let mut places = [0; 3].map(|_| any(random));
+    if random.percent(60) {
+        let mut by_value: Vec<usize> = (1..n - 1).collect();
+        by_value.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+        let rank = random.below(by_value.len() as u64);
+        places = [0; 3].map(|_| {
+            let near = (rank + random.below(NEAR)).saturating_sub(NEAR / 2);
+            by_value[near.min(by_value.len() as u64 - 1) as usize]
+        });
+    } else if random.percent(50) {
+        places[0] = random.between(1, (cut as i64).clamp(2, n as i64 - 1)) as usize;
+        places[1] = random.between((cut as i64).clamp(1, n as i64 - 2), n as i64 - 1) as usize;
+    }
+    places.sort_unstable();
+    let [a, b, c] = places;
+    let mut inner = values;
+    match random.below(4) {
+        0 => inner.swap(a, c),
+        1 => inner[a..=c].reverse(),
+        2 => inner[a..c].reverse(),
+        _ => inner[a..c].rotate_left(b - a),
+    }
+    samples.iter_mut().zip(inner).for_each(|(sample, value)| sample.value = value);
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use crate::rows::{Answer, Case, Row};
+use crate::bounds::Interval;
+use crate::reach;
+use crate::rows::{Answer, Case, Reads, Row};
 use crate::series::Series;
+use crate::window::largest;
 
 /// Violations that are printed in full.
 const SHOWN: usize = 8;
@@ -18,7 +21,7 @@ struct Line {
     outside: u64,
     /// Bound divided by error, of each bounded case.
     ratios: Vec<f64>,
-    /// Width of the bound divided by the width that other orders of the samples reach.
+    /// Width of the bound divided by the width that other samples reach.
     widths: Vec<f64>,
 }
 
@@ -47,7 +50,7 @@ impl Report {
     }
 
     /// Compares what a row says about a case.
-    /// `reached` are the least and the greatest answer over other orders.
+    /// `reached` are the least and the greatest answer over other samples, which the bound must contain too.
     pub fn add(
         &mut self,
         row: &Row,
@@ -71,15 +74,17 @@ impl Report {
             }
             Answer::Within(bound) => {
                 line.bounded += 1;
-                let kept = truth.is_some_and(|truth| bound.lo <= truth && truth <= bound.hi);
+                let reached = reached();
+                let kept = truth.is_some_and(|truth| bound.lo <= truth && truth <= bound.hi)
+                    && reached.is_none_or(|reached| contains(&bound, reached, row, case));
                 line.outside += u64::from(!kept);
                 let error = truth.map_or(f64::NAN, |truth| (bound.value - truth).abs());
                 let far = (bound.hi - bound.value).max(bound.value - bound.lo);
                 if far > 0.0 && error.is_finite() {
                     line.ratios.push(far / error);
                 }
-                // Where no other order has another answer, there is nothing to compare with.
-                let reached = reached().map_or(0.0, |(least, greatest)| greatest - least);
+                // Where no other samples have another answer, there is nothing to compare with.
+                let reached = reached.map_or(0.0, |(least, greatest)| greatest - least);
                 if far > 0.0 && reached > 0.0 {
                     line.widths.push((bound.hi - bound.lo) / reached);
                 }
@@ -142,6 +147,18 @@ impl Report {
             self.shown.push(message());
         }
     }
+}
+
+/// Whether a bound contains the answers over other samples.
+fn contains(bound: &Interval, (least, greatest): (f64, f64), row: &Row, case: &Case<'_>) -> bool {
+    let scale = match row.reads {
+        Reads::Extremes | Reads::Growth => {
+            case.fold.outer.as_ref().map_or(0.0, |outer| largest(outer) + outer.lost.value().abs())
+        }
+        _ => bound.lo.abs().max(bound.hi.abs()),
+    };
+    let tolerance = if scale.is_finite() { reach::TOLERANCE * scale } else { 0.0 };
+    bound.lo - tolerance <= least && greatest <= bound.hi + tolerance
 }
 
 fn median(ratios: impl Iterator<Item = f64>) -> f64 {

@@ -87,13 +87,19 @@ impl Close {
     }
 }
 
-/// What of a cut bucket could be in another order.
+/// Which columns of a cut bucket the bounds of a function read, beside its ends, distances and step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reorder {
-    /// The values.
-    Values,
-    /// The differences of neighbouring values.
-    Differences,
+pub enum Reads {
+    /// Sums and extremes.
+    Sums,
+    /// The distribution of values, and no step.
+    Distribution,
+    /// The extremes.
+    Extremes,
+    /// What a counter has lost, and the extremes.
+    Growth,
+    /// Only the number of changes, or of resets.
+    Events,
 }
 
 /// A row of the contract.
@@ -106,8 +112,8 @@ pub struct Row {
     pub truth: fn(&Case<'_>) -> Option<f64>,
     /// The answer from buckets.
     pub answer: fn(&Case<'_>) -> Answer,
-    /// What shows how much of a bound could be reached.
-    pub reorder: Reorder,
+    /// What other samples must keep to show how much of a bound could be reached.
+    pub reads: Reads,
 }
 
 /// A row for the values of a window.
@@ -117,35 +123,37 @@ const fn row(
     truth: fn(&Case<'_>) -> Option<f64>,
     answer: fn(&Case<'_>) -> Answer,
 ) -> Row {
-    Row { name, close, truth, answer, reorder: Reorder::Values }
+    Row { name, close, truth, answer, reads: Reads::Sums }
 }
 
 impl Row {
-    /// A row for the change of values.
-    const fn of_change(self) -> Row {
-        Row { reorder: Reorder::Differences, ..self }
+    /// The same with other columns that its bounds read.
+    const fn reads(self, reads: Reads) -> Row {
+        Row { reads, ..self }
     }
 }
 
 /// All rows.
 pub const ROWS: &[Row] = &[
-    row("count", Close::Bits, |c| some(c, c.inside.len() as f64), count),
+    row("count", Close::Bits, |c| some(c, c.inside.len() as f64), count).reads(Reads::Extremes),
     row("sum", Close::Number, true_sum, sum),
     row("avg", Close::Mean, true_mean, mean),
-    row("min", Close::Bits, |c| extreme(c, |a, b| a < b), least),
-    row("max", Close::Bits, |c| extreme(c, |a, b| a > b), greatest),
-    row("first", Close::Bits, |c| c.inside.first().map(|s| s.value), first),
-    row("last", Close::Bits, |c| c.inside.last().map(|s| s.value), last),
-    row("ts_of_first", Close::Bits, |c| time(c.inside.first()), first_time),
-    row("ts_of_last", Close::Bits, |c| time(c.inside.last()), last_time),
+    row("min", Close::Bits, |c| extreme(c, |a, b| a < b), least).reads(Reads::Extremes),
+    row("max", Close::Bits, |c| extreme(c, |a, b| a > b), greatest).reads(Reads::Extremes),
+    row("first", Close::Bits, |c| c.inside.first().map(|s| s.value), first).reads(Reads::Extremes),
+    row("last", Close::Bits, |c| c.inside.last().map(|s| s.value), last).reads(Reads::Extremes),
+    row("ts_of_first", Close::Bits, |c| time(c.inside.first()), first_time).reads(Reads::Extremes),
+    row("ts_of_last", Close::Bits, |c| time(c.inside.last()), last_time).reads(Reads::Extremes),
     row("stdvar", Close::Variance, true_variance, variance),
-    row("rate", Close::Number, |c| change(c, Kind::Rate), |c| changed(c, Kind::Rate)).of_change(),
-    row("increase", Close::Number, |c| change(c, Kind::Increase), |c| changed(c, Kind::Increase)).of_change(),
-    row("delta", Close::Number, |c| change(c, Kind::Delta), |c| changed(c, Kind::Delta)),
-    row("changes", Close::Bits, |c| some(c, raw::changes(c.inside) as f64), changes).of_change(),
-    row("resets", Close::Bits, |c| some(c, raw::resets(c.inside).0 as f64), resets).of_change(),
-    row("quantile", Close::Number, true_quantile, quantile),
-    row("count_gt", Close::Bits, true_count_above, count_above),
+    row("rate", Close::Number, |c| change(c, Kind::Rate), |c| changed(c, Kind::Rate)).reads(Reads::Growth),
+    row("increase", Close::Number, |c| change(c, Kind::Increase), |c| changed(c, Kind::Increase))
+        .reads(Reads::Growth),
+    row("delta", Close::Number, |c| change(c, Kind::Delta), |c| changed(c, Kind::Delta))
+        .reads(Reads::Extremes),
+    row("changes", Close::Bits, |c| some(c, raw::changes(c.inside) as f64), changes).reads(Reads::Events),
+    row("resets", Close::Bits, |c| some(c, raw::resets(c.inside).0 as f64), resets).reads(Reads::Events),
+    row("quantile", Close::Number, true_quantile, quantile).reads(Reads::Distribution),
+    row("count_gt", Close::Bits, true_count_above, count_above).reads(Reads::Distribution),
     row("idelta", Close::Number, true_last_difference, last_difference),
     row("instant", Close::Bits, true_newest, newest_value),
 ];

@@ -27,8 +27,19 @@ impl Spread {
         let (bucket, part) = (&cut.bucket, part(cut, k));
         let mean = ((part.lo / k as f64).max(bucket.min), (part.hi / k as f64).min(bucket.max));
         let span = bucket.max - bucket.min;
-        let most = (bucket.m2 + bucket.m2_rest).min(span * span / 4.0 * k as f64);
-        Spread { n: k, m2: (0.0, if k == 1 { 0.0 } else { most }), mean }
+        let (all, others) = (bucket.m2 + bucket.m2_rest, (bucket.count - k) as f64);
+        // All spread is that of the samples inside, that of the others, and that between the means of both.
+        let apart = |inside: f64| inside / k as f64 - (bucket.sum.value() - inside) / others;
+        let between =
+            [part.lo, part.hi].map(|sum| apart(sum) * apart(sum) * others * k as f64 / bucket.count as f64);
+        let may_be_equal = apart(part.lo) * apart(part.hi) <= 0.0;
+        let of_others = if bucket.count - k == 1 { 0.0 } else { span * span / 4.0 * others };
+        let least = (all - of_others - between[0].max(between[1])).max(0.0);
+        let nearest = if may_be_equal { 0.0 } else { between[0].min(between[1]) };
+        let most = (all - nearest).min(span * span / 4.0 * k as f64);
+        let rounding = SLACK * all;
+        let m2 = if k == 1 { (0.0, 0.0) } else { ((least - rounding).max(0.0), most + rounding) };
+        Spread { n: k, m2, mean }
     }
 
     fn with(self, other: Spread) -> Self {
