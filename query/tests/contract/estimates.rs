@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use barograph_engine::Timestamp;
+use barograph_engine::rollup::Bucket;
 use barograph_query::source::MemorySource;
 use barograph_query::{QueryValue, Request, Response, TierChoice, execute};
 
+use crate::REORDERED;
 use crate::answers::{Close, source_of};
 use crate::random::Random;
+use crate::reach::{self, Reached};
 use crate::report::Report;
-use crate::series::{SECOND, Series};
+use crate::rows::{Case, ROWS};
+use crate::series::{SECOND, Sample, Series};
+use crate::window::{self, Fold, Plant};
 
 /// Functions with their names in reports, and `[W]` for the window.
 const ASKED: &[(&str, &str, Close)] = &[
@@ -73,6 +78,7 @@ pub fn check(series: &Series, width: i64, random: &mut Random, report: &mut Repo
         false => random.between(1, 8 * seconds),
     };
     let tier = TierChoice::Width(Duration::from_secs(seconds.unsigned_abs()));
+    let others = Others::new(series, (width, (end - window) * SECOND, end * SECOND), random);
     for (name, query, close) in ASKED {
         let query = query.replace("[W", &format!("[{window}s"));
         let request = Request::instant(query.as_str(), Timestamp::from_millis(end * 1000));
@@ -98,7 +104,8 @@ pub fn check(series: &Series, width: i64, random: &mut Random, report: &mut Repo
         };
         match (truth, answer, accuracy.absolute) {
             (Some(truth), Some(answer), Some(bound)) => {
-                report.add_estimate(name, (answer, bound), truth, message);
+                let reached = others.as_ref().and_then(|others| others.reached(name));
+                report.add_estimate(name, (answer, bound), truth, reached, message);
             }
             (None, _, _) if accuracy.may_be_absent => report.add_refused(name),
             (Some(_), Some(_), None) => report.add_refused(name),
@@ -106,6 +113,49 @@ pub fn check(series: &Series, width: i64, random: &mut Random, report: &mut Repo
         }
     }
     Ok(())
+}
+
+/// A window of which other samples show how much of a bound they could reach.
+struct Others {
+    samples: Vec<Sample>,
+    buckets: Vec<Bucket>,
+    fold: Fold,
+    start: i64,
+    end: i64,
+    seed: u64,
+}
+
+impl Others {
+    /// Some of all windows, of series without start times.
+    fn new(series: &Series, (width, start, end): (i64, i64, i64), random: &mut Random) -> Option<Self> {
+        let (is_chosen, seed) = (random.percent(REORDERED), random.bits());
+        let samples: Vec<Sample> =
+            series.samples.iter().copied().filter(|sample| !sample.is_marker()).collect();
+        if !is_chosen || samples.iter().any(|sample| sample.start != 0) {
+            return None;
+        }
+        let buckets = window::buckets(series, width, None, Plant::Nothing);
+        let fold = Fold::new(&buckets, start, end, Plant::Nothing);
+        Some(Others { samples, buckets, fold, start, end, seed })
+    }
+
+    /// The answers to a query over other samples, if the first check has a row of it.
+    fn reached(&self, name: &str) -> Option<Reached> {
+        let Others { samples, buckets, fold, start, end, .. } = self;
+        let row = ROWS.iter().find(|row| Some(row.name) == name.strip_prefix("e "))?;
+        let case = Case {
+            start: *start,
+            end: *end,
+            inside: &[],
+            until: &[],
+            buckets,
+            fold,
+            x: 0.0,
+            phi: 0.0,
+            lookback: 0,
+        };
+        reach::reached(row, &case, samples, &mut Random::new(self.seed))
+    }
 }
 
 /// The answer, unless it is refused.

@@ -9,6 +9,7 @@
 use barograph_engine::rollup::Bucket;
 use barograph_engine::rollup::sketch::{bounds, key};
 
+use crate::bounds::Interval;
 use crate::random::Random;
 use crate::raw;
 use crate::rows::{Case, Reads, Row};
@@ -28,7 +29,25 @@ const SAMPLES_PER_RESET: u64 = 20;
 const ROUNDING: f64 = 8.0 * f64::EPSILON;
 
 /// What it may then add to an answer.
-pub const TOLERANCE: f64 = 1000.0 * ROUNDING;
+const TOLERANCE: f64 = 1000.0 * ROUNDING;
+
+/// The answers over other samples.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached {
+    /// The least answer.
+    pub least: f64,
+    /// The greatest answer.
+    pub greatest: f64,
+    /// What rounding may have added to them.
+    tolerance: f64,
+}
+
+impl Reached {
+    /// Whether a bound contains them.
+    pub fn is_inside(&self, bound: &Interval) -> bool {
+        bound.lo - self.tolerance <= self.least && self.greatest <= bound.hi + self.tolerance
+    }
+}
 
 /// The samples of a cut bucket.
 struct Part<'a> {
@@ -46,7 +65,7 @@ impl<'a> Part<'a> {
 }
 
 /// The least and the greatest answer of a row over other samples of the cut buckets.
-pub fn reached(row: &Row, case: &Case<'_>, samples: &[Sample], random: &mut Random) -> Option<(f64, f64)> {
+pub fn reached(row: &Row, case: &Case<'_>, samples: &[Sample], random: &mut Random) -> Option<Reached> {
     if case.fold.cuts.is_empty() || !case.fold.cuts.iter().all(|cut| is_meant_for(row.reads, &cut.bucket)) {
         return None;
     }
@@ -58,7 +77,15 @@ pub fn reached(row: &Row, case: &Case<'_>, samples: &[Sample], random: &mut Rand
         let (answer, start) = found.max_by(|a, b| a.0.total_cmp(&b.0))?;
         Some(sign * search.climb(sign, answer, start.clone(), random))
     };
-    Some((end(-1.0)?, end(1.0)?))
+    let (least, greatest) = (end(-1.0)?, end(1.0)?);
+    let scale = match row.reads {
+        Reads::Extremes | Reads::Growth => {
+            case.fold.outer.as_ref().map_or(0.0, |outer| largest(outer) + outer.lost.value().abs())
+        }
+        _ => least.abs().max(greatest.abs()),
+    };
+    let tolerance = if scale.is_finite() { TOLERANCE * scale } else { 0.0 };
+    Some(Reached { least, greatest, tolerance })
 }
 
 /// Whether a function is one of such series. Gauges have no rate. Chunks of counters have no sums, and what only rises has

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use crate::bounds::Interval;
-use crate::reach;
-use crate::rows::{Answer, Case, Reads, Row};
+use crate::reach::Reached;
+use crate::rows::{Answer, Case, Row};
 use crate::series::Series;
-use crate::window::largest;
 
 /// Violations that are printed in full.
 const SHOWN: usize = 8;
@@ -56,7 +55,7 @@ impl Report {
         row: &Row,
         case: &Case<'_>,
         (series, width): (&Series, i64),
-        reached: impl FnOnce() -> Option<(f64, f64)>,
+        reached: impl FnOnce() -> Option<Reached>,
     ) {
         let Some(line) = self.lines.iter_mut().find(|line| line.name == row.name) else { return };
         let truth = (row.truth)(case);
@@ -76,7 +75,7 @@ impl Report {
                 line.bounded += 1;
                 let reached = reached();
                 let kept = truth.is_some_and(|truth| bound.lo <= truth && truth <= bound.hi)
-                    && reached.is_none_or(|reached| contains(&bound, reached, row, case));
+                    && reached.is_none_or(|reached| reached.is_inside(&bound));
                 line.outside += u64::from(!kept);
                 let error = truth.map_or(f64::NAN, |truth| (bound.value - truth).abs());
                 let far = (bound.hi - bound.value).max(bound.value - bound.lo);
@@ -84,7 +83,7 @@ impl Report {
                     line.ratios.push(far / error);
                 }
                 // Where no other samples have another answer, there is nothing to compare with.
-                let reached = reached.map_or(0.0, |(least, greatest)| greatest - least);
+                let reached = reached.map_or(0.0, |reached| reached.greatest - reached.least);
                 if far > 0.0 && reached > 0.0 {
                     line.widths.push((bound.hi - bound.lo) / reached);
                 }
@@ -123,21 +122,29 @@ impl Report {
         }
     }
 
-    /// Counts a case whose answer differs from the truth by a bound at most.
+    /// Counts a case whose answer differs from the truth by a bound at most, and from the answers over other samples, which
+    /// are known but for a tolerance.
     pub fn add_estimate(
         &mut self,
         name: &str,
         (value, bound): (f64, f64),
         truth: f64,
+        reached: Option<Reached>,
         message: impl FnOnce() -> String,
     ) {
         let Some(line) = self.lines.iter_mut().find(|line| line.name == name) else { return };
         line.bounded += 1;
         let error = (value - truth).abs();
-        let kept = error <= bound || value == truth || (value.is_nan() && truth.is_nan());
+        let is_right = error <= bound || value == truth || (value.is_nan() && truth.is_nan());
+        let interval = Interval { lo: value - bound, value, hi: value + bound };
+        let kept = is_right && reached.is_none_or(|reached| reached.is_inside(&interval));
         line.outside += u64::from(!kept);
         if bound > 0.0 && error.is_finite() {
             line.ratios.push(bound / error);
+        }
+        let reached = reached.map_or(0.0, |reached| reached.greatest - reached.least);
+        if bound > 0.0 && reached > 0.0 {
+            line.widths.push(2.0 * bound / reached);
         }
         self.show(kept, message);
     }
@@ -147,18 +154,6 @@ impl Report {
             self.shown.push(message());
         }
     }
-}
-
-/// Whether a bound contains the answers over other samples.
-fn contains(bound: &Interval, (least, greatest): (f64, f64), row: &Row, case: &Case<'_>) -> bool {
-    let scale = match row.reads {
-        Reads::Extremes | Reads::Growth => {
-            case.fold.outer.as_ref().map_or(0.0, |outer| largest(outer) + outer.lost.value().abs())
-        }
-        _ => bound.lo.abs().max(bound.hi.abs()),
-    };
-    let tolerance = if scale.is_finite() { reach::TOLERANCE * scale } else { 0.0 };
-    bound.lo - tolerance <= least && greatest <= bound.hi + tolerance
 }
 
 fn median(ratios: impl Iterator<Item = f64>) -> f64 {

@@ -137,6 +137,6 @@ fn estimated(
     for &(time, value) in values.iter().flat_map(|series| &series.floats_ms) {
         let none = if accuracy.may_be_absent { value } else { f64::NAN };
         let exact = of_truth(time).unwrap_or(none);
-        report.add_estimate(name, (value, bound), exact, || message(&shown(found)));
+        report.add_estimate(name, (value, bound), exact, None, || message(&shown(found)));
     }
 }
