@@ -3,13 +3,13 @@
 //!
 //!     make contract CASES=100000 SEED=1 [DATA=folder of recorded series]
 //!
-//! Three checks share the series. In the first, the checker itself folds buckets that the engine built, and
-//! compares them with its own definitions of the functions over samples; faults can be planted there (`--plant NAME`),
-//! which must be found. In the second, the query crate answers each function twice, from samples and from buckets. In the
-//! third, it answers from buckets that windows cut, and says how far it may be off. Bounds of the first and the third check
-//! also contain the answers over other samples that the buckets could be of, and are compared with their range (`reach.rs`). Native histograms (`histograms/`) have
-//! the second and the third check, over buckets that were stored and read, with planted faults of their own. Beside them, percentiles of a day are
-//! compared with those of the samples (`quantiles.rs`).
+//! Three checks share the series. In the first, the checker itself folds buckets that the engine built, and compares them
+//! with its own definitions of the functions over samples; faults can be planted there (`--plant NAME`), which must be
+//! found. In the second, the query crate answers each function twice, from samples and from buckets. In the third, it
+//! answers from buckets that windows cut, and says how far it may be off. Bounds of the first and the third check also
+//! contain the answers over other samples that the buckets could be of, and are compared with their range (`reach.rs`).
+//! Native histograms (`histograms/`) have the second and the third check, over buckets that were stored and read, with
+//! planted faults of their own. Beside them, percentiles of a day are compared with those of the samples (`quantiles.rs`).
 //!
 //! As a test of cargo, without arguments, it checks some thousand cases.
 

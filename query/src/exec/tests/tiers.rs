@@ -472,7 +472,7 @@ fn what_buckets_cannot_answer_is_refused_once_samples_are_gone() {
 }
 
 /// The sample next to a cut is inside. A value that falls slowly is near the one before the window there, and a counter that
-/// is reset grows by few values between the samples outside.
+/// is reset grows by few values between the samples outside; these have little of the spread.
 #[test]
 fn cuts_that_leave_little_out_have_narrow_bounds() {
     let of = |value: fn(i64) -> f64| {
@@ -486,6 +486,7 @@ fn cuts_that_leave_little_out_have_narrow_bounds() {
         (&falling, "max_over_time(m_total[840s])", 2.1),
         (&rising, "min_over_time(m_total[840s])", 2.1),
         (&reset, "increase(m_total[840s])", 10.0),
+        (&reset, "stdvar_over_time(m_total[840s])", 0.3),
     ] {
         let request = Request::instant_ms(query, 900_000);
         let exact = execute(source, &Request { tier: TierChoice::Raw, ..request.clone() }).unwrap();

@@ -29,8 +29,6 @@ use natives::Natively;
 mod anchored;
 mod change;
 mod distribution;
-mod estimated_change;
-mod estimated_distribution;
 mod estimates;
 mod folds;
 pub(crate) mod histogram;

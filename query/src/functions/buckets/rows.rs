@@ -1,8 +1,8 @@
 //! The rows: for each function, its columns, when its answer is exact, and its evaluator.
 
 use super::{
-    Answer, Counter, Kernel, Row, Seen, anchored, change, distribution, estimated_change,
-    estimated_distribution, estimates, histogram, natives::Natively, over_time,
+    Answer, Counter, Kernel, Row, Seen, anchored, change, distribution, estimates, histogram,
+    natives::Natively, over_time,
 };
 use crate::functions::window::conditional_count::Condition;
 use crate::functions::window::counter::ChangeKind;
@@ -89,14 +89,14 @@ pub(crate) static MEAN: Row =
 pub(crate) static VARIANCE: Row =
     row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::variance).or(
         Columns::BOUNDS.and(Columns::EXTREMES),
-        "the spread of the whole buckets, and that of all touched ones",
-        estimates::variance,
+        "the spread inside each cut bucket that its spread, sum and extremes allow, and the distances of the means",
+        estimates::spread::variance,
     );
 pub(crate) static DEVIATION: Row =
     row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::deviation).or(
         Columns::BOUNDS.and(Columns::EXTREMES),
-        "the spread of the whole buckets, and that of all touched ones",
-        estimates::deviation,
+        "the spread inside each cut bucket that its spread, sum and extremes allow, and the distances of the means",
+        estimates::spread::deviation,
     );
 pub(crate) static LEAST: Row = row(Columns::MIN, WHOLE, over_time::least).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
@@ -160,16 +160,16 @@ const GROWING: Columns = Columns::COUNTER.and(Columns::ENDS);
 
 pub(crate) static RATE: Row =
     row(GROWING, WHOLE, change::rate).counter(Counter::Window).anchored(anchored::rate)
-    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is what its steps and the values after its resets allow; refused with start times or negative values", estimated_change::rate).natively(Natively::Change(ChangeKind::RATE));
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is what its steps and the values after its resets allow; refused with start times or negative values", estimates::change::rate).natively(Natively::Change(ChangeKind::RATE));
 pub(crate) static INCREASE: Row =
     row(GROWING, WHOLE, change::increase).counter(Counter::Window).anchored(anchored::increase)
-    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is what its steps and the values after its resets allow; refused with start times or negative values", estimated_change::increase).natively(Natively::Change(ChangeKind::INCREASE));
+    .or(Columns::BOUNDS.and(Columns::EXTREMES), "the growth outside is what its steps and the values after its resets allow; refused with start times or negative values", estimates::change::increase).natively(Natively::Change(ChangeKind::INCREASE));
 pub(crate) static DELTA: Row = row(Columns::ENDS, WHOLE, change::delta)
     .anchored(anchored::delta)
     .or(
         Columns::BOUNDS.and(Columns::EXTREMES),
         "the range of the last value less that of the first",
-        estimated_change::delta,
+        estimates::change::delta,
     )
     .natively(Natively::Change(ChangeKind::DELTA));
 pub(crate) static GROWTH: Row = row(GROWING, WHOLE, change::growth).counter(Counter::Previous);
@@ -179,7 +179,7 @@ pub(crate) static CHANGES: Row = row(Columns::CHANGES.and(Columns::VALUES), WHOL
     .or(
         Columns::BOUNDS,
         "those of the cut buckets that fit between the samples inside",
-        estimated_change::changes,
+        estimates::change::changes,
     )
     .natively(Natively::Changes);
 pub(crate) static RESETS: Row = row(GROWING, WHOLE, change::resets)
@@ -187,7 +187,7 @@ pub(crate) static RESETS: Row = row(GROWING, WHOLE, change::resets)
     .or(
         Columns::BOUNDS,
         "those of the cut buckets that fit between the samples inside",
-        estimated_change::resets,
+        estimates::change::resets,
     )
     .natively(Natively::Resets);
 
@@ -196,14 +196,14 @@ pub(crate) static INSTANT_DELTA: Row = row(GROWING.and(Columns::CHANGES), PAIR, 
     .or(
         Columns::BOUNDS.and(Columns::EXTREMES),
         "the last bucket whole: its largest step and its extremes; cut: refused",
-        estimated_change::instant_delta,
+        estimates::change::instant_delta,
     )
     .natively(Natively::Instant { counter: false });
 pub(crate) static INSTANT_RATE: Row = row(GROWING.and(Columns::CHANGES), PAIR, change::instant_rate)
     .or(
         Columns::BOUNDS.and(Columns::EXTREMES),
         "the last bucket whole: its largest step over its shortest distance; cut, or start times: refused",
-        estimated_change::instant_rate,
+        estimates::change::instant_rate,
     )
     .natively(Natively::Instant { counter: true });
 
@@ -216,7 +216,7 @@ pub(crate) static QUANTILE: Row = row(
     distribution::quantile,
 )
 .refined(distribution::quantile_of_sketch)
-.or(DISTRIBUTION, KEYS, estimated_distribution::quantile);
+.or(DISTRIBUTION, KEYS, estimates::distribution::quantile);
 
 pub(crate) static DISTRIBUTED: Row = Row {
     bounds: DISTRIBUTION.and(Columns::ENDS),
@@ -241,7 +241,7 @@ macro_rules! conditional {
     ($($name:ident = $what:ident $condition:ident;)*) => {$(
         pub(crate) static $name: Row = conditional(
             |series| distribution::$what(series, Condition::$condition),
-            |seen, x| estimated_distribution::$what(seen, Condition::$condition, x),
+            |seen, x| estimates::distribution::$what(seen, Condition::$condition, x),
         );
     )*};
 }

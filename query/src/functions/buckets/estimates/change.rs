@@ -2,19 +2,18 @@
 
 use barograph_engine::rollup::Bucket;
 
-use super::Seen;
-use super::estimates::{Parts, unbounded};
+use super::{Parts, Seen, unbounded};
 use crate::functions::window::counter::{ChangeKind, lost_of};
 use crate::functions::window::seconds;
 use crate::tiers::{Bounded, margin, product};
 
 /// `changes`
-pub(super) fn changes(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+pub(crate) fn changes(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     events(&Parts::of(seen)?, |bucket| bucket.changes)
 }
 
 /// `resets`
-pub(super) fn resets(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+pub(crate) fn resets(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     events(&Parts::of(seen)?, |bucket| bucket.resets)
 }
 
@@ -31,17 +30,17 @@ fn events(parts: &Parts<'_>, count: fn(&Bucket) -> u64) -> Option<Bounded> {
 }
 
 /// `rate`
-pub(super) fn rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+pub(crate) fn rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     change(&Parts::of(seen)?, ChangeKind::RATE)
 }
 
 /// `increase`
-pub(super) fn increase(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+pub(crate) fn increase(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     change(&Parts::of(seen)?, ChangeKind::INCREASE)
 }
 
 /// `delta`
-pub(super) fn delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+pub(crate) fn delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     change(&Parts::of(seen)?, ChangeKind::DELTA)
 }
 
@@ -106,7 +105,7 @@ fn factor(parts: &Parts<'_>, window: f64, counter: bool) -> Option<(f64, f64)> {
 }
 
 /// `idelta`
-pub(super) fn instant_delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+pub(crate) fn instant_delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let newest = newest(seen)?;
     let Bucket { last, min, max, step, .. } = *newest;
     let likely = (last.value - newest.first.value) / (newest.count - 1) as f64;
@@ -119,7 +118,7 @@ pub(super) fn instant_delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 }
 
 /// `irate`
-pub(super) fn instant_rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
+pub(crate) fn instant_rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let newest = newest(seen)?;
     let Bucket { first, last, min, max, step, gaps, .. } = *newest;
     if first.start != 0 || last.start != 0 {

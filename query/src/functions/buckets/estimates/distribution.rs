@@ -17,7 +17,7 @@ fn cuts<'a>(seen: &Seen<'a>) -> impl Iterator<Item = Cut<'a>> {
 
 /// `quantile_over_time`: each cut bucket counts as copies of its least value for the lower end, and of its greatest one
 /// for the upper end. More copies of a value move a quantile toward it, so the fewest and the most copies suffice.
-pub(super) fn quantile(seen: &Seen<'_>, phi: f64) -> Option<Bounded> {
+pub(crate) fn quantile(seen: &Seen<'_>, phi: f64) -> Option<Bounded> {
     let cuts: Vec<Cut<'_>> = cuts(seen).collect();
     let whole = seen.whole;
     // Between infinities of both signs there is no number.
@@ -83,7 +83,7 @@ fn quantile_with(
 }
 
 /// `count_*_over_time`
-pub(super) fn count(seen: &Seen<'_>, condition: Condition, x: f64) -> Option<Bounded> {
+pub(crate) fn count(seen: &Seen<'_>, condition: Condition, x: f64) -> Option<Bounded> {
     let (mut lo, mut hi) = (0, 0);
     for part in seen.parts {
         let (least, most) = met(part, condition, x);
@@ -99,7 +99,7 @@ pub(super) fn count(seen: &Seen<'_>, condition: Condition, x: f64) -> Option<Bou
 }
 
 /// `share_*_over_time`
-pub(super) fn share(seen: &Seen<'_>, condition: Condition, x: f64) -> Option<Bounded> {
+pub(crate) fn share(seen: &Seen<'_>, condition: Condition, x: f64) -> Option<Bounded> {
     let met = count(seen, condition, x)?;
     let whole = seen.whole.map_or(0, |whole| whole.count);
     let (least, most) =

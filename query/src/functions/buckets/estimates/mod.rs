@@ -3,6 +3,10 @@
 //! Each function returns an interval that contains the answer of the samples. Where values are NaN or infinite, so that
 //! nothing can be said, the interval is everything.
 
+pub(super) mod change;
+pub(super) mod distribution;
+pub(super) mod spread;
+
 use barograph_engine::rollup::{Bucket, Edge};
 
 use super::Seen;
@@ -202,29 +206,6 @@ pub(super) fn mean(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let found = Bounded::new(sums.likely / parts.likely.max(1) as f64, (lo, hi));
     // A mean is rounded relative to the magnitudes of its terms.
     Some(found.widened(margin(min.abs().max(max.abs()))).or_absent(parts.may_be_absent()))
-}
-
-/// `stdvar_over_time`
-pub(super) fn variance(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
-    let parts = Parts::of(seen)?;
-    let outer = parts.outer.m2 + parts.outer.m2_rest;
-    let inner = seen.whole.map_or(0.0, |whole| whole.m2 + whole.m2_rest);
-    if !parts.is_plain() || !outer.is_finite() {
-        return Some(unbounded(f64::NAN).or_absent(parts.may_be_absent()));
-    }
-    let (min, max) = (parts.outer.min, parts.outer.max);
-    let greatest = (outer / parts.count.0.max(1) as f64).min((max - min) * (max - min) / 4.0);
-    let least = (inner / parts.count.1.max(1) as f64).min(greatest);
-    // The kernel of samples loses bits in proportion to mean / deviation.
-    let slack = margin(greatest + min.abs().max(max.abs()) * greatest.sqrt());
-    let found = Bounded::new(outer / parts.outer.count as f64, ((least - slack).max(0.0), greatest + slack));
-    Some(found.or_absent(parts.may_be_absent()))
-}
-
-/// `stddev_over_time`
-pub(super) fn deviation(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
-    let Bounded { value, lo, hi, may_be_absent } = variance(seen, 0.0)?;
-    Some(Bounded { value: value.sqrt(), lo: lo.max(0.0).sqrt(), hi: hi.sqrt(), may_be_absent })
 }
 
 /// `max_over_time`
