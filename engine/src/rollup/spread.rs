@@ -133,7 +133,7 @@ impl Moments {
             Some(difference) => scaled(difference as f64),
             None => {
                 let (own, other) = (exact(self.sum), exact(later.sum));
-                scaled(cross_difference(&own, later.count as f64, &other, self.count as f64))
+                scaled(cross_difference(&own, self.count as f64, &other, later.count as f64))
             }
         };
         let part = |moments: &Moments| (moments.count as f64, moments.m2, moments.rest);

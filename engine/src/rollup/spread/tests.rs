@@ -102,3 +102,20 @@ proptest! {
         prop_assert_eq!(bits(found.m2, found.rest), bits(whole.m2, whole.m2_rest));
     }
 }
+
+/// The products of such sums and counts do not fit into integers.
+#[test]
+fn sums_of_many_bits_merge_like_exact_ones() {
+    let sums = [(3i128 << 122) + 12_345, (1i128 << 123) + 678];
+    let counts = [17u64, 60];
+    let exact_sums = sums.map(|sum| {
+        let mut exact = ExactSum::default();
+        [sum >> 64 << 64, sum & i128::from(u64::MAX)].iter().for_each(|part| exact.add(*part as f64));
+        exact
+    });
+    let spread = |at: usize| Spread { count: counts[at], sum: &exact_sums[at], m2: 0.0, rest: 0.0 };
+    let moments = |at: usize| Moments { count: counts[at], sum: sums[at], m2: 0.0, rest: 0.0 };
+    let mut found = moments(0);
+    found.merge(&moments(1), |int| int);
+    assert_eq!((found.m2, found.rest), merged(&spread(0), &spread(1)));
+}
