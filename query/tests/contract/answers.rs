@@ -24,6 +24,8 @@ const MS: i64 = 1000;
 pub enum Close {
     /// To each other: the same bits.
     Bits,
+    /// To each other: the same bits, or NaN. Of which operand a result has the NaN is up to the compiler.
+    Result,
     /// To each other: the same number or NaN.
     Number,
     /// To the true sum: buckets the same number, samples within a unit in the last place.
@@ -60,17 +62,17 @@ const ASKED: &[Asked] = &[
     asked("q ts last", "ts_of_last_over_time(m_total[W])", Close::Bits),
     asked("q ts min", "ts_of_min_over_time(m_total[W])", Close::Bits),
     asked("q ts max", "ts_of_max_over_time(m_total[W])", Close::Bits),
-    asked("q rate", "rate(m_total[W])", Close::Bits),
-    asked("q increase", "increase(m_total[W])", Close::Bits),
-    asked("q delta", "delta(m_total[W])", Close::Bits),
-    asked("q idelta", "idelta(m_total[W])", Close::Bits),
+    asked("q rate", "rate(m_total[W])", Close::Result),
+    asked("q increase", "increase(m_total[W])", Close::Result),
+    asked("q delta", "delta(m_total[W])", Close::Result),
+    asked("q idelta", "idelta(m_total[W])", Close::Result),
     asked("q irate", "irate(m_total[W])", Close::Number),
     asked("q changes", "changes(m_total[W])", Close::Bits),
     asked("q resets", "resets(m_total[W])", Close::Bits),
-    asked("q pure", "increase_pure(m_total[W])", Close::Bits),
-    asked("q anchored", "increase(m_total[W] anchored)", Close::Bits),
+    asked("q pure", "increase_pure(m_total[W])", Close::Result),
+    asked("q anchored", "increase(m_total[W] anchored)", Close::Result),
     asked("q anch. reset", "resets(m_total[W] anchored)", Close::Bits),
-    asked("q anch. delta", "delta(m_total[W] anchored)", Close::Bits),
+    asked("q anch. delta", "delta(m_total[W] anchored)", Close::Result),
     asked("q smoothed", "rate(m_total[W] smoothed)", Close::Number),
     asked("q quantile", "quantile_over_time(0.3, m_total[W])", Close::Number),
     asked("q extreme", "quantile_over_time(1, m_total[W])", Close::Number),
@@ -86,7 +88,7 @@ const ASKED: &[Asked] = &[
     asked("q predict", "predict_linear(m_total[W], 60)", Close::Number),
     asked("q instant", "m_total", Close::Bits),
     asked("q timestamp", "timestamp(m_total)", Close::Bits),
-    asked("q offset", "sum by (none) (increase(m_total[W] offset 1h))", Close::Bits),
+    asked("q offset", "sum by (none) (increase(m_total[W] offset 1h))", Close::Result),
     asked("q subquery", "max_over_time(rate(m_total[W])[1h:5m])", Close::Number),
 ];
 
@@ -175,6 +177,7 @@ impl Close {
         let same = raw == buckets || (raw.is_nan() && buckets.is_nan());
         match self {
             Close::Bits => raw.to_bits() == buckets.to_bits(),
+            Close::Result => raw.to_bits() == buckets.to_bits() || (raw.is_nan() && buckets.is_nan()),
             Close::Number => same,
             // Where sums overflow, the order of samples decides.
             _ if !buckets.is_finite() => same,
