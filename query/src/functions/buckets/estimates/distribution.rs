@@ -3,7 +3,7 @@
 use barograph_engine::rollup::sketch::Extremes;
 use barograph_engine::rollup::{Bucket, Sketch, sketch};
 
-use super::Seen;
+use super::{Seen, unbounded};
 use crate::functions::window::conditional_count::Condition;
 use crate::tiers::Bounded;
 use crate::tiers::cut::Cut;
@@ -16,7 +16,8 @@ fn cuts<'a>(seen: &Seen<'a>) -> impl Iterator<Item = Cut<'a>> {
 }
 
 /// `quantile_over_time`: each cut bucket counts as copies of its least value for the lower end, and of its greatest one
-/// for the upper end. More copies of a value move a quantile toward it, so the fewest and the most copies suffice.
+/// for the upper end. More copies of a value move a quantile toward it, so the fewest and the most copies suffice. NaN is
+/// less than all numbers: where the quantile may be among the NaN of whole buckets, nothing is known.
 pub(crate) fn quantile(seen: &Seen<'_>, phi: f64) -> Option<Bounded> {
     let cuts: Vec<Cut<'_>> = cuts(seen).collect();
     let whole = seen.whole;
@@ -38,12 +39,12 @@ pub(crate) fn quantile(seen: &Seen<'_>, phi: f64) -> Option<Bounded> {
     for choice in 0..1u32 << cuts.len() {
         let copies =
             |place: usize, cut: &Cut<'_>| if choice >> place & 1 == 1 { cut.inside.1 } else { cut.inside.0 };
-        if let Some((lo, ..)) = with(|bucket| bucket.min, &copies) {
-            ends.0 = ends.0.min(lo);
+        let found = (with(|bucket| bucket.min, &copies), with(|bucket| bucket.max, &copies));
+        let (Some((lo, ..)), Some((.., hi))) = found else { continue };
+        if lo.is_nan() || hi.is_nan() {
+            return Some(unbounded(f64::NAN));
         }
-        if let Some((.., hi)) = with(|bucket| bucket.max, &copies) {
-            ends.1 = ends.1.max(hi);
-        }
+        ends = (ends.0.min(lo), ends.1.max(hi));
     }
     let is_found = ends.0 <= ends.1;
     if !is_found {
@@ -132,5 +133,52 @@ fn met(bucket: &Bucket, condition: Condition, x: f64) -> (u64, u64) {
         Condition::Greater => greater,
         Condition::AtMost if x.is_nan() => (0, 0),
         Condition::AtMost => (numbers - greater.1, numbers - greater.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use barograph_engine::rollup::{Builder, Extras};
+
+    use super::*;
+
+    const WIDTH: i64 = 1_000_000;
+
+    fn bucket(times: impl Iterator<Item = i64>, value: impl Fn(usize) -> f64) -> Bucket {
+        let times: Vec<i64> = times.collect();
+        let values: Vec<f64> = (0..times.len()).map(value).collect();
+        let (mut builder, mut out) = (Builder::new(WIDTH, Extras::ALL), Vec::new());
+        builder.extend(&times, &values, &[], &mut out);
+        builder.finish(&mut out);
+        out.remove(0)
+    }
+
+    #[test]
+    fn a_quantile_that_may_be_nan_is_not_bounded() {
+        let cut = bucket((1..=50).map(|i| i * 20_000 - i * i % 7 * 2_000), |_| 5.0);
+        let inside = Cut::left(&cut, WIDTH / 2).inside;
+        assert!(inside.0 < inside.1, "the number inside is not certain: {inside:?}");
+        let median =
+            |nans: u64| {
+                let whole = bucket((1..=60).map(|i| WIDTH + i * 10_000), |at| {
+                    if at < nans as usize { f64::NAN } else { 5.0 }
+                });
+                let seen = Seen {
+                    start: WIDTH / 2,
+                    end: 2 * WIDTH,
+                    parts: std::slice::from_ref(&whole),
+                    whole: Some(&whole),
+                    left: Some(&cut),
+                    right: None,
+                    both: None,
+                };
+                quantile(&seen, 0.5).map(|found| (found.lo, found.hi))
+            };
+        let nothing = Some((f64::NEG_INFINITY, f64::INFINITY));
+        // The median is NaN if more than half of the values are: of 60 and those inside.
+        let half = |inside: u64| (60 + inside - 1) / 2;
+        assert_ne!(median(half(inside.0)), nothing);
+        assert_eq!(median(half(inside.0) + 1), nothing, "with the fewest inside");
+        assert_eq!(median(half(inside.1) + 1), nothing, "with any number inside");
     }
 }
