@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::duration_ns;
-use crate::model::matcher::meets_all;
-use crate::model::{Labels, Resolution, SeriesSet, TierId, Timestamp};
+use crate::model::{BySeries, Labels, Resolution, SeriesSet, TierId, Timestamp};
 use crate::options::{Kept, Ladder, Tier, longest, tiers_of};
 
 impl Kept {
@@ -74,28 +73,23 @@ pub(in crate::engine) fn horizon_of(keep: Duration, newest: Timestamp) -> Timest
 /// How long raw samples and events are kept.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct RawKept {
-    retention: Duration,
-    ladders: Vec<Ladder>,
+    samples: BySeries<Duration>,
+    /// Those of all ladders, and of the series that no ladder selects.
+    keeps: Vec<Duration>,
     events: Duration,
 }
 
 impl RawKept {
     pub(super) fn of(kept: &Kept) -> RawKept {
-        RawKept { retention: kept.retention, ladders: kept.ladders.clone(), events: kept.events() }
+        let selected = kept.ladders.iter().map(|ladder| (&ladder.selector[..], Some(ladder.retention)));
+        let keeps = kept.ladders.iter().map(|ladder| ladder.retention).chain([kept.retention]);
+        let samples = BySeries::new(kept.retention, selected);
+        RawKept { samples, keeps: keeps.collect(), events: kept.events() }
     }
 
     /// Whether all samples and events are kept for ever.
     pub(super) fn is_all(&self) -> bool {
-        self.keeps().chain([self.events]).all(|keep| keep.is_zero())
-    }
-
-    fn keeps(&self) -> impl Iterator<Item = Duration> {
-        self.ladders.iter().map(|ladder| ladder.retention).chain([self.retention])
-    }
-
-    fn of_series(&self, labels: &Labels) -> Duration {
-        let ladder = self.ladders.iter().find(|ladder| meets_all(&ladder.selector, labels));
-        ladder.map_or(self.retention, |ladder| ladder.retention)
+        self.keeps.iter().chain([&self.events]).all(|keep| keep.is_zero())
     }
 }
 
@@ -117,8 +111,8 @@ pub(in crate::engine) struct Horizon {
 impl Horizon {
     pub(super) fn new(newest: Timestamp, kept: Arc<RawKept>) -> Horizon {
         let of = |keep| horizon_of(keep, newest);
-        let (all, events) = (of(longest(kept.keeps())), of(kept.events));
-        let some = kept.keeps().map(of).fold(all, Timestamp::max);
+        let (all, events) = (of(longest(kept.keeps.iter().copied())), of(kept.events));
+        let some = kept.keeps.iter().copied().map(of).fold(all, Timestamp::max);
         Horizon { all, events, everything: all.min(events), some, newest, kept }
     }
 
@@ -131,7 +125,7 @@ impl Horizon {
     /// The time at or before which the samples of a series are past their retention.
     #[cold]
     pub fn of_series(&self, labels: &Labels) -> Timestamp {
-        horizon_of(self.kept.of_series(labels), self.newest)
+        horizon_of(self.kept.samples.of(labels), self.newest)
     }
 }
 
