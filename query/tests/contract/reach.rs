@@ -1,10 +1,13 @@
-//! How much of a bound the samples could reach: the answers over other samples of cut buckets.
+//! How tight a bound is: the range of answers that other samples with the same buckets would give.
 //!
-//! The other samples keep those columns of their bucket that the bounds of the function read (`Reads`). Their number, and
-//! the first and the last of them, stay. Distances in time stay between the shortest and the longest. Values are put into
-//! another order, or their differences are; neighbours differ by the step at most, and what only rises goes on to. From a few
-//! extreme arrangements the search moves on to ones with a smaller answer, and to ones with a larger answer. Bounds that are
-//! much wider than the answers say less than buckets know; bounds that an answer is outside of are wrong.
+//! The search replaces the samples of cut buckets by others for which every column that the function's bounds read (`Reads`)
+//! stays the same. The number of samples and the first and last sample do not change. Gaps stay between the shortest and the
+//! longest one. The search permutes either the values or the differences between neighbours; no difference exceeds the
+//! bucket's step, and a series that never falls still never falls. It starts from a few extreme arrangements and climbs from
+//! each, once towards smaller and once towards larger answers.
+//!
+//! A bound that is much wider than the range found wastes what the buckets know. A bound that does not contain the range is
+//! wrong.
 
 use barograph_engine::rollup::Bucket;
 use barograph_engine::rollup::sketch::{bounds, key};
