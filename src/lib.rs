@@ -82,9 +82,9 @@ pub use barograph_engine::{
     AppendReport, BudgetReport, Cardinality, CleanReport, Damage, DataDrop, DiskBytes, Dropped, Durability,
     Error as StorageError, ErrorKind as StorageErrorKind, Event, EventsReport, FarLine, FlushReport, Health,
     Kept, KeptTrial, Ladder, LadderReport, LineBody, LineOptions, LineReport, OpenReport, Options, PartUse,
-    RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesHandle, SnapshotProgress, SnapshotReport,
-    Stats, Subscription, TenantUse, TenantsReport, Tier, TierBuild, TierReport, Tiers, Timestamp,
-    TimestampError, Update, VerifyReport,
+    RemoteRefusal, RemoteReport, RemoteVersion, RepairReport, SeriesClass, SeriesHandle, SnapshotProgress,
+    SnapshotReport, Stats, Subscription, TenantUse, TenantsReport, Tier, TierBuild, TierReport, Tiers,
+    Timestamp, TimestampError, Update, VerifyReport,
 };
 pub use barograph_query::source::{Cause, SourceError};
 pub use barograph_query::{

@@ -38,6 +38,7 @@ pub use model::timestamp::{Timestamp, TimestampError};
 pub use options::{Durability, Kept, Ladder, Options, Tier, Tiers};
 pub use remote::RemoteVersion;
 pub use stats::{DiskBytes, Stats};
+pub use store::catalogue::SeriesClass;
 pub use view::{
     BucketPlan, Cardinality, Damage, Pieces, ReadEstimate, SeriesReader, TierSpan, View, ViewSeries,
 };

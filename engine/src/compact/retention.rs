@@ -1,12 +1,13 @@
 //! Retention: partitions wholly before the horizon of their tier are dropped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::Result;
 use crate::compact::Compactor;
 use crate::compact::downsample::{TierJob, is_included};
 use crate::model::{PartitionId, TierId, Timestamp};
-use crate::store::catalogue::{Catalogue, Coverage};
+use crate::store::catalogue::{Catalogue, Choices, Coverage};
 use crate::store::generations::Partition;
 use crate::store::versions::{Edit, IndexChange};
 
@@ -80,10 +81,13 @@ fn removal(catalogue: &Catalogue, tier: TierId) -> Edit {
     let of_tier = catalogue.generations.partitions_from(PartitionId::first_of(tier)).map(|p| p.id);
     let dropped: Vec<PartitionId> = of_tier.take_while(|id| id.tier == tier).collect();
     let trims = catalogue.trims.iter().filter(|(_, trim)| trim.tier == tier);
+    let mut choices = Choices::clone(&catalogue.choices);
+    choices.forget(tier);
     Edit {
         remove: dropped.iter().flat_map(|partition| catalogue.generations.all_in(*partition)).collect(),
         coverage: catalogue.coverage.contains_key(&tier).then_some((tier, None)).into_iter().collect(),
         trims: trims.map(|(number, _)| (*number, None)).collect(),
+        choices: Some(Arc::new(choices)),
         index: IndexChange { dropped, ..IndexChange::default() },
         ..Edit::default()
     }
@@ -105,7 +109,7 @@ fn coverage_without(catalogue: &Catalogue, dropped: &[PartitionId]) -> Vec<(Tier
         *end = last.max(*end);
     }
     let (from, through) = (Timestamp::MIN, Timestamp::MAX);
-    let all = Coverage { from, through, cut: 0, deletes_applied: u64::MAX, described: Timestamp::MIN };
+    let all = Coverage { from, through, cut: 0, deletes_applied: u64::MAX, whole_from: Timestamp::MIN };
     let known = |tier: TierId| match catalogue.coverage.get(&tier) {
         None if tier == TierId::RAW => Some(all),
         known => known.copied(),
@@ -158,6 +162,7 @@ mod tests {
             finer,
             extras: Extras::default(),
             horizon: Timestamp::MIN,
+            omits: false,
         };
         let jobs = [job(narrow, None), job(wide, Some(narrow))];
         let mut catalogue = Catalogue::new(1, Layout::new(1000));
@@ -170,8 +175,8 @@ mod tests {
         }
         let mut dropped = |covered: Option<(Timestamp, Timestamp)>| {
             let coverages = std::sync::Arc::make_mut(&mut catalogue.coverage);
-            let described = Timestamp::MIN;
-            let of = |from, through| Coverage { from, through, cut: 1, deletes_applied: 1, described };
+            let whole_from = Timestamp::MIN;
+            let of = |from, through| Coverage { from, through, cut: 1, deletes_applied: 1, whole_from };
             coverages.insert(tier, of(0, 3 * day));
             if let Some((from, through)) = covered {
                 coverages.insert(TierId::of(0, wide), of(from, through));

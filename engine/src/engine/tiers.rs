@@ -8,6 +8,7 @@ use crate::engine::jobs::Task;
 use crate::engine::{Engine, duration_ns};
 use crate::model::{Resolution, SeriesSet, TierId};
 use crate::options::{Kept, Ladder, Options, Tiers};
+use crate::store::catalogue::SeriesClass;
 
 /// A tier of buckets: what is stored, and for which span.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct TierReport {
     /// Bytes of its chunks when it is as old as it is kept, at the present rate; `None` if it is kept for ever, or there are
     /// no buckets yet.
     pub forecast_bytes: Option<u64>,
-    /// Number of buckets, including those that a later merge removes.
+    /// Number of buckets, including those that a later merge removes, and those that are omitted.
     pub buckets: u64,
     /// Bytes of their chunks.
     pub bytes: u64,
@@ -32,6 +33,8 @@ pub struct TierReport {
     pub partitions: u64,
     /// Number of generations.
     pub generations: u64,
+    /// The classes of series of which a tier that the compactor chose omits the buckets, because they would save too little.
+    pub omits: Vec<SeriesClass>,
 }
 
 /// How a database fits into its budget of disk space.
@@ -257,6 +260,7 @@ impl Engine {
                 bytes: 0,
                 partitions: 0,
                 generations: 0,
+                omits: catalogue.choices.omitted(tier).collect(),
             };
             let partitions = catalogue.generations.partitions_from(crate::model::PartitionId::first_of(tier));
             for partition in partitions.take_while(|partition| partition.id.tier == tier) {

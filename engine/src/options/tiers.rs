@@ -17,7 +17,7 @@ pub struct Tier {
 }
 
 /// The tiers of a database, ascending by width; each is kept at least as long as the one before it. Or the compactor
-/// chooses one ([`Tiers::automatic`]).
+/// chooses them ([`Tiers::automatic`]).
 ///
 /// ```
 /// use barograph_engine::Tiers;
@@ -43,11 +43,13 @@ const AUTOMATIC: &str = "auto";
 const NONE: &str = "none";
 
 impl Tiers {
-    /// One tier that the compactor chooses: the narrowest of 1h, 6h and 1d whose buckets hold at least 30 samples and take
-    /// at most a quarter of the bytes of raw samples, measured on the newest merged partitions with at least 24 buckets a
-    /// series. It is kept as long as raw samples, and extended even if the samples change. A tier that was named earlier and
-    /// reaches back further than raw samples stays as it is, and there is no other. If none is worth it, there is no tier
-    /// until one is.
+    /// Tiers that the compactor chooses among 1h, 6h and 1d: for each class of series (counters or not, with native histograms
+    /// or not, by the distance of samples) the narrowest whose buckets hold at least 30 samples and take at most a quarter of
+    /// the bytes of raw samples, if the class has a twentieth of these bytes. It is measured on the newest merged partitions
+    /// with at least 24 buckets a series. A tier omits the buckets of the classes that it is not worth it for: they are
+    /// computed from samples. Tiers are kept as long as raw samples, and extended even if the samples change. A tier that was
+    /// named earlier and reaches back further than raw samples stays as it is, and there is no other. If none is worth it,
+    /// there is no tier until one is.
     pub fn automatic() -> Tiers {
         Tiers { listed: Vec::new(), is_automatic: true }
     }

@@ -32,7 +32,7 @@ impl Extras {
 /// One record of a tier: what the samples of one series in `(end - width, end]` add up to.
 ///
 /// A stale marker is no sample: it appears in `markers` and `ended` only. A bucket without samples exists if it has
-/// markers or native histograms, or to record that later deletes emptied it.
+/// markers or native histograms, to record that later deletes emptied it, or in place of one that is omitted.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     /// The end of the span, which belongs to it.
@@ -53,6 +53,8 @@ pub struct Bucket {
     pub markers: u64,
     /// Whether the newest entry is a stale marker.
     pub ended: bool,
+    /// Whether only the end is stored, and the rest follows from the samples: it would save too little.
+    pub omitted: bool,
     /// Whether the start timestamp of a sample contradicts the sample before it.
     pub overlap: bool,
     /// The sum of the values before each reset.
@@ -94,6 +96,7 @@ impl Bucket {
             natives: None,
             markers: 0,
             ended: false,
+            omitted: false,
             overlap: false,
             lost: ExactSum::default(),
             resets: 0,
@@ -109,6 +112,12 @@ impl Bucket {
         }
     }
 
+    /// What is stored in place of a bucket that is omitted.
+    #[inline]
+    pub fn omitted(end: Timestamp) -> Self {
+        Bucket { omitted: true, ..Bucket::empty(end) }
+    }
+
     /// Makes sums, `m2`, gaps and step unknown.
     #[inline]
     pub(super) fn make_unknown(&mut self) {
@@ -118,22 +127,24 @@ impl Bucket {
         }
     }
 
-    /// Whether it has neither samples nor markers nor histograms.
+    /// Whether it has neither samples nor markers nor histograms, and none that are omitted.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.count == 0 && self.markers == 0 && !self.has_histograms
+        self.count == 0 && self.markers == 0 && !self.has_histograms && !self.omitted
     }
 
     /// Whether all that is in it is in `range` (true) or nothing (false); `None` if neither is certain. `width` is that of
-    /// its span, in which stale markers and native histograms that are not described may be anywhere.
+    /// its span, in which stale markers and native histograms that are not described may be anywhere. Nothing is in one that
+    /// is omitted.
     pub fn is_inside(&self, range: TimeRange, width: i64) -> Option<bool> {
         let samples = (self.count > 0).then_some((self.first.time, self.last.time));
         let is_described = self.markers == 0 && self.has_histograms == self.natives.is_some();
         let times = is_described.then(|| joint_times(samples, self.natives.as_deref())).flatten();
-        if self.is_empty() { Some(false) } else { is_inside(self.end, times, range, width) }
+        if self.is_empty() || self.omitted { Some(false) } else { is_inside(self.end, times, range, width) }
     }
 
-    /// Appends the bucket that follows in time: what both add up to, including the pair of samples across the border.
+    /// Appends the bucket that follows in time: what both add up to, including the pair of samples across the border. Neither
+    /// is omitted.
     pub fn merge(&mut self, later: &Bucket) {
         self.merge_natives(later);
         self.end = later.end;

@@ -224,6 +224,7 @@ pub fn differences(a: &Bucket, b: &Bucket) -> Vec<&'static str> {
         ("ended", a.ended == b.ended),
         ("overlap", a.overlap == b.overlap),
         ("histograms", a.has_histograms == b.has_histograms),
+        ("omitted", a.omitted == b.omitted),
         ("lost", a.lost.same_bits(&b.lost)),
         ("resets", a.resets == b.resets),
         ("changes", a.changes == b.changes),

@@ -32,6 +32,7 @@
 //! A database may have very many partitions. The cost of a change of the catalogue (see `edit`) depends on the size of
 //! the change, in memory (`blocks`) and in the store; opening reads each record once.
 
+mod choices;
 mod coverage;
 mod event_trim;
 mod kept;
@@ -45,6 +46,7 @@ use bincode::{Decode, Encode};
 use crate::model::matcher::meets_all;
 use crate::model::{Labels, Layout, MatchOp, Matcher, TierId, TimeRange, Timestamp};
 use crate::store::blocks::{Blocks, Entry};
+pub use crate::store::catalogue::choices::{CHOICES_KEY, Choices, SeriesClass};
 pub use crate::store::catalogue::coverage::{Coverage, Coverages, coverage_key, coverage_value};
 pub use crate::store::catalogue::event_trim::{EVENT_TRIM_KEY, EventTrim};
 pub use crate::store::catalogue::kept::{KEPT_KEY, KeptRecord};
@@ -200,6 +202,8 @@ pub struct Catalogue {
     pub event_trim: Option<EventTrim>,
     /// What the database itself says is kept.
     pub kept: Option<Arc<KeptRecord>>,
+    /// Of which series the tiers that were chosen hold buckets.
+    pub choices: Arc<Choices>,
 }
 
 impl Catalogue {
@@ -221,6 +225,7 @@ impl Catalogue {
             trims: Trims::default(),
             event_trim: None,
             kept: None,
+            choices: Arc::default(),
         }
     }
 
@@ -238,7 +243,7 @@ impl Catalogue {
         let root: Root = values::decode("meta/root", CATALOGUE_VERSION, &bytes)?;
         let (mut generations, mut tombstones) = (Vec::new(), Vec::new());
         let (mut coverage, mut trims) = (BTreeMap::new(), BTreeMap::new());
-        let (mut event_trim, mut kept) = (None, None);
+        let (mut event_trim, mut kept, mut choices) = (None, None, Arc::default());
         let mut cursor = kv.cursor(Family::Meta);
         cursor.seek(&[])?;
         while let Some((key, value)) = cursor.entry() {
@@ -267,6 +272,7 @@ impl Catalogue {
                     event_trim = Some(EventTrim::decode(&place_of(key), value)?);
                 }
                 Some((&kept::KIND_KEPT, [])) => kept = Some(Arc::new(KeptRecord::decode(value)?)),
+                Some((&choices::KIND_CHOICES, [])) => choices = Arc::new(Choices::decode(value)?),
                 _ => return Err(unknown(key)),
             }
             cursor.advance()?;
@@ -282,6 +288,7 @@ impl Catalogue {
             trims: Arc::new(trims),
             event_trim,
             kept,
+            choices,
         }))
     }
 
@@ -313,6 +320,7 @@ impl Catalogue {
             Some((&kept::KIND_KEPT, [])) => {
                 self.kept.as_ref().map(|kept| KeptRecord::encode(kept)).transpose()
             }
+            Some((&choices::KIND_CHOICES, [])) => self.choices.value(),
             _ => Ok(None),
         }
     }

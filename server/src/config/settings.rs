@@ -131,8 +131,8 @@ pub static SETTINGS: &[Setting] = &[
         |c, t| c.retention = values::duration(t, Duration::ZERO, CENTURY)?),
     setting!("tiers" "TIERS" = "auto", STORAGE, true,
         "Tiers of buckets to build beside raw samples, each with the time to keep it, separated by commas, narrowest \
-         first: `5m 90d, 1h 3y`. Without a time a tier is kept for ever. `auto`: the narrowest of 1h, 6h and 1d that \
-         takes at most a quarter of the bytes of raw samples, kept as long as these; `none`: no tiers. Widths are 1m, 5m, 10m, 15m, 30m, 1h, 2h, 3h, \
+         first: `5m 90d, 1h 3y`. Without a time a tier is kept for ever. `auto`: of 1h, 6h and 1d the narrowest that \
+         takes at most a quarter of the bytes of raw samples, for each class of series, kept as long as these; `none`: no tiers. Widths are 1m, 5m, 10m, 15m, 30m, 1h, 2h, 3h, \
          6h, 12h and 1d. Raw samples past `retention` are dropped when all tiers include them. docs/downsampling.md \
          describes what is answered from them.",
         |c, t| c.tiers = t.parse().map_err(ValueError)?),

@@ -1,6 +1,6 @@
 //! The work of the compactor: `/api/v1/status/compaction`, and metrics of the tiers of buckets.
 
-use barograph::{BudgetReport, Database, EventsReport, LadderReport, TierReport};
+use barograph::{BudgetReport, Database, EventsReport, LadderReport, SeriesClass, TierReport};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -88,5 +88,14 @@ fn tier(tier: &TierReport) -> Value {
         "bytes": tier.bytes,
         "partitions": tier.partitions,
         "generations": tier.generations,
+        "omits": tier.omits.iter().map(class).collect::<Vec<_>>(),
+    })
+}
+
+fn class(class: &SeriesClass) -> Value {
+    json!({
+        "counters": class.is_counter,
+        "nativeHistograms": class.has_histograms,
+        "sampleSeconds": class.seconds(),
     })
 }

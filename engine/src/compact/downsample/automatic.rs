@@ -1,13 +1,17 @@
-//! Chooses a tier by what its buckets would take, measured on stored samples.
+//! Chooses tiers by what their buckets would take, measured on stored samples, for each class of series.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::TierJob;
+use super::class::series_class;
 use crate::Result;
 use crate::codec::CompressionLevel;
 use crate::compact::Compactor;
 use crate::compact::index::SeriesMerge;
 use crate::model::{Labels, MetricTypes, PartitionId, Resolution, SeriesId, TierId, Timestamp};
 use crate::rollup::{Bucket, Builder, Extras, encode};
-use crate::store::catalogue::Catalogue;
+use crate::store::catalogue::{Catalogue, Choices, SeriesClass};
 use crate::store::cursors::ChunkCursors;
 use crate::store::generation::fold_run;
 use crate::store::generations::Partition;
@@ -18,6 +22,8 @@ const CHOICES: [&str; 3] = ["1h", "6h", "1d"];
 const SAMPLES_MIN: u64 = 30;
 /// Raw samples take at least as many times the bytes of the buckets.
 const TIMES_SMALLER: u64 = 4;
+/// The raw samples of a class of series for which a tier is begun take at least one in this many bytes.
+const SHARE: u64 = 20;
 /// The maximum number of series that are measured, spread evenly over all.
 const SERIES: u64 = 256;
 /// The number of partitions that are measured.
@@ -28,20 +34,33 @@ const BUCKETS_MIN: usize = 24;
 const BUCKETS_OF_CHUNK: usize = 1024;
 
 /// What was measured of a tier.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Measured {
-    samples: u64,
-    buckets: u64,
-    raw_bytes: u64,
-    bucket_bytes: u64,
-    /// Bytes of the buckets, including the rest of their chunks.
-    chunk_bytes: u64,
+    classes: BTreeMap<SeriesClass, Sizes>,
     /// Buckets of series whose samples are all equal, which take next to nothing.
     constant: u64,
     /// One of so many series has been measured.
     series_each: f64,
     /// The time that the measured samples span.
     span: i64,
+}
+
+/// What was measured of a class of series.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sizes {
+    samples: u64,
+    buckets: u64,
+    raw_bytes: u64,
+    bucket_bytes: u64,
+    /// Bytes of the buckets, including the rest of their chunks.
+    chunk_bytes: u64,
+}
+
+/// The tiers that are kept, and of which series they hold buckets.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    pub tiers: Vec<Resolution>,
+    pub choices: Arc<Choices>,
 }
 
 /// What a tier takes of a time.
@@ -53,18 +72,31 @@ pub(crate) struct Rate {
     pub bytes: f64,
 }
 
-impl Measured {
+impl Sizes {
     fn is_worth_it(&self) -> bool {
         self.buckets > 0
             && self.samples >= self.buckets * SAMPLES_MIN
             && self.raw_bytes >= self.bucket_bytes * TIMES_SMALLER
     }
+}
 
-    /// What the tier takes of the samples of all series; `None` if there were too few to measure.
-    pub(crate) fn rate(&self) -> Option<Rate> {
+impl Measured {
+    /// Whether a tier may be begun for a class of series.
+    fn is_wanted_by(&self, class: SeriesClass) -> bool {
+        let sum = |of: fn(&Sizes) -> u64| self.classes.values().map(of).sum::<u64>();
+        let raw_bytes = sum(|sizes| sizes.raw_bytes);
+        let is_wanted = |sizes: &Sizes| sizes.is_worth_it() && sizes.raw_bytes * SHARE >= raw_bytes;
+        self.classes.get(&class).is_some_and(is_wanted)
+    }
+
+    /// What the tier takes of the samples of the series whose buckets it holds; `None` if there were too few to measure.
+    pub(crate) fn rate(&self, job: &TierJob, choices: &Choices) -> Option<Rate> {
         let each = self.series_each / self.span.max(1) as f64;
-        let buckets = (self.buckets + self.constant) as f64 * each;
-        (buckets > 0.0).then_some(Rate { buckets, bytes: self.chunk_bytes as f64 * each })
+        let is_held = |class| !job.omits || choices.holds(job.tier(), class) != Some(false);
+        let held = self.classes.iter().filter(|(class, _)| is_held(**class));
+        let sum = |of: fn(&Sizes) -> u64| held.clone().map(|(_, sizes)| of(sizes)).sum::<u64>();
+        let buckets = (sum(|sizes| sizes.buckets) + self.constant) as f64 * each;
+        (buckets > 0.0).then(|| Rate { buckets, bytes: sum(|sizes| sizes.chunk_bytes) as f64 * each })
     }
 }
 
@@ -92,16 +124,30 @@ fn merged(catalogue: &Catalogue) -> impl Iterator<Item = &Partition> {
 }
 
 impl Compactor<'_> {
-    /// The narrowest tier that is worth its bytes, judged by the newest merged partitions.
-    pub(crate) fn choose_tier(&self, catalogue: &Catalogue) -> Result<Option<Resolution>> {
+    /// For each class of series the narrowest tier that is worth its bytes, judged by the newest merged partitions, and those
+    /// that have been begun.
+    pub(crate) fn choose_tiers(&self, catalogue: &Catalogue, begun: &[Resolution]) -> Result<Chosen> {
         let job = |resolution| {
-            let extras = Extras::default();
-            TierJob { resolution, finer: None, extras, horizon: Timestamp::MIN }
+            let (extras, horizon) = (Extras::default(), Timestamp::MIN);
+            TierJob { resolution, finer: None, extras, horizon, omits: true }
         };
         let jobs: Vec<TierJob> = choices().map(job).collect();
         let measured = self.measure(catalogue, &jobs)?;
-        let worth_it = jobs.iter().zip(&measured).find(|(_, measured)| measured.is_worth_it());
-        Ok(worth_it.map(|(job, _)| job.resolution))
+        let mut chosen = vec![false; jobs.len()];
+        for class in measured.first().into_iter().flat_map(|narrowest| narrowest.classes.keys()) {
+            if let Some(at) = measured.iter().position(|of| of.is_wanted_by(*class)) {
+                chosen[at] = true;
+            }
+        }
+        let mut decided = Choices::clone(&catalogue.choices);
+        let is_chosen = |at: usize| chosen[at] || begun.contains(&jobs[at].resolution);
+        let tiers: Vec<usize> = (0..jobs.len()).filter(|&at| is_chosen(at)).collect();
+        for &at in &tiers {
+            let classes = measured[at].classes.iter();
+            classes.for_each(|(class, sizes)| decided.decide(jobs[at].tier(), *class, sizes.is_worth_it()));
+        }
+        let tiers = tiers.into_iter().map(|at| jobs[at].resolution).collect();
+        Ok(Chosen { tiers, choices: Arc::new(decided) })
     }
 
     /// Measures what tiers would take, on some series of the newest merged partitions.
@@ -188,6 +234,7 @@ impl SeriesParts {
             return;
         }
         let shape = job.shape(types, labels, buckets);
+        let Some(class) = series_class(shape.class, buckets) else { return };
         let size = |buckets: &[Bucket]| {
             let mut chunk = Vec::new();
             encode::encode(&[], &shape, buckets, CompressionLevel::Best, &mut chunk);
@@ -197,6 +244,7 @@ impl SeriesParts {
         let some = &buckets[buckets.len().saturating_sub(BUCKETS_OF_CHUNK)..];
         let (half, all) = (some.len() / 2, buckets.len());
         let of_more = size(some).saturating_sub(size(&some[..half]));
+        let into = into.classes.entry(class).or_default();
         into.bucket_bytes += of_more * all as u64 / (some.len() - half) as u64;
         let of_chunk = (job.resolution.partition_ns() / job.resolution.width_ns()) as usize;
         let chunk = &some[some.len().saturating_sub(of_chunk)..];

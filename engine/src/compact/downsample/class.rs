@@ -1,7 +1,9 @@
-//! The class of a series, which decides the columns of its buckets.
+//! The class of a series, which decides the columns of its buckets, and whether a tier that was chosen holds them.
 
+use super::TierJob;
 use crate::model::{Labels, METRIC_NAME, MetricTypes, described_as_counter, is_named_like_counter};
 use crate::rollup::{Bucket, Class};
+use crate::store::catalogue::{Catalogue, SeriesClass};
 
 /// A series that is only named like a counter is one if at most one in this many samples is less than its predecessor.
 const SAMPLES_PER_FALL: u64 = 100;
@@ -17,6 +19,51 @@ pub(super) fn class_of(types: &dyn MetricTypes, labels: &Labels, buckets: &[Buck
         labels.get(METRIC_NAME).is_some_and(is_named_like_counter) && fall_rarely()
     });
     if is_counter { Class::Counter } else { Class::Unclear }
+}
+
+/// The class of a series by which is decided whether a tier holds such buckets; `None` without samples.
+pub(super) fn series_class(class: Class, buckets: &[Bucket]) -> Option<SeriesClass> {
+    let has_histograms = buckets.iter().any(|bucket| bucket.has_histograms);
+    Some(SeriesClass::new(class == Class::Counter, has_histograms, octave_of(buckets)?))
+}
+
+/// The distance of the samples in buckets, as a power of two of a second.
+fn octave_of(buckets: &[Bucket]) -> Option<i8> {
+    let spans = buckets.iter().flat_map(|bucket| {
+        let floats = (bucket.count > 0).then_some((bucket.count, bucket.first.time, bucket.last.time));
+        let natives = bucket.natives.as_ref();
+        let natives = natives.map(|natives| (natives.count, natives.first.time, natives.last.time));
+        [floats, natives].into_iter().flatten()
+    });
+    // Between buckets, a target may have been down.
+    let inside = |(gaps, span): (u64, i64), (count, first, last): (u64, i64, i64)| {
+        (gaps.saturating_add(count.saturating_sub(1)), span.saturating_add(last.saturating_sub(first)))
+    };
+    let (mut gaps, mut span) = spans.clone().fold((0, 0), inside);
+    if gaps == 0 {
+        let ((_, first, _), (_, _, last)) = spans.clone().next().zip(spans.clone().last())?;
+        (gaps, span) = (spans.count() as u64 - 1, last.saturating_sub(first));
+    }
+    let seconds = span as f64 / gaps as f64 / 1e9;
+    (gaps > 0).then(|| seconds.log2().round() as i8)
+}
+
+/// Replaces the buckets of a series by their ends, where a tier omits those of its class.
+pub(super) fn omit(
+    catalogue: &Catalogue,
+    job: &TierJob,
+    types: &dyn MetricTypes,
+    labels: &Labels,
+    buckets: &mut Vec<Bucket>,
+) {
+    if !job.omits || catalogue.choices.omitted(job.tier()).next().is_none() {
+        return;
+    }
+    let class = series_class(class_of(types, labels, buckets), buckets);
+    if class.and_then(|class| catalogue.choices.holds(job.tier(), class)) == Some(false) {
+        buckets.retain(|bucket| !bucket.is_empty());
+        buckets.iter_mut().for_each(|bucket| *bucket = Bucket::omitted(bucket.end));
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::class::omit;
 use super::commit::Written;
 use super::included::{Included, changed, included};
 use super::source::Source;
@@ -27,7 +28,7 @@ impl<'c> Compactor<'c> {
         if known.is_some_and(lacks) {
             return Ok(false);
         }
-        let coverage = extended(known, next, goal);
+        let coverage = extended(job, known, next, goal);
         self.warn_of(&catalogue, job, known, next);
         self.versions.resolve_uncertain(self.context)?;
         fail_point!("tier.begun");
@@ -79,7 +80,10 @@ impl<'c> Compactor<'c> {
         let partition = catalogue.layout().partition(job.tier(), span.end);
         let written =
             self.write_buckets(tables, job, (partition, cut), &generations, |labels, ids, take| {
-                source.read(labels, ids, span, take)
+                source.read(labels, ids, span, &mut |buckets| {
+                    omit(catalogue, job, self.types, labels, buckets);
+                    take(buckets)
+                })
             })?;
         Ok(Some(written).filter(|(_, record)| record.chunks > 0))
     }
@@ -110,13 +114,16 @@ fn by_partition(catalogue: &Catalogue, tier: TierId, span: TimeRange) -> impl It
 }
 
 /// The coverage after buckets have been added.
-fn extended(known: Option<&Coverage>, added: TimeRange, goal: Included) -> Coverage {
+fn extended(job: &TierJob, known: Option<&Coverage>, added: TimeRange, goal: Included) -> Coverage {
     let (from, through) = match known {
         Some(known) => (known.from.min(added.start), known.through.max(added.end)),
         None => (added.start, added.end),
     };
-    let described = known.map_or(Timestamp::MIN, |known| known.described);
-    Coverage { from, through, cut: goal.cut, deletes_applied: goal.deletes, described }
+    let whole_from = match job.omits {
+        true => through,
+        false => known.map_or(Timestamp::MIN, |known| known.whole_from),
+    };
+    Coverage { from, through, cut: goal.cut, deletes_applied: goal.deletes, whole_from }
 }
 
 /// The next span to add: it ends where its sources end, or after some of their partitions. A small partition is not worth

@@ -9,15 +9,15 @@
 //! All of it happens under the merging lock. Raw partitions that need a repair are merged and expired after it, because
 //! merging mixes what a tier includes with what it does not, and expiring ends the possibility to compute.
 //!
-//! Next: `automatic.rs` (which tier is worth its bytes), `class.rs` (the columns of a series), `included.rs` (what a tier includes of the raw samples),
-//! `source.rs` (what buckets are computed from), `write.rs`, `extend.rs`, `repair.rs`, `rebuild.rs` (damaged partitions),
-//! `describe.rs` (native histograms that an earlier version left out),
+//! Next: `automatic.rs` (which tier is worth its bytes), `class.rs` (the columns of a series, and of which series a tier that
+//! was chosen omits the buckets), `included.rs` (what a tier includes of the raw samples), `source.rs` (what buckets are
+//! computed from), `write.rs`, `extend.rs`, `repair.rs`, `rebuild.rs` (damaged partitions), `complete.rs` (what was omitted),
 //! `merge.rs` (the generations of a tier's partition) and `commit.rs`.
 
 mod automatic;
 mod class;
 mod commit;
-mod describe;
+mod complete;
 mod extend;
 mod included;
 mod merge;
@@ -26,7 +26,7 @@ mod repair;
 mod source;
 mod write;
 
-pub(crate) use automatic::{Rate, choices, newest_merged};
+pub(crate) use automatic::{Chosen, Rate, choices, newest_merged};
 use class::class_of;
 use included::is_damaged;
 pub(crate) use included::{awaits_repair, is_included, newest_included_delete};
@@ -51,6 +51,8 @@ pub(crate) struct TierJob {
     pub extras: Extras,
     /// Samples at or before this time are not kept in the tier.
     pub horizon: Timestamp,
+    /// Whether it may omit buckets that would save too little: it is kept no longer than raw samples.
+    pub omits: bool,
 }
 
 impl TierJob {
@@ -72,14 +74,15 @@ impl TierJob {
     }
 }
 
-/// The tier from which a span of buckets is computed: the narrower one, if it covers the span; `None`: raw samples. Damage
-/// makes it raw samples too, if there are enough.
+/// The tier from which a span of buckets is computed: the narrower one, if it covers the span; `None`: raw samples. Damage,
+/// and buckets that may be omitted, make it raw samples too, if there are enough.
 fn source_of(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Option<Resolution> {
     let finer = job.finer?;
     let tier = TierId::of(0, finer);
     let coverage = catalogue.coverage.get(&tier)?;
     let covers = coverage.from <= span.start && span.end <= coverage.through;
-    let replaces = || is_damaged(catalogue, tier, span) && has_samples(catalogue, job, span);
+    let lacks = || is_damaged(catalogue, tier, span) || !coverage.sparse().intersection(span).is_empty();
+    let replaces = || lacks() && has_samples(catalogue, job, span);
     (covers && !replaces()).then_some(finer)
 }
 

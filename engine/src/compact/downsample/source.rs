@@ -123,7 +123,9 @@ impl<'kv> Source<'kv> {
         let (mut fold, folded) = (Fold::new(self.resolution.width_ns()), &mut self.folded);
         for of_partition in self.generations.chunk_by(|a, b| a.prefix.partition == b.prefix.partition) {
             take_stored(&mut self.cursors, of_partition, ids, span, Columns::ALL, &mut |fine| {
-                fine.drain(..).for_each(|bucket| fold.push(bucket, folded));
+                // The samples of one that is omitted are gone, or the samples would be the source.
+                let stored = fine.drain(..).filter(|bucket| !bucket.omitted);
+                stored.for_each(|bucket| fold.push(bucket, folded));
                 if are_heavy(folded) { take(folded) } else { Ok(()) }
             })?;
         }

@@ -8,9 +8,9 @@ use crate::model::{BySeries, Labels, Resolution, SeriesSet, TierId, Timestamp};
 use crate::options::{Kept, Ladder, Tier, longest, tiers_of};
 
 impl Kept {
-    /// The tiers of the database, narrowest first, each with the longest time that some series keep it. `chosen` is the one
-    /// that the compactor has chosen; it counts if it may choose.
-    pub(in crate::engine) fn all_tiers(&self, chosen: Option<Resolution>) -> Vec<Tier> {
+    /// The tiers of the database, narrowest first, each with the longest time that some series keep it. `chosen` are those
+    /// that the compactor has chosen; they count if it may choose.
+    pub(in crate::engine) fn all_tiers(&self, chosen: &[Resolution]) -> Vec<Tier> {
         let rest = self.rest(chosen);
         if self.ladders.is_empty() {
             return rest.tiers.iter().copied().collect();
@@ -19,16 +19,17 @@ impl Kept {
         tiers_of(self.ladders.iter().chain([&rest])).unwrap_or_default()
     }
 
-    /// Whether the compactor may choose a tier: none is named.
+    /// Whether the compactor may choose tiers: none is named.
     pub(in crate::engine) fn is_automatic(&self) -> bool {
         self.tiers.is_automatic() && self.ladders.iter().all(|ladder| ladder.tiers.is_empty())
     }
 
     /// The ladder of the series that no other selects.
-    fn rest(&self, chosen: Option<Resolution>) -> Ladder {
-        let chosen = chosen.filter(|_| self.is_automatic());
+    fn rest(&self, chosen: &[Resolution]) -> Ladder {
+        let chosen = if self.is_automatic() { chosen } else { &[] };
+        let tier = |&resolution: &Resolution| Tier { resolution, keep: self.retention };
         let tiers = match self.tiers.is_automatic() {
-            true => chosen.map(|resolution| Tier { resolution, keep: self.retention }).into_iter().collect(),
+            true => chosen.iter().map(tier).collect(),
             false => self.tiers.clone(),
         };
         Ladder::rest(self.retention, tiers)
@@ -45,7 +46,7 @@ impl Kept {
     }
 
     /// All ladders in order, the last of which is that of all other series, each with its series.
-    pub(in crate::engine) fn rules(&self, chosen: Option<Resolution>) -> Vec<(SeriesSet, Ladder)> {
+    pub(in crate::engine) fn rules(&self, chosen: &[Resolution]) -> Vec<(SeriesSet, Ladder)> {
         let mut except = Vec::new();
         let all = self.ladders.iter().cloned().chain([self.rest(chosen)]);
         all.map(|ladder| {
@@ -181,16 +182,16 @@ mod tests {
 
     #[test]
     fn a_choice_is_left_where_no_tier_is_named() {
-        let hourly = Resolution::parse("1h");
+        let hourly = Resolution::parse("1h").unwrap();
         let kept = |steps: &str| Kept { ladders: vec![ladder("a", steps)], ..Kept::of(&Options::default()) };
         let names = |kept: &Kept| {
-            kept.all_tiers(hourly).iter().map(|tier| tier.resolution.name()).collect::<Vec<_>>()
+            kept.all_tiers(&[hourly]).iter().map(|tier| tier.resolution.name()).collect::<Vec<_>>()
         };
         assert_eq!(names(&kept("raw 3d")), ["1h"]);
         assert_eq!(names(&kept("raw 3d, 5m 9d")), ["5m"]);
-        let rules = kept("raw 3d").rules(hourly);
+        let rules = kept("raw 3d").rules(&[hourly]);
         assert_eq!(rules.len(), 2);
-        assert_eq!(keep_of(&rules[0].1, TierId::of(0, hourly.unwrap())).as_secs(), 3 * 86_400);
+        assert_eq!(keep_of(&rules[0].1, TierId::of(0, hourly)).as_secs(), 3 * 86_400);
         assert_eq!(rules[1].0.except, [rules[0].0.matchers.clone()]);
     }
 }

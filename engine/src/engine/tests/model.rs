@@ -12,6 +12,7 @@ use crate::clock::ManualClock;
 use crate::codec::histogram::HistogramWriter;
 use crate::codec::test_data::histogram;
 use crate::model::{Duplicates, Labels, MatchOp, Matcher, TimeRange, Value, is_stale};
+use crate::rollup::Bucket;
 use crate::store::memory::MemoryKv;
 use crate::{Batch, Engine, Ladder, Options, Result};
 
@@ -43,6 +44,8 @@ pub(super) enum Op {
     },
     Flush,
     Compact,
+    /// All buckets of all tiers are omitted.
+    Omit,
     /// The process dies and the database is opened again.
     Crash,
     Close,
@@ -112,6 +115,7 @@ pub(super) fn any_op() -> impl Strategy<Value = Op> {
             .prop_map(|(series, a, b)| Op::Delete { series, from: a.min(b), to: a.max(b) }),
         3 => Just(Op::Flush),
         2 => Just(Op::Compact),
+        1 => Just(Op::Omit),
         2 => Just(Op::Crash),
         1 => Just(Op::Close),
         1 => (0u8..8, any::<bool>()).prop_map(|(calls, is_done)| Op::FailAt(calls, is_done)),
@@ -274,6 +278,7 @@ impl Harness {
             Op::Delete { series, from, to } => self.delete(*series, *from, *to),
             Op::Flush => self.tolerate(self.engine().flush().map(|_| ())),
             Op::Compact => self.tolerate(self.engine().compact()),
+            Op::Omit => self.tolerate(self.omit()),
             Op::Crash => {
                 self.engine = None;
                 self.open();
@@ -288,6 +293,12 @@ impl Harness {
                 self.faulty.calls_left.store(i64::from(*calls), Ordering::Relaxed);
             }
         }
+    }
+
+    fn omit(&self) -> Result<()> {
+        let merger = &self.engine().shared.merger;
+        let omit = |bucket: &mut Bucket| *bucket = Bucket::omitted(bucket.end);
+        merger.pass(i64::MIN).tiers.iter().try_for_each(|job| merger.compactor().forget(job, omit))
     }
 
     /// A failure that was asked for is no fault, and the next try succeeds.

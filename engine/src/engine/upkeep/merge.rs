@@ -12,6 +12,7 @@ mod trial;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::compact::downsample::Chosen;
 use crate::compact::{Compactor, MergeCounts, next_merges};
 use crate::engine::admit::Admission;
 use crate::engine::base::Base;
@@ -20,7 +21,7 @@ use crate::engine::jobs::Jobs;
 use crate::engine::retention::Retention;
 use crate::engine::write::Writer;
 use crate::head::Head;
-use crate::model::{PartitionId, Resolution, TierId};
+use crate::model::{PartitionId, TierId};
 use crate::options::{Kept, Options};
 use crate::stats::Stats;
 use crate::store::versions::Versions;
@@ -51,8 +52,8 @@ pub(in crate::engine) struct Merger {
     options: Arc<Options>,
     merging: Mutex<()>,
     keeping: Keeping,
-    /// The newest partition by which a tier was chosen, and which.
-    measured: Mutex<Option<(PartitionId, Option<Resolution>)>>,
+    /// The newest partition by which tiers were chosen, and which.
+    measured: Mutex<Option<(PartitionId, Chosen)>>,
     counts: MergeCounts,
     head: Arc<Head>,
     /// What tables took for each byte of chunks when they held nothing else.

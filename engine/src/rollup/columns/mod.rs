@@ -27,6 +27,7 @@ use crate::model::{Histogram, ResetHint, TimeRange, Timestamp};
 pub(crate) const ENDED: u8 = 1;
 pub(crate) const OVERLAP: u8 = 1 << 1;
 pub(crate) const HISTOGRAMS: u8 = 1 << 2;
+pub(crate) const OMITTED: u8 = 1 << 3;
 
 /// The buckets of one series, column by column. A field of [`Bucket`] says what a column means.
 ///
@@ -169,21 +170,28 @@ impl BucketColumns {
         self.states.at(row) & HISTOGRAMS != 0
     }
 
+    /// Whether a row stands for a bucket that is [omitted](Bucket::omitted).
+    #[inline]
+    pub fn is_omitted(&self, row: usize) -> bool {
+        self.states.at(row) & OMITTED != 0
+    }
+
     /// Whether no row says any of this.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.states.is_usual()
     }
 
-    /// Whether a row has neither samples nor markers nor histograms.
+    /// Whether a row has neither samples nor markers nor histograms, and none that are omitted.
     #[inline]
     pub fn is_vacant(&self, row: usize) -> bool {
-        self.counts[row] == 0 && self.markers.at(row) == 0 && !self.has_histograms(row)
+        let states = self.states.at(row) & (HISTOGRAMS | OMITTED);
+        self.counts[row] == 0 && self.markers.at(row) == 0 && states == 0
     }
 
     /// What [`Bucket::is_inside`] says of a row, whose times and native histograms are held.
     pub fn is_inside(&self, row: usize, range: TimeRange, width: i64) -> Option<bool> {
-        if self.is_vacant(row) {
+        if self.is_vacant(row) || self.is_omitted(row) {
             return Some(false);
         }
         let natives = self.natives.get(row).as_deref();
@@ -245,7 +253,8 @@ impl BucketColumns {
         let state = |is: bool, bit: u8| if is { bit } else { 0 };
         let state = state(bucket.ended, ENDED)
             | state(bucket.overlap, OVERLAP)
-            | state(bucket.has_histograms, HISTOGRAMS);
+            | state(bucket.has_histograms, HISTOGRAMS)
+            | state(bucket.omitted, OMITTED);
         self.states.push(row, state, state == 0);
         let Bucket { first, last, .. } = bucket;
         self.first_times.extend(times.then_some(first.time));
@@ -280,7 +289,7 @@ impl BucketColumns {
         (bucket.count, bucket.nans, bucket.markers) =
             (self.counts[row], self.nans.at(row), self.markers.at(row));
         (bucket.ended, bucket.overlap) = (self.has_ended(row), self.has_overlap(row));
-        bucket.has_histograms = self.has_histograms(row);
+        (bucket.has_histograms, bucket.omitted) = (self.has_histograms(row), self.is_omitted(row));
         bucket.natives.clone_from(self.natives.get(row));
         if bucket.count == 0 {
             return bucket;

@@ -21,8 +21,12 @@ fn buckets() -> impl Strategy<Value = Vec<Bucket>> {
     (series(400), prop::collection::vec(0u8..8, 40)).prop_map(|(series, which)| {
         let mut buckets = built(&series, WIDTH);
         for (bucket, which) in buckets.iter_mut().zip(which) {
-            if which < 2 {
-                *bucket = Bucket { markers: which.into(), ended: which > 0, ..Bucket::empty(bucket.end) };
+            match which {
+                0 | 1 => {
+                    *bucket = Bucket { markers: which.into(), ended: which > 0, ..Bucket::empty(bucket.end) }
+                }
+                2 => *bucket = Bucket::omitted(bucket.end),
+                _ => {}
             }
         }
         buckets

@@ -33,7 +33,7 @@
 //! | 0 | ends | all but the first | distance from the previous end, less 1; in widths or nanoseconds as the first |
 //! | 1 | counts | all | |
 //! | 2 | markers | all | |
-//! | 3 | states | all | bit 0: ended; bit 1: overlap; bit 2: has native histograms; bit 3: and they are described |
+//! | 3 | states | all | bit 0: ended; bit 1: overlap; bit 2: has native histograms; bit 3: and they are described; bit 4: omitted |
 //! | 4 | NaN | | |
 //! | 5 | last times | | 0: end - last; 1: varint zigzag `g`, then last - previous last - count g |
 //! | 6 | first times | count > 1 | 0: first - (end - width); 1: varint zigzag `g`, then first - previous last - g; 2: likewise, last - first - (count - 1) g |
@@ -62,6 +62,9 @@
 //!
 //! A gauge has no columns of starts, resets and lost values, and a counter has none of sums, m2 and sketches. Lost values
 //! of [`Class::Unclear`] are kept only where there is at most one reset for every 8 samples.
+//!
+//! An omitted bucket has no samples, markers or histograms in the chunk. It says that the samples of its span must be read
+//! instead.
 //!
 //! # What is not stored
 //! A column that a chunk does not keep, or that the caller does not ask for, reads as *unknown*: sums are

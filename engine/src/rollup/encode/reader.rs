@@ -7,13 +7,14 @@ use super::{BUCKETS_MAX, CLASS_MASK, Class, HAS_BOUNDS, MULTIPLES, Shape, native
 use crate::codec::Fault;
 use crate::codec::varint::unzigzag;
 use crate::model::Timestamp;
-use crate::rollup::columns::Scratch;
+use crate::rollup::columns::{self, Scratch};
 use crate::rollup::{Bucket, BucketColumns, Columns};
 
 mod rows;
 
-/// The bit of a state that says that the native histograms of a bucket are described.
+/// The bits of a state that say that the native histograms of a bucket are described, and that a bucket is omitted.
 const DESCRIBED: i64 = 1 << 3;
+const OMITTED: i64 = 1 << 4;
 
 /// A stored chunk of buckets whose header and checksum have been verified.
 ///
@@ -209,10 +210,14 @@ impl<'a> BucketChunk<'a> {
         }
         if let Some(section) = self.section(Column::States) {
             self.ints(section, self.count, ints)?;
-            if !ints.iter().all(|state| (0..2 * DESCRIBED).contains(state)) {
+            if !ints.iter().all(|state| (0..2 * OMITTED).contains(state)) {
                 return Err(section.fault(Fault::Field));
             }
-            out.states.extend(start, ints.iter().map(|&state| (state % DESCRIBED) as u8));
+            let held = |state: i64| {
+                let omitted = if state & OMITTED != 0 { columns::OMITTED } else { 0 };
+                (state % DESCRIBED) as u8 | omitted
+            };
+            out.states.extend(start, ints.iter().map(|&state| held(state)));
         }
         Ok(())
     }

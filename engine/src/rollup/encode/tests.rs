@@ -33,8 +33,8 @@ fn decoded(bytes: &[u8], columns: Columns) -> Result<Vec<Bucket>, BucketChunkErr
 fn kept(bucket: &Bucket, shape: &Shape) -> Bucket {
     let mut kept = Bucket { m2_rest: 0.0, ..bucket.clone() };
     if kept.count == 0 {
-        let Bucket { end, markers, ended, has_histograms, .. } = kept;
-        return Bucket { markers, ended, has_histograms, ..Bucket::empty(end) };
+        let Bucket { end, markers, ended, has_histograms, omitted, .. } = kept;
+        return Bucket { markers, ended, has_histograms, omitted, ..Bucket::empty(end) };
     }
     if !shape.class.counts() {
         kept.first.start = 0;
@@ -211,6 +211,21 @@ fn a_key_is_part_of_the_checksum() {
     let mut newer = bytes.clone();
     newer[0] = 3;
     assert_eq!(decoded(&newer, Columns::ALL).unwrap_err().what, BucketChunkFault::FutureVersion(3));
+}
+
+#[test]
+fn an_omitted_bucket_is_an_end() {
+    let shape = shape(Class::Unclear, false);
+    let (mut buckets, mixed) = (examples()[0].1.clone(), [1, 4, 5]);
+    mixed.iter().for_each(|&at: &usize| buckets[at] = Bucket::omitted(buckets[at].end));
+    let found = decoded(&encoded(&shape, &buckets, CompressionLevel::Best), Columns::ALL).unwrap();
+    for (found, bucket) in found.iter().zip(&buckets) {
+        assert_eq!(differences(found, &kept(bucket, &shape)), [""; 0]);
+    }
+    let all: Vec<Bucket> = (1..=168).map(|at| Bucket::omitted(at * WIDTH)).collect();
+    let bytes = encoded(&shape, &all, CompressionLevel::Best);
+    assert!(bytes.len() < 24, "{} bytes", bytes.len());
+    assert!(decoded(&bytes, Columns::NONE).unwrap().iter().all(|bucket| bucket.omitted));
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn write_columns(
             | i64::from(overlap) << 1
             | i64::from(bucket.has_histograms) << 2
             | i64::from(natives.is_some()) << 3
+            | i64::from(bucket.omitted) << 4
     });
     sections.ints(Column::States, [Form::from(states.collect::<Vec<_>>())]);
     let mut full = BucketColumns::new(Columns::ALL);

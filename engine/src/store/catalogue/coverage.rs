@@ -7,13 +7,14 @@
 //! 'c' | class u8 | resolution u8       Coverage
 //! ```
 //!
-//! Version 1 lacks the last field, `described`: its tier may leave out native histograms in all of its buckets.
+//! Version 1 lacks the last field, `whole_from`: its tier may leave out native histograms in all of its buckets.
 //!
 //! # Invariant
 //! C4. The buckets of a tier that end after `from` and not after `through` summarize exactly the raw samples that
 //!     generations with a cut up to `cut` hold, without those that tombstones up to `deletes_applied` hide. A raw
 //!     generation with a larger cut, a later tombstone, and the head may change buckets inside the span; a reader
-//!     computes these from raw samples, until a repair includes them.
+//!     computes these from raw samples, until a repair includes them. A tier that the compactor chose omits buckets that
+//!     would save too little (`choices`): it stores their ends, and a reader computes them from raw samples.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,8 +44,9 @@ pub struct Coverage {
     pub cut: u64,
     /// Deletes up to this sequence are applied.
     pub deletes_applied: u64,
-    /// Buckets that end at or before this bound may leave out native histograms: an earlier version built them.
-    pub described: Timestamp,
+    /// Of the buckets that end at or before this bound, some may be omitted, because they would save too little, and some may
+    /// leave out native histograms, because an earlier version built them.
+    pub whole_from: Timestamp,
 }
 
 /// A coverage of version 1.
@@ -62,9 +64,9 @@ impl Coverage {
         TimeRange::new(self.from, self.through)
     }
 
-    /// The buckets that may leave out native histograms.
-    pub(crate) fn undescribed(&self) -> TimeRange {
-        TimeRange::new(self.from, self.described.min(self.through).max(self.from))
+    /// The buckets that may be omitted or leave out native histograms.
+    pub(crate) fn sparse(&self) -> TimeRange {
+        TimeRange::new(self.from, self.whole_from.min(self.through).max(self.from))
     }
 
     /// The generations of a raw partition that the tier does not include and that may have samples in `within`.
@@ -152,7 +154,7 @@ pub(super) fn decode(place: &str, bytes: &[u8]) -> Result<Coverage> {
         return values::decode(place, COVERAGE_VERSION, bytes);
     }
     let Undescribed { from, through, cut, deletes_applied } = values::decode(place, 1, bytes)?;
-    Ok(Coverage { from, through, cut, deletes_applied, described: through })
+    Ok(Coverage { from, through, cut, deletes_applied, whole_from: through })
 }
 
 #[cfg(test)]
@@ -165,11 +167,11 @@ mod tests {
         struct First(i64, i64, u64, u64);
 
         let coverage = decode("", &values::encode(1, &First(10, 90, 7, 5)).unwrap()).unwrap();
-        assert_eq!(coverage, Coverage { from: 10, through: 90, cut: 7, deletes_applied: 5, described: 90 });
-        assert_eq!(coverage.undescribed(), TimeRange::new(10, 90));
+        assert_eq!(coverage, Coverage { from: 10, through: 90, cut: 7, deletes_applied: 5, whole_from: 90 });
+        assert_eq!(coverage.sparse(), TimeRange::new(10, 90));
         assert_eq!(decode("", &coverage_value(&coverage).unwrap()).unwrap(), coverage);
-        let reached = Coverage { described: Timestamp::MIN, ..coverage };
-        assert!(reached.undescribed().is_empty());
+        let reached = Coverage { whole_from: Timestamp::MIN, ..coverage };
+        assert!(reached.sparse().is_empty());
         assert!(matches!(
             decode("", &values::encode(3, &coverage).unwrap()),
             Err(crate::Error::FutureVersion { .. })

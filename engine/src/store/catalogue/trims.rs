@@ -240,7 +240,7 @@ mod tests {
             through: 90,
             cut: 0,
             deletes_applied: 0,
-            described: Timestamp::MIN,
+            whole_from: Timestamp::MIN,
         };
         Arc::make_mut(&mut catalogue.coverage).insert(TierId::RAW, all);
         assert_eq!(catalogue.spent_trims(&[]), [0]);

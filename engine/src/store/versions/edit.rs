@@ -7,8 +7,9 @@ use roaring::RoaringTreemap;
 use crate::Result;
 use crate::model::{PartitionId, TierId, Timestamp};
 use crate::store::catalogue::{
-    CATALOGUE_VERSION, Catalogue, Coverage, EVENT_TRIM_KEY, EventTrim, Generation, KEPT_KEY, KeptRecord,
-    ROOT_KEY, Root, Tombstone, Trim, coverage_key, coverage_value, generation_key, tombstone_key, trim_key,
+    CATALOGUE_VERSION, CHOICES_KEY, Catalogue, Choices, Coverage, EVENT_TRIM_KEY, EventTrim, Generation,
+    KEPT_KEY, KeptRecord, ROOT_KEY, Root, Tombstone, Trim, coverage_key, coverage_value, generation_key,
+    tombstone_key, trim_key,
 };
 use crate::store::kv::Change;
 use crate::store::values;
@@ -34,6 +35,8 @@ pub(crate) struct Edit {
     pub event_trim: Option<EventTrim>,
     /// What is kept, if a client changes it.
     pub kept: Option<Arc<KeptRecord>>,
+    /// Of which series the tiers that were chosen hold buckets, if that changes.
+    pub choices: Option<Arc<Choices>>,
     /// Changes of other records of [`Family::Meta`](crate::store::kv::Family::Meta).
     pub others: Vec<Change>,
     /// The change of [`IndexedSeries`](super::IndexedSeries).
@@ -97,6 +100,9 @@ impl Edit {
         if let Some(kept) = &self.kept {
             changes.push((KEPT_KEY.to_vec(), Some(KeptRecord::encode(kept)?)));
         }
+        if let Some(choices) = &self.choices {
+            changes.push((CHOICES_KEY.to_vec(), choices.value()?));
+        }
         Ok(changes)
     }
 
@@ -132,6 +138,7 @@ impl Edit {
         }
         next.event_trim = self.event_trim.or(next.event_trim);
         next.kept = self.kept.clone().or(next.kept);
+        next.choices = self.choices.clone().unwrap_or(next.choices);
         next
     }
 }
@@ -139,9 +146,9 @@ impl Edit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Layout, MatchOp, Matcher, PartitionId, SeriesSet, TimeRange};
+    use crate::model::{Layout, MatchOp, Matcher, PartitionId, Resolution, SeriesSet, TimeRange};
     use crate::options::{Kept, Options};
-    use crate::store::catalogue::{GenerationRecord, Obsolete};
+    use crate::store::catalogue::{GenerationRecord, Obsolete, SeriesClass};
     use crate::store::keys::Prefix;
     use crate::store::kv::Kv;
     use crate::store::memory::MemoryKv;
@@ -170,6 +177,12 @@ mod tests {
             cut: 4,
             applied: 7,
         });
+        let mut choices = Choices::default();
+        choices.decide(
+            TierId::of(0, Resolution::all().next().unwrap()),
+            SeriesClass::new(true, false, 6),
+            false,
+        );
         let edit = Edit {
             add: vec![high.clone(), low.clone()],
             flushed_seq: Some(7),
@@ -177,6 +190,7 @@ mod tests {
             trims: vec![(3, Some(trim.clone()))],
             event_trim: Some(EventTrim { until: 999, cut: 4, applied: 3 }),
             kept: Some(Arc::new(KeptRecord::of(&Kept::of(&Options::default())))),
+            choices: Some(Arc::new(choices)),
             ..Edit::default()
         };
         let root = edit.root(first.root);
@@ -191,6 +205,7 @@ mod tests {
         assert_eq!(loaded.tombstones.get(9).unwrap().matchers, delete.matchers);
         assert_eq!(loaded.trims.get(&3), Some(&trim));
         assert_eq!((loaded.event_trim, &loaded.kept), (edit.event_trim, &edit.kept));
+        assert_eq!(Some(&loaded.choices), edit.choices.as_ref());
         for (key, value) in edit.changes(&root, std::slice::from_ref(&delete)).unwrap() {
             assert_eq!(loaded.value_of(&key).unwrap(), value, "the store has what the catalogue says");
         }
@@ -202,7 +217,7 @@ mod tests {
         for loaded in [next, load()] {
             assert_eq!((prefixes(&loaded), loaded.tombstones.len()), (vec![high.prefix], 0));
             assert_eq!(loaded.event_trim.map(|trim| trim.until), Some(999));
-            assert!(loaded.kept.is_some());
+            assert!(loaded.kept.is_some() && *loaded.choices != Choices::default());
             assert_eq!(loaded.value_of(&generation_key(low.prefix)).unwrap(), None);
             assert!(loaded.trims.is_empty() && loaded.value_of(&trim_key(3)).unwrap().is_none());
         }

@@ -211,6 +211,7 @@ impl Versions {
                     trims: next.trims.clone(),
                     event_trim: next.event_trim,
                     kept: next.kept.clone(),
+                    choices: next.choices.clone(),
                 }
             });
         });

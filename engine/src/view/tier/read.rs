@@ -193,8 +193,8 @@ impl SeriesReader<'_, '_> {
                 let computable = plan.computable_of(&catalogue, &series.labels);
                 out.retain_from(first, |all, row| !plan.is_removed(all, row, &series.labels, computable));
             }
-            if columns.contains(Columns::HISTOGRAMS) && !out.is_plain() {
-                has_all &= self.describe_histograms(plan, series, first, into)?;
+            if !out.is_plain() {
+                has_all &= self.compute_omitted(plan, series, first, into)?;
             }
             if columns.contains(Columns::LOST) {
                 // It is not kept where there are as many resets as in a gauge.
@@ -205,18 +205,20 @@ impl SeriesReader<'_, '_> {
         Ok(has_all)
     }
 
-    /// Computes the buckets again, of those from row `first` on, that leave out native histograms: they were written by
-    /// an earlier version, or the histograms take too much. Removes those with nothing else where the samples are gone.
-    /// Returns whether all others describe their histograms.
-    fn describe_histograms(
+    /// Computes the buckets, of those from row `first` on, that are omitted, or that lack native histograms which are asked
+    /// for: they were written by an earlier version, or the histograms take too much. Removes those with nothing else where
+    /// the samples are gone. Returns whether all others describe their histograms.
+    fn compute_omitted(
         &mut self,
         plan: &BucketPlan,
         series: &ViewSeries,
         first: usize,
         into: &mut Filled<'_>,
     ) -> Result<bool> {
-        let lacks =
-            |all: &BucketColumns, row: usize| all.has_histograms(row) && all.natives.get(row).is_none();
+        let describes = into.columns.contains(Columns::HISTOGRAMS);
+        let lacks = |all: &BucketColumns, row: usize| {
+            all.is_omitted(row) || (describes && all.has_histograms(row) && all.natives.get(row).is_none())
+        };
         let computable = plan.computable_of(&series.catalogue, &series.labels);
         let span = |end: Timestamp| plan.buckets_over(TimeRange::inclusive(end, end));
         let has_samples =
@@ -234,7 +236,8 @@ impl SeriesReader<'_, '_> {
         let trimmed = series.catalogue.trimmed(TierId::RAW, &series.labels);
         let raw_from = self.view.raw_from().max(trimmed);
         let is_gone = |all: &BucketColumns, row: usize| {
-            all.ends[row] <= raw_from && all.counts[row] == 0 && all.markers.at(row) == 0
+            let has_rest = all.ends[row] > raw_from || all.counts[row] > 0 || all.markers.at(row) > 0;
+            all.is_omitted(row) || !has_rest
         };
         let all = &mut *into.out;
         all.retain_from(first, |all, row| !(lacks(all, row) && is_gone(all, row)));

@@ -1,9 +1,13 @@
-//! The tier that the compactor chooses.
+//! The tiers that the compactor chooses.
+
+use std::time::Duration;
 
 use super::aging::{Aged, DAY, Ladder};
 use crate::Batch;
 use crate::engine::tests::{SECOND, YEAR_2024, labels};
-use crate::model::{Histogram, Span, TimeRange, Value};
+use crate::model::{Histogram, MatchOp, Matcher, Resolution, Span, TierId, TimeRange, Value};
+use crate::rollup::{BucketColumns, Columns};
+use crate::store::cursors::{BucketPieces, ChunkCursors};
 
 fn aged(retention_days: u64) -> Aged {
     Aged::new(&Ladder { retention_days, tiers: "auto", raw_from: 0, from: &[] })
@@ -20,6 +24,51 @@ fn days(aged: &mut Aged, days: std::ops::Range<i64>, seconds: i64) {
         aged.engine.flush().unwrap();
         aged.engine.compact().unwrap();
     }
+}
+
+/// Appends days of samples of each series with a distance of its own, and compacts after each.
+fn mixed_days(aged: &mut Aged, days: std::ops::Range<i64>, seconds: [i64; 3]) {
+    for day in days {
+        let start = YEAR_2024 + day * DAY;
+        for (series, seconds) in (0..).zip(seconds) {
+            aged.append(series, (start..start + DAY).step_by((seconds * SECOND) as usize));
+        }
+        aged.skip(1);
+        aged.engine.flush().unwrap();
+        aged.engine.compact().unwrap();
+    }
+}
+
+/// The buckets of a tier that are stored, and of those the ones that are omitted.
+fn stored(aged: &Aged, name: &str) -> (usize, usize) {
+    let catalogue = aged.engine.shared.versions.current_owned();
+    let tier = TierId::of(0, Resolution::parse(name).unwrap());
+    let mut cursors = ChunkCursors::scanning(aged.engine.shared.versions.kv());
+    let (mut all, mut omitted) = (0, 0);
+    for partition in catalogue.generations.partitions().filter(|partition| partition.id.tier == tier) {
+        for id in 0..20 {
+            let mut found = Vec::new();
+            let of = &partition.generations;
+            let mut pieces = BucketPieces::new(of, &[id], TimeRange::ALL, Columns::NONE);
+            cursors.read_piece(&mut pieces, usize::MAX, &mut found).unwrap();
+            all += found.len();
+            omitted += found.iter().filter(|bucket| bucket.omitted).count();
+        }
+    }
+    (all, omitted)
+}
+
+const HOURS: usize = 24;
+
+/// The number of buckets of an hour that a view returns of a series.
+fn returned(aged: &Aged, series: u8, range: TimeRange) -> usize {
+    let view = aged.engine.view();
+    let any = [Matcher::new("job", MatchOp::Regex, ".+").unwrap()];
+    let (found, plan) = view.select_buckets(&any, Resolution::parse("1h").unwrap(), range, 10).unwrap();
+    let of_series = found.iter().find(|found| found.labels == labels(series)).unwrap();
+    let mut buckets = BucketColumns::default();
+    assert!(view.reader().read_buckets(&plan, of_series, Columns::NONE, &mut buckets).unwrap());
+    buckets.len()
 }
 
 fn chosen(aged: &Aged) -> Vec<&'static str> {
@@ -110,4 +159,124 @@ fn a_tier_that_was_named_keeps_its_history() {
     assert_eq!((tiers.len(), tiers[0].keep), (1, None), "neither extended nor dropped");
     assert!(tiers[0].complete.unwrap().0.as_nanos() < YEAR_2024);
     aged.check("1h", TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 28 * DAY));
+}
+
+#[test]
+fn each_class_of_series_has_the_narrowest_tier_that_is_worth_its_bytes() {
+    let mut aged = aged(0);
+    mixed_days(&mut aged, 0..40, [20, 300, 7_200]);
+    assert_eq!(chosen(&aged), ["1h", "6h"]);
+    let all = TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 40 * DAY);
+    aged.check("1h", all);
+    aged.check("6h", all);
+    // The first sample is at a bound, so it has a bucket of its own. The last two days are open. The samples of the last
+    // series are too few to be measured the first time.
+    let (days, unmeasured) = (38, 9);
+    let ((hourly, hourly_omitted), (six, six_omitted)) = (stored(&aged, "1h"), stored(&aged, "6h"));
+    let stored_of_last = HOURS / 2 * unmeasured + 1;
+    assert_eq!(hourly - hourly_omitted, HOURS * days + 1 + stored_of_last);
+    assert_eq!(hourly_omitted, HOURS * days + 1 + HOURS / 2 * (days - unmeasured));
+    assert_eq!(six - six_omitted, 2 * (HOURS / 6 * days + 1), "those of two");
+    assert_eq!(six_omitted, HOURS / 6 * days + 1);
+    let raw =
+        aged.engine.stats().stored_chunk_bytes - aged.engine.tiers().iter().map(|t| t.bytes).sum::<u64>();
+    let bytes: u64 = aged.engine.tiers().iter().map(|tier| tier.bytes).sum();
+    assert!(bytes * 3 < raw, "{bytes} of {raw} bytes");
+    assert!(aged.engine.verify().unwrap().is_clean());
+    let jobs = aged.engine.shared.merger.pass(i64::MIN).tiers;
+    assert!(jobs.iter().all(|job| job.finer.is_none()), "the narrow one does not have all");
+}
+
+#[test]
+fn no_tier_is_begun_for_a_class_with_few_samples() {
+    let mut aged = aged(0);
+    mixed_days(&mut aged, 0..12, [5, 300, 7_200]);
+    assert_eq!(chosen(&aged), ["1h"]);
+}
+
+#[test]
+fn what_was_chosen_stays_after_a_restart_and_is_forgotten_with_the_tier() {
+    let mut aged = aged(0);
+    mixed_days(&mut aged, 0..12, [20, 300, 7_200]);
+    let before = aged.engine.shared.versions.current_owned().choices.clone();
+    let hourly = TierId::of(0, Resolution::parse("1h").unwrap());
+    assert_eq!(before.omitted(hourly).map(|class| class.seconds()).collect::<Vec<_>>(), [256.0, 8_192.0]);
+    aged.reopen();
+    assert_eq!(aged.engine.shared.versions.current_owned().choices, before);
+    mixed_days(&mut aged, 12..16, [20, 300, 7_200]);
+    aged.check("1h", TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 16 * DAY));
+    assert_eq!(stored(&aged, "1h").1, HOURS * 14 + 1 + HOURS / 2 * 5);
+    aged.engine.set_tiers("none".parse().unwrap()).unwrap();
+    aged.engine.drop_tier(hourly.resolution().unwrap()).unwrap();
+    assert_eq!(aged.engine.shared.versions.current_owned().choices.omitted(hourly).count(), 0);
+}
+
+#[test]
+fn late_samples_and_deletes_change_omitted_buckets() {
+    let mut aged = aged(0);
+    mixed_days(&mut aged, 0..20, [20, 300, 7_200]);
+    let all = TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 20 * DAY);
+    let omitted = stored(&aged, "1h").1;
+    aged.append(1, [YEAR_2024 + 3 * DAY + 7 * SECOND].into_iter());
+    aged.check("1h", all);
+    aged.engine.flush().unwrap();
+    aged.check("1h", all);
+    assert_eq!(aged.repair()[0], 1);
+    assert_eq!(stored(&aged, "1h").1, omitted - 1, "one of them is known now");
+    let range = TimeRange::new(YEAR_2024 + 5 * DAY, YEAR_2024 + 5 * DAY + 5_000 * SECOND);
+    aged.engine.delete(&[Matcher::new("job", MatchOp::Regex, ".+").unwrap()], range).unwrap();
+    for series in 0..3 {
+        aged.forget(series, range);
+    }
+    for step in ["deleted", "repaired", "merged"] {
+        for name in ["1h", "6h"] {
+            (0..3).for_each(|series| aged.check_series(name, series, all));
+        }
+        match step {
+            "deleted" => drop(aged.repair()),
+            _ => aged.engine.compact().unwrap(),
+        }
+    }
+}
+
+#[test]
+fn a_tier_that_is_named_is_completed_before_samples_are_dropped() {
+    for tiers in ["1h", "1h, 1d"] {
+        let mut aged = aged(0);
+        mixed_days(&mut aged, 0..30, [20, 300, 7_200]);
+        assert!(stored(&aged, "1h").1 > 0);
+        aged.engine.set_tiers(tiers.parse().unwrap()).unwrap();
+        aged.engine.set_retention(Duration::from_secs(10 * 86_400)).unwrap();
+        let merger = &aged.engine.shared.merger;
+        for wide in &merger.pass(i64::MIN).tiers[1..] {
+            // The narrow one is not complete yet.
+            while merger.compactor().extend_tier(wide, YEAR_2024 + 30 * DAY).unwrap() {}
+            assert!(stored(&aged, wide.resolution.name()).0 > 50);
+        }
+        aged.engine.compact().unwrap();
+        assert_eq!(stored(&aged, "1h").1, 0, "all are complete");
+        assert!(aged.engine.view().raw_from() > YEAR_2024 + 15 * DAY, "samples are gone");
+        for name in tiers.split(", ") {
+            aged.check(name, TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 30 * DAY));
+        }
+    }
+}
+
+#[test]
+fn omitted_buckets_go_with_their_samples() {
+    let mut aged = aged(10);
+    mixed_days(&mut aged, 0..30, [20, 300, 7_200]);
+    let view = aged.engine.view();
+    let from = view.raw_from() + 1;
+    assert!(from > YEAR_2024 + 15 * DAY, "samples are gone");
+    let begin = view.tiers()[0].range.start;
+    assert!(begin < from - DAY, "a partition of the tier is a week");
+    drop(view);
+    for series in 0..3 {
+        // The first bucket after it would be cut.
+        aged.check_series("1h", series, TimeRange::new(from + 3_600 * SECOND, YEAR_2024 + 30 * DAY));
+    }
+    // Of the last one of these, all samples but that at its end are gone.
+    assert_eq!(returned(&aged, 1, TimeRange::new(begin, from)), 0);
+    assert!(returned(&aged, 0, TimeRange::new(begin, from)) > 0);
 }

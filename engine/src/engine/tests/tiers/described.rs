@@ -47,7 +47,7 @@ fn engine() -> Engine {
 fn age(engine: &Engine) {
     let merger = &engine.shared.merger;
     for job in &merger.pass(YEAR_2024).tiers {
-        merger.compactor().forget_histograms(job).unwrap();
+        merger.compactor().forget(job, |bucket| bucket.natives = None).unwrap();
     }
 }
 
@@ -157,7 +157,7 @@ fn what_an_earlier_version_has_dropped_is_not_there() {
     assert!(engine.view().raw_from() > YEAR_2024 + 3000 * SECOND, "samples are dropped as before");
     ["1m", "5m"].iter().for_each(|tier| assert_buckets_of_samples(&engine.view(), tier));
     let undescribed = engine.shared.versions.current_owned();
-    assert!(undescribed.coverage.values().all(|coverage| coverage.undescribed().is_empty()));
+    assert!(undescribed.coverage.values().all(|coverage| coverage.sparse().is_empty()));
 }
 
 /// However much memory the histograms of a series take, the compactor holds those of some buckets at a time.

@@ -4,22 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DEAD_BYTES_MAX, Merger, unless_full};
-use crate::compact::downsample::{TierJob, choices, newest_merged};
+use crate::compact::downsample::{Chosen, TierJob, choices, newest_merged};
 use crate::compact::{Horizons, TrimGoal, is_event_trim_due, is_expiry_due, is_trim_due, unapplied_trims};
 use crate::engine::retention::{horizon_of, keep_of};
 use crate::model::{PartitionId, Resolution, SeriesSet, TierId, Timestamp};
 use crate::options::{Kept, Ladder, Tier};
 use crate::rollup::Extras;
-use crate::store::catalogue::{Catalogue, KeptRecord};
+use crate::store::catalogue::{Catalogue, Choices, KeptRecord};
 use crate::store::generations::Partition;
 use crate::store::versions::Edit;
 use crate::sync::MutexGuard;
 use crate::{Error, Result};
 
+/// After so many partitions it is measured again of which series a tier holds buckets: there may be new classes of series.
+const MEASURED_EACH: i64 = 8;
+
 /// The work of one pass, which follows from one state of what is kept.
 pub(in crate::engine) struct Pass {
     kept: Kept,
-    /// The tiers to keep, also one that was chosen.
+    /// The tiers to keep, also those that were chosen.
     listed: Vec<Tier>,
     /// What is kept of which series.
     rules: Vec<(SeriesSet, Ladder)>,
@@ -30,17 +33,19 @@ pub(in crate::engine) struct Pass {
 }
 
 impl Pass {
-    pub(super) fn new(kept: Kept, chosen: Option<Resolution>, newest: Timestamp) -> Pass {
+    pub(super) fn new(kept: Kept, chosen: &[Resolution], newest: Timestamp) -> Pass {
         let (listed, rules) = (kept.all_tiers(chosen), kept.rules(chosen));
         let mut pass = Pass { kept, listed, rules, newest, tiers: Vec::new() };
         // Wide tiers are built from narrow ones, so all have the columns that one needs.
         let extras = if pass.outlive_raw() { Extras::ALL } else { Extras::default() };
-        let mut finer = None;
+        // Tiers that were chosen hold the buckets of different series, and there are raw samples of all.
+        let (omits, mut finer) = (pass.kept.is_automatic(), None);
         let job = |tier: &Tier| TierJob {
             resolution: tier.resolution,
-            finer: finer.replace(tier.resolution),
+            finer: finer.replace(tier.resolution).filter(|_| !omits),
             extras,
             horizon: pass.horizon(TierId::of(0, tier.resolution)),
+            omits,
         };
         pass.tiers = pass.listed.iter().map(job).collect();
         pass
@@ -117,16 +122,13 @@ impl Pass {
     }
 }
 
-/// The tier that was chosen, if it has any buckets.
-fn begun_tier(catalogue: &Catalogue) -> Option<Resolution> {
-    let through = |resolution: &Resolution| {
-        catalogue.coverage.get(&TierId::of(0, *resolution)).map(|coverage| coverage.through)
-    };
-    let begun = choices().filter(|resolution| through(resolution).is_some());
-    begun.filter(|resolution| !outlived_raw(catalogue, *resolution)).max_by_key(through)
+/// The tiers that were chosen and have any buckets, narrowest first.
+fn begun_tiers(catalogue: &Catalogue) -> Vec<Resolution> {
+    let has_any = |resolution: &Resolution| catalogue.coverage.contains_key(&TierId::of(0, *resolution));
+    choices().filter(has_any).filter(|resolution| !outlived_raw(catalogue, *resolution)).collect()
 }
 
-/// Whether a tier has a partition of which raw samples have been dropped. The one that was chosen never has: it is dropped
+/// Whether a tier has a partition of which raw samples have been dropped. One that was chosen never has: it is dropped
 /// together with them. So the options named it, to keep it longer.
 fn outlived_raw(catalogue: &Catalogue, resolution: Resolution) -> bool {
     let first = PartitionId::first_of(TierId::of(0, resolution));
@@ -135,12 +137,12 @@ fn outlived_raw(catalogue: &Catalogue, resolution: Resolution) -> bool {
 }
 
 impl Merger {
-    /// The tiers that are kept, also one that was chosen and begun.
+    /// The tiers that are kept, also those that were chosen and begun.
     pub fn kept_tiers(&self) -> Vec<Tier> {
         self.begun().listed
     }
 
-    /// What is kept of which series, also of a tier that was chosen and begun.
+    /// What is kept of which series, also of tiers that were chosen and begun.
     pub fn rules(&self) -> Vec<(SeriesSet, Ladder)> {
         self.begun().rules
     }
@@ -148,37 +150,48 @@ impl Merger {
     /// The work on tiers that have been begun. Nothing is measured for it.
     fn begun(&self) -> Pass {
         let kept = self.keeping.kept();
-        let begun = kept.is_automatic().then(|| begun_tier(&self.versions.current())).flatten();
-        Pass::new(kept, begun, Timestamp::MIN)
+        let begun = if kept.is_automatic() { begun_tiers(&self.versions.current()) } else { Vec::new() };
+        Pass::new(kept, &begun, Timestamp::MIN)
     }
 
-    /// The tier that the compactor chooses if the options leave it to it. It stays with what it has begun.
-    pub(super) fn chosen_tier(&self) -> Option<Resolution> {
+    /// The tiers that the compactor chooses if the options leave it to it. It stays with what it has begun.
+    pub(super) fn chosen(&self) -> Chosen {
         let catalogue = self.versions.current_owned();
-        let begun = begun_tier(&catalogue);
-        // A tier that is kept longer than raw samples stays as it is, and there is no other beside it.
-        if begun.is_some() || choices().any(|resolution| outlived_raw(&catalogue, resolution)) {
-            return begun;
-        }
-        let newest = newest_merged(&catalogue)?;
+        let begun = begun_tiers(&catalogue);
+        let known = || Chosen { tiers: begun.clone(), choices: catalogue.choices.clone() };
+        // A tier that is kept longer than raw samples stays as it is, and no others begin beside it.
+        let is_free = !choices().any(|resolution| outlived_raw(&catalogue, resolution));
+        let Some(newest) = newest_merged(&catalogue).filter(|_| is_free) else { return known() };
         let mut measured = self.measured.lock();
-        if let Some((partition, chosen)) = *measured
-            && newest <= partition
+        let pause = if begun.is_empty() { 1 } else { MEASURED_EACH };
+        if let Some((partition, chosen)) = &*measured
+            && i64::from(newest.number) - i64::from(partition.number) < pause
         {
-            return chosen;
+            return chosen.clone();
         }
-        match self.compactor().choose_tier(&catalogue) {
+        match self.compactor().choose_tiers(&catalogue, &begun) {
             Ok(chosen) => {
-                if let Some(tier) = chosen {
+                for tier in chosen.tiers.iter().filter(|tier| !begun.contains(tier)) {
                     tracing::info!(%tier, "chose a tier of buckets for closed partitions");
                 }
-                *measured = Some((newest, chosen));
+                *measured = Some((newest, chosen.clone()));
                 chosen
             }
             Err(error) => {
-                tracing::warn!(%error, "what a tier would take could not be measured");
-                None
+                tracing::warn!(%error, "what tiers would take could not be measured");
+                known()
             }
+        }
+    }
+
+    /// Stores of which series the tiers that are chosen hold buckets. Until it is stored, they hold those of all others.
+    fn store_choices(&self, choices: &Arc<Choices>) {
+        if self.versions.current().choices == *choices {
+            return;
+        }
+        let edit = || Edit { choices: Some(choices.clone()), ..Edit::default() };
+        if let Err(error) = self.versions.commit(&*self.writer, |_| Ok(Some(edit()))) {
+            tracing::warn!(%error, "which buckets tiers hold could not be stored");
         }
     }
 
@@ -219,6 +232,8 @@ impl Merger {
         let dropped = self.disk.with_room(|| self.compactor().drop_tier(TierId::of(0, resolution)))?;
         let bytes = dropped.ok_or_else(|| Error::Invalid(format!("there is no tier {resolution}")))?;
         drop(expiring);
+        // What was chosen for it has been forgotten.
+        *self.measured.lock() = None;
         self.collect_with_room()?;
         tracing::info!(tier = %resolution, bytes, "dropped a tier");
         Ok(bytes)
@@ -232,8 +247,9 @@ impl Merger {
     /// The work of a pass at the time `newest`.
     pub fn pass(&self, newest: Timestamp) -> Pass {
         let kept = self.keeping.kept();
-        let chosen = kept.is_automatic().then(|| self.chosen_tier()).flatten();
-        Pass::new(kept, chosen, newest)
+        let chosen = kept.is_automatic().then(|| self.chosen());
+        chosen.iter().for_each(|chosen| self.store_choices(&chosen.choices));
+        Pass::new(kept, &chosen.map_or_else(Vec::new, |chosen| chosen.tiers), newest)
     }
 
     /// The tiers that have buckets, narrowest first: also those that are no longer kept, whose buckets stay correct.
@@ -243,7 +259,7 @@ impl Merger {
         for resolution in catalogue.coverage.keys().filter_map(|tier| tier.resolution()) {
             if jobs.iter().all(|job| job.resolution != resolution) {
                 let horizon = Timestamp::MIN;
-                jobs.push(TierJob { resolution, finer: None, extras: Extras::ALL, horizon });
+                jobs.push(TierJob { resolution, finer: None, extras: Extras::ALL, horizon, omits: true });
             }
         }
         jobs.sort_by_key(|job| job.resolution.width_ns());
@@ -322,7 +338,7 @@ impl Merger {
                 return Ok(());
             }
         }
-        while self.compactor().describe_tier(job)? {
+        while self.compactor().complete_tier(job)? {
             if !goes_on() {
                 return Ok(());
             }

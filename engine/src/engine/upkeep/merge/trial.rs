@@ -9,7 +9,7 @@ use crate::compact::{TrimGoal, count_series};
 use crate::engine::trial::{DataDrop, KeptTrial, TierBuild};
 use crate::model::{PartitionId, Resolution, TierId, TimeRange, Timestamp};
 use crate::options::Kept;
-use crate::store::catalogue::{Catalogue, Coverage};
+use crate::store::catalogue::{Catalogue, Choices, Coverage};
 use crate::store::generations::Partition;
 
 impl Merger {
@@ -19,13 +19,14 @@ impl Merger {
     /// [`Error::Option`](crate::Error::Option) if it is refused; the store could not be read.
     pub fn try_kept(&self, kept: Kept) -> Result<KeptTrial> {
         kept.validate(&self.options)?;
-        let chosen = kept.is_automatic().then(|| self.chosen_tier()).flatten();
-        let pass = Pass::new(kept, chosen, self.retention.newest());
+        let chosen = kept.is_automatic().then(|| self.chosen());
+        let (tiers, choices) = chosen.map(|chosen| (chosen.tiers, chosen.choices)).unwrap_or_default();
+        let pass = Pass::new(kept, &tiers, self.retention.newest());
         let catalogue = self.versions.current_owned();
         let now = catalogue.root.newest.min(self.clock.now());
         let scale = self.disk_use(&catalogue).scale;
         let on_disk = |bytes: u64| (bytes as f64 * scale) as u64;
-        let builds = self.builds(&catalogue, &pass, now)?;
+        let builds = self.builds(&catalogue, &pass, &choices, now)?;
         let beyond = self.beyond_budget(&catalogue, pass.disk_bytes(), &pass.tiers);
         let beyond = beyond.map(|(_, horizons)| horizons).unwrap_or_default();
         let drops = self.drops(&catalogue, &pass, &beyond)?;
@@ -42,15 +43,21 @@ impl Merger {
         })
     }
 
-    fn builds(&self, catalogue: &Catalogue, pass: &Pass, now: Timestamp) -> Result<Vec<TierBuild>> {
+    fn builds(
+        &self,
+        catalogue: &Catalogue,
+        pass: &Pass,
+        choices: &Choices,
+        now: Timestamp,
+    ) -> Result<Vec<TierBuild>> {
         let measured = self.compactor().measure(catalogue, &pass.tiers)?;
         let shares = self.shares(catalogue, pass)?;
         let (mut builds, mut finer) = (Vec::new(), None);
         for (job, measured) in pass.tiers.iter().zip(&measured) {
             let known = catalogue.coverage.get(&job.tier());
-            let spans = missing(catalogue, job, finer, now);
+            let spans = missing(catalogue, job, finer.filter(|_| job.finer.is_some()), now);
             if let (Some(first), Some(last)) = (spans.first(), spans.last()) {
-                let rate = measured.rate().or_else(|| stored_rate(catalogue, job, known?));
+                let rate = measured.rate(job, choices).or_else(|| stored_rate(catalogue, job, known?));
                 let kept = shares.iter().zip(pass.horizons_of(job.tier()));
                 let time: f64 = kept.map(|(share, horizon)| share * time_after(&spans, horizon)).sum();
                 builds.push(TierBuild {

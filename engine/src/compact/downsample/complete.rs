@@ -1,5 +1,5 @@
-//! Adds the native histograms to buckets that an earlier version built without them, while what they are computed from is
-//! stored.
+//! Completes buckets, while what they are computed from is stored: those that were omitted from a tier that is now to be kept
+//! whole, and those that an earlier version built without native histograms.
 
 use super::commit::Written;
 use super::repair::compute;
@@ -15,13 +15,12 @@ use crate::store::cursors::ChunkCursors;
 use crate::store::generation::Tables;
 
 impl<'c> Compactor<'c> {
-    /// Describes the native histograms in the newest partition of a tier that may leave some out. Returns whether there was
-    /// one.
-    pub(crate) fn describe_tier(&self, job: &TierJob) -> Result<bool> {
+    /// Completes the newest partition of a tier that may omit something. Returns whether there was one.
+    pub(crate) fn complete_tier(&self, job: &TierJob) -> Result<bool> {
         let (catalogue, tier) = (self.versions.current_owned(), job.tier());
         let Some(coverage) = catalogue.coverage.get(&tier) else { return Ok(false) };
-        let left = coverage.undescribed();
-        if left.is_empty() {
+        let left = coverage.sparse();
+        if job.omits || left.is_empty() {
             return Ok(false);
         }
         let layout = catalogue.layout();
@@ -34,17 +33,17 @@ impl<'c> Compactor<'c> {
         self.versions.resolve_uncertain(self.context)?;
         let mut tables = Tables::new(self.kv);
         let (written, buckets) =
-            self.write_described(&mut tables, &catalogue, job, (partition, coverage.cut), span)?;
-        let reached = Coverage { described: span.start, ..*coverage };
+            self.write_completed(&mut tables, &catalogue, job, (partition, coverage.cut), span)?;
+        let reached = Coverage { whole_from: span.start, ..*coverage };
         self.commit_buckets(tier, tables, written.into_iter().collect(), reached)?;
         if buckets > 0 {
-            tracing::info!(%partition, buckets, "added native histograms to the buckets of an earlier version");
+            tracing::info!(%partition, buckets, "completed buckets that were omitted or lacked native histograms");
         }
         Ok(true)
     }
 
-    /// Writes the buckets of one partition that leave out native histograms again, and returns their number.
-    fn write_described(
+    /// Writes the buckets of one partition that are omitted or leave out native histograms, and returns their number.
+    fn write_completed(
         &self,
         tables: &mut Tables<'c>,
         catalogue: &Catalogue,
@@ -59,11 +58,13 @@ impl<'c> Compactor<'c> {
         let mut writer = self.bucket_writer(tables, partition, cut);
         let mut cursors = ChunkCursors::scanning(kv);
         let mut sets = LabelSets::of(kv, generations, self.work_bytes_max)?;
-        let mut described = 0;
+        let mut completed = 0;
         while let Some((ids, labels)) = sets.next()? {
-            let mut ends: Vec<Timestamp> = Vec::new();
+            let (mut ends, mut omitted): (Vec<Timestamp>, Vec<Timestamp>) = Default::default();
             take_stored(&mut cursors, generations, &ids, span, Columns::HISTOGRAMS, &mut |buckets| {
-                let lacks = |bucket: &Bucket| bucket.has_histograms && bucket.natives.is_none();
+                let lacks =
+                    |bucket: &Bucket| bucket.omitted || (bucket.has_histograms && bucket.natives.is_none());
+                omitted.extend(buckets.iter().filter(|bucket| bucket.omitted).map(|bucket| bucket.end));
                 ends.extend(buckets.drain(..).filter(lacks).map(|bucket| bucket.end));
                 Ok(())
             })?;
@@ -76,29 +77,32 @@ impl<'c> Compactor<'c> {
                 continue;
             }
             let of_source = source.ids_of(&labels)?;
-            let (id, before) = (SeriesId(ids[0]), described);
+            let (id, before) = (SeriesId(ids[0]), completed);
             compute(&mut source, job, &labels, &of_source, &ends, &mut |buckets| {
                 // What cannot be described stays as it is. Stale markers in the form of histograms count as markers now.
-                buckets
-                    .retain(|bucket| !bucket.is_empty() && bucket.has_histograms == bucket.natives.is_some());
-                if described == before && !buckets.is_empty() {
+                let is_better = |bucket: &Bucket| {
+                    let is_described = bucket.has_histograms == bucket.natives.is_some();
+                    is_described || omitted.binary_search(&bucket.end).is_ok()
+                };
+                buckets.retain(|bucket| !bucket.is_empty() && is_better(bucket));
+                if completed == before && !buckets.is_empty() {
                     writer.add_labels(id, &labels)?;
                 }
-                described += buckets.len() as u64;
+                completed += buckets.len() as u64;
                 self.add_buckets(&mut writer, job, (id, &labels), buckets)
             })?;
         }
         let (prefix, record) = writer.finish()?;
-        Ok(((record.chunks > 0).then_some((prefix, record)), described))
+        Ok(((record.chunks > 0).then_some((prefix, record)), completed))
     }
 }
 
 #[cfg(test)]
 impl Compactor<'_> {
-    /// Makes a tier look as an earlier version left it: no bucket describes its native histograms.
-    pub(crate) fn forget_histograms(&self, job: &TierJob) -> Result<()> {
+    /// Makes a tier sparse: changes all its buckets.
+    pub(crate) fn forget(&self, job: &TierJob, forget: impl Fn(&mut Bucket)) -> Result<()> {
         let (catalogue, tier) = (self.versions.current_owned(), job.tier());
-        let coverage = catalogue.coverage[&tier];
+        let Some(&coverage) = catalogue.coverage.get(&tier) else { return Ok(()) };
         let layout = catalogue.layout();
         for partition in catalogue.generations.partitions_in(tier, coverage.range(), layout) {
             let inputs = partition.generations.clone();
@@ -107,12 +111,12 @@ impl Compactor<'_> {
             let place = (partition.id, coverage.cut);
             let written = self.write_buckets(&mut tables, job, place, &inputs, |_, ids, take| {
                 take_stored(&mut cursors, &inputs, ids, TimeRange::ALL, Columns::ALL, &mut |buckets| {
-                    buckets.iter_mut().for_each(|bucket| bucket.natives = None);
+                    buckets.iter_mut().for_each(&forget);
                     take(buckets)
                 })
             })?;
-            let undescribed = Coverage { described: coverage.through, ..coverage };
-            self.replace_buckets(tables, vec![written], inputs, vec![(tier, Some(undescribed))], Vec::new())?;
+            let sparse = Coverage { whole_from: coverage.through, ..coverage };
+            self.replace_buckets(tables, vec![written], inputs, vec![(tier, Some(sparse))], Vec::new())?;
         }
         Ok(())
     }
@@ -122,5 +126,5 @@ impl Compactor<'_> {
 fn awaits_finer(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
     let finer = source_of(catalogue, job, span).map(|finer| TierId::of(0, finer));
     let coverage = finer.and_then(|finer| catalogue.coverage.get(&finer));
-    coverage.is_some_and(|finer| !finer.undescribed().intersection(span).is_empty())
+    coverage.is_some_and(|finer| !finer.sparse().intersection(span).is_empty())
 }
