@@ -259,3 +259,49 @@ fn the_page_lists_the_functions() {
         );
     }
 }
+
+/// Without settings, each class of series has the tier that is worth it, and where one is not, samples answer.
+#[test]
+fn without_settings_each_class_of_series_has_a_tier() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = Options::default().with_background(false).with_wal_reserve_bytes(0);
+    let db = Database::open_with(dir.path(), options.with_memory_bytes(64 << 20)).expect("open");
+    for day in 0..DAYS {
+        let mut batch = Batch::new();
+        for (name, seconds) in [("fast", 15), ("slow", 300)] {
+            for at in (START + day * DAY..START + (day + 1) * DAY).step_by(seconds) {
+                // Without a pattern that chunks could use.
+                let noise = at.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+                batch.push(&labels(name, 0), Timestamp::from_secs(at), Value::Float(noise as f64 / 8.0));
+            }
+        }
+        db.append(&batch).expect("append");
+        db.flush().expect("flush");
+        db.compact().expect("compact");
+    }
+    let tiers = db.tiers();
+    assert_eq!(tiers.iter().map(|tier| tier.resolution.name()).collect::<Vec<_>>(), ["1h", "6h"]);
+    let omitted = tiers.iter().map(|tier| tier.omits.iter().map(|class| class.seconds()).collect::<Vec<_>>());
+    assert_eq!(omitted.collect::<Vec<_>>(), [vec![256.0], vec![]]);
+
+    let (start, end) = (Timestamp::from_secs(START + DAY), Timestamp::from_secs(START + 9 * DAY));
+    for (query, hours, tier) in [
+        ("max_over_time(fast[1h])", 1, Some(1)),
+        ("max_over_time(slow[1h])", 1, None),
+        ("max_over_time(slow[6h])", 6, Some(6)),
+        ("last_over_time({__name__=~'fast|slow'}[6h])", 6, Some(6)),
+        ("fast", 1, Some(1)),
+        ("slow", 1, None),
+    ] {
+        let (hours_of, step) = ((24, 9 * 24), hours * HOUR);
+        let exact = answer(&db, query, hours_of, step, TierChoice::Exact);
+        let raw = answer(&db, query, hours_of, step, TierChoice::Raw);
+        assert_eq!(exact, raw, "{query}");
+        let hourly = TierChoice::Width(Duration::from_secs(3_600));
+        assert_eq!(answer(&db, query, hours_of, step, hourly), raw, "{query}, as it was asked for");
+        let request = Request::range(query, start, end, Duration::from_secs(step.unsigned_abs()));
+        let response = db.execute(&request).expect("an answer");
+        let width = response.accuracy.map(|accuracy| accuracy.tier.as_secs() / 3_600);
+        assert_eq!(width, tier, "{query}");
+    }
+}

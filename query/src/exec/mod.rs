@@ -19,8 +19,8 @@
 
 use std::time::Duration;
 
-use barograph_engine::model::Labels;
 use barograph_engine::model::timestamp::Timestamp;
+use barograph_engine::model::{Labels, Matcher};
 
 use crate::accuracy::{Accuracy, Noted};
 use crate::annotations::Annotations;
@@ -29,7 +29,7 @@ use crate::error::QueryError;
 use crate::explain::Explained;
 use crate::functions::ValueType;
 use crate::plan::reach::Reach;
-use crate::plan::tier::Tiers;
+use crate::plan::tier::{Looks, Tiers};
 use crate::plan::{Kind, Node};
 use crate::request::{Request, TierChoice};
 use crate::series::{Points, Series, Value, Vector};
@@ -80,6 +80,14 @@ impl<'q> Context<'q> {
         }
         let (budget, lookback_ms) = (Budget::new(request), request.lookback_ms());
         Ok(Context { source, budget, lookback_ms, tiers, accuracy: Noted::default() })
+    }
+
+    /// The width of the buckets that answer a selection; `None` if samples do.
+    fn width(&self, looks: &Looks, matchers: &[Matcher]) -> Option<i64> {
+        let width = self.tiers.choose(looks)?;
+        // What could not be read is reported when it is read for the answer.
+        let omits = || self.source.omits_buckets(matchers, width).unwrap_or(false);
+        (self.tiers.must_estimate(looks.start()) || !omits()).then_some(width)
     }
 }
 

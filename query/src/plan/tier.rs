@@ -30,6 +30,11 @@ pub(crate) struct Tiers {
 }
 
 impl Looks {
+    /// The start of the first window.
+    pub fn start(&self) -> Timestamp {
+        ms_to_ns(self.shift.apply(self.steps.at(0)).saturating_sub(self.range_ms))
+    }
+
     /// Whether no window cuts a bucket of this width.
     pub fn are_aligned(&self, width: i64) -> bool {
         is_aligned(width, self)
@@ -43,7 +48,7 @@ impl Tiers {
         if self.forced {
             return finest;
         }
-        let start = ms_to_ns(looks.shift.apply(looks.steps.at(0)).saturating_sub(looks.range_ms));
+        let start = looks.start();
         if start >= self.samples_from {
             return coarsest(&self.all, looks);
         }

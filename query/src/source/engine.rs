@@ -251,6 +251,11 @@ impl SeriesSource for EngineSource<'_> {
         Ok(tiers.map(info).collect())
     }
 
+    fn omits_buckets(&self, matchers: &[Matcher], width: i64) -> Result<bool, SourceError> {
+        let omits = |resolution| self.view.omits(matchers, resolution).map_err(storage);
+        Resolution::of_width(width).map_or(Ok(false), omits)
+    }
+
     fn samples_from(&self, selectors: &[&[Matcher]], from: Timestamp) -> Result<Timestamp, SourceError> {
         self.view.raw_from_of(selectors, from).map_err(storage)
     }

@@ -182,6 +182,16 @@ pub trait SeriesSource: Sync {
         Ok(Vec::new())
     }
 
+    /// Whether the tier of this width stores few of the buckets of the series that match all matchers, so that reading them
+    /// costs more than reading samples.
+    ///
+    /// # Errors
+    /// [`SourceError::Storage`].
+    fn omits_buckets(&self, matchers: &[Matcher], width: i64) -> Result<bool, SourceError> {
+        let _ = (matchers, width);
+        Ok(false)
+    }
+
     /// Replaces the contents of `out` by the buckets of `series` of one of the [widths](SeriesSource::tiers) whose spans
     /// `(end - width, end]` have a time in `range`, in ascending order, with these columns; a bucket without samples and
     /// markers may be missing. They describe all samples in their spans: where none are stored, the source folds samples.

@@ -1,12 +1,13 @@
 //! Buckets of a tier over any range: stored ones where the tier is complete, computed from raw samples elsewhere. So a
 //! caller sees one sequence of buckets of one width, without a seam, and it is the one that raw samples alone would give.
 //!
-//! Computed from raw samples are the buckets outside the tier's coverage (C4 in `store/catalogue.rs`), those that a newer
-//! raw generation, a newer delete or the head may have changed, and those of damaged partitions of the tier.
+//! Computed from raw samples are the buckets outside the tier's coverage (C4 in `store/catalogue.rs`), those that the tier
+//! omits, those that a newer raw generation, a newer delete or the head may have changed, and those of damaged partitions of the tier.
 //!
-//! Next: `plan.rs` (what is common to all series of a selection), `trimmed.rs` (what has been dropped of some) and
-//! `read.rs`.
+//! Next: `plan.rs` (what is common to all series of a selection), `trimmed.rs` (what has been dropped of some),
+//! `omitted.rs` (of which a tier omits the buckets) and `read.rs`.
 
+mod omitted;
 mod plan;
 mod read;
 mod trimmed;

@@ -149,7 +149,7 @@ pub(crate) fn evaluate(
                 drop_name: call.name_rule != NameRule::Keep,
                 noted: Some((call.function, arg.span)),
             };
-            let tier = over_rollups::tier_for(ev.ctx, call.function, selection.edges, &range_call.windows)?;
+            let tier = over_rollups::tier_for(ev.ctx, call.function, selection, &range_call.windows)?;
             leaf.width = tier.map(|tier| tier.width);
             let work = range_call::series_work(ev.ctx, tier, call, selection, &range_call, kernel);
             let batches = read(ev.ctx, &leaf, &keep, work)?;

@@ -32,7 +32,7 @@ pub(crate) fn width(ctx: &Context<'_>, selection: &Selection, steps: Steps) -> O
         return None;
     }
     let looks = Looks { steps, shift: selection.shift, range_ms: ctx.lookback_ms, newest: true };
-    ctx.tiers.choose(&looks)
+    ctx.width(&looks, &selection.matchers)
 }
 
 /// The newest sample of a series at each step, from buckets of this width and from samples where buckets do not tell;

@@ -93,7 +93,7 @@ fn stored<R: Send>(
 ) -> Result<Vec<R>, QueryError> {
     let Kind::Range(selection) = &arg.kind else { return Ok(Vec::new()) };
     // Refuses windows whose samples are gone.
-    over_rollups::tier_for(ev.ctx, call.function, selection.edges, &windows)?;
+    over_rollups::tier_for(ev.ctx, call.function, selection, &windows)?;
     let (begin, end) = windows.covering_range();
     let earlier = ms_to_ns(earlier_ms);
     // The two spans, or one if they meet.

@@ -47,10 +47,10 @@ pub(crate) struct Tier {
 pub(crate) fn tier_for(
     ctx: &Context<'_>,
     function: &Function,
-    edges: Edges,
+    selection: &Selection,
     windows: &Windows,
 ) -> Result<Option<Tier>, QueryError> {
-    let tier = tier_of(ctx, function, edges, windows);
+    let tier = tier_of(ctx, function, selection, windows);
     let needs_buckets = windows.steps.count > 0 && ctx.tiers.must_estimate(windows.bounds(0).0);
     match ctx.tiers.all.first() {
         Some(narrowest) if tier.is_none() && needs_buckets => Err(unanswered(function, narrowest.width)),
@@ -82,14 +82,14 @@ fn why_refused(function: &Function, why: &str) -> String {
 pub(crate) fn tier_of(
     ctx: &Context<'_>,
     function: &Function,
-    edges: Edges,
+    selection: &Selection,
     windows: &Windows,
 ) -> Option<Tier> {
     let row = function.buckets?;
-    let kernel = row.kernel(edges)?;
+    let kernel = row.kernel(selection.edges)?;
     let looks =
         Looks { steps: windows.steps, shift: windows.shift, range_ms: windows.range_ms, newest: false };
-    let width = ctx.tiers.choose(&looks)?;
+    let width = ctx.width(&looks, &selection.matchers)?;
     Some(Tier { width, is_aligned: looks.are_aligned(width), row, kernel })
 }
 
@@ -275,7 +275,7 @@ pub(crate) fn width_of(
     match node {
         Kind::Range(selection) if !selection.default_window => {
             let windows = Windows { steps, shift: selection.shift, range_ms: selection.range_ms };
-            tier_of(ctx, caller?, selection.edges, &windows).map(|tier| tier.width)
+            tier_of(ctx, caller?, selection, &windows).map(|tier| tier.width)
         }
         Kind::Instant(selection) => rollup::width(ctx, selection, steps),
         _ => None,

@@ -173,7 +173,7 @@ fn evaluate(
         }
         Kind::Range(selection) => {
             let range_call = range_call(ev, windows, selection.edges, params);
-            let tier = over_rollups::tier_for(ev.ctx, call.function, selection.edges, &windows)?;
+            let tier = over_rollups::tier_for(ev.ctx, call.function, selection, &windows)?;
             let width = tier.map(|tier| tier.width);
             let refs = select::select(ev.ctx, selection, width, read_range(&range_call, call.function))?;
             let job = Job {

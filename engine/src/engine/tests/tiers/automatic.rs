@@ -183,6 +183,13 @@ fn each_class_of_series_has_the_narrowest_tier_that_is_worth_its_bytes() {
     let bytes: u64 = aged.engine.tiers().iter().map(|tier| tier.bytes).sum();
     assert!(bytes * 3 < raw, "{bytes} of {raw} bytes");
     assert!(aged.engine.verify().unwrap().is_clean());
+    let omits = |series: u8| {
+        let labels = labels(series);
+        let one: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+        let view = aged.engine.view();
+        ["1h", "6h", "1d"].map(|name| view.omits(&one, Resolution::parse(name).unwrap()).unwrap())
+    };
+    assert_eq!([0, 1, 2].map(omits), [[false; 3], [true, false, false], [true, true, false]]);
     let jobs = aged.engine.shared.merger.pass(i64::MIN).tiers;
     assert!(jobs.iter().all(|job| job.finer.is_none()), "the narrow one does not have all");
 }
