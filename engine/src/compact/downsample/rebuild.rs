@@ -17,6 +17,9 @@ impl Compactor<'_> {
         self.versions.resolve_uncertain(self.context)?;
         let partition = catalogue.layout().partition(job.tier(), span.end);
         let mut tables = Tables::new(self.kv);
+        // The coverage says that these are whole, so that samples may be dropped.
+        let was_whole = coverage.sparse().intersection(span).is_empty();
+        let job = &TierJob { omits: job.omits && !was_whole, ..*job };
         let written = self.write_span(&mut tables, &catalogue, job, span, coverage.cut)?;
         // The others stay: of series that have lost what buckets are computed from, they have all that is left.
         let found = catalogue.generations.partition(partition);

@@ -287,3 +287,35 @@ fn omitted_buckets_go_with_their_samples() {
     assert_eq!(returned(&aged, 1, TimeRange::new(begin, from)), 0);
     assert!(returned(&aged, 0, TimeRange::new(begin, from)) > 0);
 }
+
+/// Sets the first generation of a tier's partition aside in which `time` is.
+fn damage(aged: &Aged, tier: TierId, time: i64) {
+    let damage = crate::Error::Corrupt { file: "chunks".into(), offset: 0, what: "a test".into() };
+    let prefix = {
+        let catalogue = aged.engine.shared.versions.current_owned();
+        let span = TimeRange::inclusive(time, time);
+        let mut found = catalogue.generations.partitions_in(tier, span, catalogue.layout());
+        found.next().unwrap().generations[0].prefix
+    };
+    aged.engine.shared.versions.set_aside(prefix, &damage);
+}
+
+#[test]
+fn a_partition_that_was_whole_is_computed_again_as_a_whole() {
+    let mut aged = aged(0);
+    mixed_days(&mut aged, 0..20, [20, 300, 7_200]);
+    aged.engine.set_tiers("1h".parse().unwrap()).unwrap();
+    aged.engine.compact().unwrap();
+    assert_eq!(stored(&aged, "1h").1, 0, "all are complete");
+    aged.engine.set_tiers("none".parse().unwrap()).unwrap();
+    let hourly = TierId::of(0, Resolution::parse("1h").unwrap());
+    damage(&aged, hourly, YEAR_2024 + 3 * DAY);
+    aged.engine.compact().unwrap();
+    assert_eq!(aged.engine.stats().generations_aside, 0, "computed again");
+    aged.engine.set_tiers("1h".parse().unwrap()).unwrap();
+    aged.engine.set_retention(Duration::from_secs(10 * 86_400)).unwrap();
+    aged.engine.compact().unwrap();
+    assert!(aged.engine.view().raw_from() > YEAR_2024 + 5 * DAY, "samples are gone");
+    aged.check("1h", TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 20 * DAY));
+}
+
