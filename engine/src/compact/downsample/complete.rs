@@ -71,7 +71,12 @@ impl<'c> Compactor<'c> {
             let whole = source.whole_from(&labels);
             ends.retain(|end| {
                 let samples = TimeRange::new(end - width, *end);
-                samples.start >= whole && (finer.is_some() || has_samples(catalogue, job, samples))
+                // What damage has left of the samples is more than a bucket that is omitted has.
+                let is_better = || match omitted.binary_search(end) {
+                    Ok(_) => samples.start >= catalogue.computable_from(job.resolution),
+                    Err(_) => has_samples(catalogue, job, samples),
+                };
+                samples.start >= whole && (finer.is_some() || is_better())
             });
             if ends.is_empty() {
                 continue;

@@ -319,3 +319,23 @@ fn a_partition_that_was_whole_is_computed_again_as_a_whole() {
     aged.check("1h", TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 20 * DAY));
 }
 
+#[test]
+fn omitted_buckets_keep_what_damage_leaves_of_their_samples() {
+    let mut aged = aged(0);
+    mixed_days(&mut aged, 0..30, [20, 300, 7_200]);
+    let midnight = YEAR_2024 + 5 * DAY;
+    damage(&aged, TierId::RAW, midnight + DAY / 2);
+    aged.engine.set_tiers("1h".parse().unwrap()).unwrap();
+    aged.engine.set_retention(Duration::from_secs(10 * 86_400)).unwrap();
+    aged.engine.compact().unwrap();
+    aged.engine.compact().unwrap();
+    assert!(aged.engine.view().raw_from() > midnight + DAY, "samples are gone");
+    // Of its last samples, only the one at its end is damaged.
+    let last_hour = TimeRange::new(midnight - 3_600 * SECOND, midnight);
+    assert_eq!(returned(&aged, 1, last_hour), 1);
+    for series in 0..3 {
+        aged.check_series("1h", series, TimeRange::new(YEAR_2024 - DAY, last_hour.start));
+        aged.check_series("1h", series, TimeRange::new(midnight + DAY, YEAR_2024 + 30 * DAY));
+    }
+}
+
