@@ -135,7 +135,10 @@ impl Compactor<'_> {
         let measured = self.measure(catalogue, &jobs)?;
         let mut chosen = vec![false; jobs.len()];
         for class in measured.first().into_iter().flat_map(|narrowest| narrowest.classes.keys()) {
-            if let Some(at) = measured.iter().position(|of| of.is_wanted_by(*class)) {
+            // What a tier omits stays omitted, so a wider one is to hold it.
+            let may_hold = |job: &TierJob| catalogue.choices.holds(job.tier(), *class) != Some(false);
+            let is_wanted = |(job, of): (&TierJob, &Measured)| may_hold(job) && of.is_wanted_by(*class);
+            if let Some(at) = jobs.iter().zip(&measured).position(is_wanted) {
                 chosen[at] = true;
             }
         }

@@ -1,5 +1,6 @@
 //! The tiers that the compactor chooses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::aging::{Aged, DAY, Ladder};
@@ -7,7 +8,9 @@ use crate::Batch;
 use crate::engine::tests::{SECOND, YEAR_2024, labels};
 use crate::model::{Histogram, MatchOp, Matcher, Resolution, Span, TierId, TimeRange, Value};
 use crate::rollup::{BucketColumns, Columns};
+use crate::store::catalogue::{Choices, SeriesClass};
 use crate::store::cursors::{BucketPieces, ChunkCursors};
+use crate::store::versions::Edit;
 
 fn aged(retention_days: u64) -> Aged {
     Aged::new(&Ladder { retention_days, tiers: "auto", raw_from: 0, from: &[] })
@@ -339,3 +342,18 @@ fn omitted_buckets_keep_what_damage_leaves_of_their_samples() {
     }
 }
 
+#[test]
+fn a_class_that_a_tier_omits_gets_the_next_wider_one() {
+    let mut aged = aged(0);
+    // It was not worth it when it was measured first.
+    let mut decided = Choices::default();
+    let hourly = TierId::of(0, Resolution::parse("1h").unwrap());
+    decided.decide(hourly, SeriesClass::new(false, false, 4), false);
+    let edit = Edit { choices: Some(Arc::new(decided)), ..Edit::default() };
+    let shared = &aged.engine.shared;
+    shared.versions.commit(&*shared.writer, |_| Ok(Some(edit))).unwrap();
+    days(&mut aged, 0..12, 20);
+    assert_eq!(chosen(&aged), ["6h"]);
+    let (all, omitted) = stored(&aged, "6h");
+    assert!(all > 0 && omitted == 0, "{omitted} of {all}");
+}
