@@ -33,7 +33,8 @@ pub struct TierReport {
     pub partitions: u64,
     /// Number of generations.
     pub generations: u64,
-    /// The classes of series of which a tier that the compactor chose omits the buckets, because they would save too little.
+    /// The classes of series of which a tier that the compactor chose omits buckets, because they would save too little. Empty
+    /// if it has all of them.
     pub omits: Vec<SeriesClass>,
 }
 
@@ -246,6 +247,7 @@ impl Engine {
         all.dedup();
         let report = |resolution: Resolution| {
             let tier = TierId::of(0, resolution);
+            let may_omit = catalogue.coverage.get(&tier).is_some_and(|known| !known.sparse().is_empty());
             let complete = catalogue.coverage.get(&tier).map(|coverage| {
                 let at = crate::Timestamp::from_nanos;
                 (at(coverage.from), at(coverage.through))
@@ -260,7 +262,7 @@ impl Engine {
                 bytes: 0,
                 partitions: 0,
                 generations: 0,
-                omits: catalogue.choices.omitted(tier).collect(),
+                omits: catalogue.choices.omitted(tier).filter(|_| may_omit).collect(),
             };
             let partitions = catalogue.generations.partitions_from(crate::model::PartitionId::first_of(tier));
             for partition in partitions.take_while(|partition| partition.id.tier == tier) {

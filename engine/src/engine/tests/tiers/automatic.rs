@@ -265,6 +265,7 @@ fn a_tier_that_is_named_is_completed_before_samples_are_dropped() {
         }
         aged.engine.compact().unwrap();
         assert_eq!(stored(&aged, "1h").1, 0, "all are complete");
+        assert_eq!(aged.engine.tiers()[0].omits, []);
         assert!(aged.engine.view().raw_from() > YEAR_2024 + 15 * DAY, "samples are gone");
         for name in tiers.split(", ") {
             aged.check(name, TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 30 * DAY));
