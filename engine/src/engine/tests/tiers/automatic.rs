@@ -358,3 +358,20 @@ fn a_class_that_a_tier_omits_gets_the_next_wider_one() {
     let (all, omitted) = stored(&aged, "6h");
     assert!(all > 0 && omitted == 0, "{omitted} of {all}");
 }
+
+#[test]
+fn a_budget_leaves_the_buckets_of_all_series_when_samples_go() {
+    let mut aged = aged(0);
+    mixed_days(&mut aged, 0..20, [20, 300, 7_200]);
+    assert!(stored(&aged, "1h").1 > 0);
+    let used = aged.engine.budget().used_bytes;
+    aged.engine.set_disk_bytes(used).unwrap();
+    mixed_days(&mut aged, 20..40, [20, 300, 7_200]);
+    assert!(aged.engine.view().raw_from() > YEAR_2024 + 10 * DAY, "samples are gone");
+    assert_eq!(chosen(&aged), ["1h", "6h"]);
+    for tier in aged.engine.tiers() {
+        assert_eq!(tier.omits, [], "{}", tier.resolution);
+        assert!(tier.complete.unwrap().1.as_nanos() >= YEAR_2024 + 38 * DAY, "{tier:?}");
+        aged.check(tier.resolution.name(), TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 40 * DAY));
+    }
+}

@@ -38,8 +38,9 @@ impl Pass {
         let mut pass = Pass { kept, listed, rules, newest, tiers: Vec::new() };
         // Wide tiers are built from narrow ones, so all have the columns that one needs.
         let extras = if pass.outlive_raw() { Extras::ALL } else { Extras::default() };
-        // Tiers that were chosen hold the buckets of different series, and there are raw samples of all.
-        let (omits, mut finer) = (pass.kept.is_automatic(), None);
+        // Tiers that were chosen hold the buckets of different series, and there are raw samples of all. But a budget drops
+        // these first.
+        let (omits, mut finer) = (pass.kept.is_automatic() && pass.kept.disk_bytes == 0, None);
         let job = |tier: &Tier| TierJob {
             resolution: tier.resolution,
             finer: finer.replace(tier.resolution).filter(|_| !omits),
@@ -123,13 +124,20 @@ impl Pass {
 }
 
 /// The tiers that were chosen and have any buckets, narrowest first.
-fn begun_tiers(catalogue: &Catalogue) -> Vec<Resolution> {
+fn begun_tiers(catalogue: &Catalogue, kept: &Kept) -> Vec<Resolution> {
     let has_any = |resolution: &Resolution| catalogue.coverage.contains_key(&TierId::of(0, *resolution));
-    choices().filter(has_any).filter(|resolution| !outlived_raw(catalogue, *resolution)).collect()
+    choices().filter(has_any).filter(|resolution| !was_named(catalogue, kept, *resolution)).collect()
 }
 
-/// Whether a tier has a partition of which raw samples have been dropped. One that was chosen never has: it is dropped
-/// together with them. So the options named it, to keep it longer.
+/// Whether the options named a tier, to keep it longer than raw samples: it has a partition of which these have been dropped.
+/// One that was chosen is dropped together with them, unless a budget drops them first. Then no tier is dropped for its age,
+/// so one that was named keeps its history as well.
+fn was_named(catalogue: &Catalogue, kept: &Kept, resolution: Resolution) -> bool {
+    let by_budget_only = kept.disk_bytes > 0 && kept.retention.is_zero() && kept.ladders.is_empty();
+    !by_budget_only && outlived_raw(catalogue, resolution)
+}
+
+/// Whether a tier has a partition of which raw samples have been dropped.
 fn outlived_raw(catalogue: &Catalogue, resolution: Resolution) -> bool {
     let first = PartitionId::first_of(TierId::of(0, resolution));
     let stored = catalogue.generations.partitions_from(first).next().filter(|it| it.id.tier == first.tier);
@@ -150,17 +158,18 @@ impl Merger {
     /// The work on tiers that have been begun. Nothing is measured for it.
     fn begun(&self) -> Pass {
         let kept = self.keeping.kept();
-        let begun = if kept.is_automatic() { begun_tiers(&self.versions.current()) } else { Vec::new() };
+        let begun =
+            if kept.is_automatic() { begun_tiers(&self.versions.current(), &kept) } else { Vec::new() };
         Pass::new(kept, &begun, Timestamp::MIN)
     }
 
-    /// The tiers that the compactor chooses if the options leave it to it. It stays with what it has begun.
-    pub(super) fn chosen(&self) -> Chosen {
+    /// The tiers that the compactor chooses if `kept` leaves it to it. It stays with what it has begun.
+    pub(super) fn chosen(&self, kept: &Kept) -> Chosen {
         let catalogue = self.versions.current_owned();
-        let begun = begun_tiers(&catalogue);
+        let begun = begun_tiers(&catalogue, kept);
         let known = || Chosen { tiers: begun.clone(), choices: catalogue.choices.clone() };
         // A tier that is kept longer than raw samples stays as it is, and no others begin beside it.
-        let is_free = !choices().any(|resolution| outlived_raw(&catalogue, resolution));
+        let is_free = !choices().any(|resolution| was_named(&catalogue, kept, resolution));
         let Some(newest) = newest_merged(&catalogue).filter(|_| is_free) else { return known() };
         let mut measured = self.measured.lock();
         let pause = if begun.is_empty() { 1 } else { MEASURED_EACH };
@@ -247,7 +256,7 @@ impl Merger {
     /// The work of a pass at the time `newest`.
     pub fn pass(&self, newest: Timestamp) -> Pass {
         let kept = self.keeping.kept();
-        let chosen = kept.is_automatic().then(|| self.chosen());
+        let chosen = kept.is_automatic().then(|| self.chosen(&kept));
         chosen.iter().for_each(|chosen| self.store_choices(&chosen.choices));
         Pass::new(kept, &chosen.map_or_else(Vec::new, |chosen| chosen.tiers), newest)
     }
