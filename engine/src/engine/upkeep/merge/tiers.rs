@@ -165,13 +165,14 @@ impl Merger {
 
     /// The tiers that the compactor chooses if `kept` leaves it to it. It stays with what it has begun.
     pub(super) fn chosen(&self, kept: &Kept) -> Chosen {
+        // First, so that what is measured while a tier is dropped is forgotten afterwards.
+        let mut measured = self.measured.lock();
         let catalogue = self.versions.current_owned();
         let begun = begun_tiers(&catalogue, kept);
         let known = || Chosen { tiers: begun.clone(), choices: catalogue.choices.clone() };
         // A tier that is kept longer than raw samples stays as it is, and no others begin beside it.
         let is_free = !choices().any(|resolution| was_named(&catalogue, kept, resolution));
         let Some(newest) = newest_merged(&catalogue).filter(|_| is_free) else { return known() };
-        let mut measured = self.measured.lock();
         let pause = if begun.is_empty() { 1 } else { MEASURED_EACH };
         if let Some((partition, chosen)) = &*measured
             && i64::from(newest.number) - i64::from(partition.number) < pause
