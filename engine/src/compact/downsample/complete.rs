@@ -127,8 +127,8 @@ impl Compactor<'_> {
     }
 }
 
-/// Whether the narrower tier, from which a span is computed, does not describe all of it yet.
-fn awaits_finer(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
+/// Whether the narrower tier, from which a span is computed, does not have all buckets of it yet.
+pub(super) fn awaits_finer(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
     let finer = source_of(catalogue, job, span).map(|finer| TierId::of(0, finer));
     let coverage = finer.and_then(|finer| catalogue.coverage.get(&finer));
     coverage.is_some_and(|finer| !finer.sparse().intersection(span).is_empty())

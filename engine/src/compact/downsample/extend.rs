@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::class::omit;
 use super::commit::Written;
+use super::complete::awaits_finer;
 use super::included::{Included, changed, included};
 use super::source::Source;
 use super::{GENERATIONS_PER_EXTENSION, TierJob, closed_until, source_of};
@@ -16,7 +17,8 @@ use crate::store::generation::Tables;
 
 impl<'c> Compactor<'c> {
     /// Adds the next buckets to a tier at the time `now`. Returns whether there may be more to add. A tier that lacks
-    /// something must be repaired first: the new buckets include all that is stored now, so the others must too.
+    /// something must be repaired first: the new buckets include all that is stored now, so the others must too. It waits
+    /// for the narrower tier where samples cannot stand in for buckets that this one omits.
     pub(crate) fn extend_tier(&self, job: &TierJob, now: Timestamp) -> Result<bool> {
         let tier = job.tier();
         let catalogue = self.versions.current_owned();
@@ -25,7 +27,7 @@ impl<'c> Compactor<'c> {
         let known = catalogue.coverage.get(&tier);
         let lacks =
             |known: &Coverage| !goal.is_at_least(known) || !changed(&catalogue, job, known, goal).is_empty();
-        if known.is_some_and(lacks) {
+        if known.is_some_and(lacks) || awaits_finer(&catalogue, job, next) {
             return Ok(false);
         }
         let coverage = extended(job, known, next, goal);

@@ -375,3 +375,18 @@ fn a_budget_leaves_the_buckets_of_all_series_when_samples_go() {
         aged.check(tier.resolution.name(), TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 40 * DAY));
     }
 }
+
+#[test]
+fn a_wide_tier_waits_for_the_buckets_that_the_narrow_one_omits() {
+    let mut aged = aged(10);
+    mixed_days(&mut aged, 0..30, [20, 300, 7_200]);
+    aged.engine.set_tiers("1h, 1d".parse().unwrap()).unwrap();
+    let merger = &aged.engine.shared.merger;
+    let wide = merger.pass(i64::MIN).tiers[1];
+    assert!(!merger.compactor().extend_tier(&wide, YEAR_2024 + 30 * DAY).unwrap());
+    assert_eq!(stored(&aged, "1d").0, 0, "not all samples are left, and the narrow tier is not complete");
+    aged.engine.compact().unwrap();
+    let kept = TimeRange::new(aged.engine.view().raw_from() + 1 + DAY, YEAR_2024 + 30 * DAY);
+    (0..3).for_each(|series| aged.check_series("1d", series, kept));
+    assert_eq!(aged.engine.view().tiers()[1].range.end, YEAR_2024 + 28 * DAY);
+}
