@@ -56,8 +56,8 @@ pub trait SeriesReader {
 pub struct TierInfo {
     /// The width of a bucket, nanoseconds. The ends of buckets are its multiples.
     pub width: i64,
-    /// Buckets of later samples are stored, up to `through`. Outside, the source folds samples, which costs as much as
-    /// reading them.
+    /// Buckets of later samples are stored, up to `through`. Outside, and where buckets are [omitted](SeriesSource::omits_buckets), the
+    /// source folds samples, which costs more than reading them.
     pub from: Timestamp,
     /// The last time of which buckets are stored.
     pub through: Timestamp,

@@ -13,6 +13,9 @@ use crate::view::reader::SeriesReader;
 use crate::view::tier::BucketPlan;
 use crate::view::{HeadPart, ViewSeries};
 
+/// Buckets are computed from the samples of so many partitions at once: a partition of a wide tier spans more than a hundred.
+const PARTITIONS_AT_ONCE: i64 = 4;
+
 impl SeriesReader<'_, '_> {
     /// Replaces `out` by the buckets of a series of [`View::select_buckets`](crate::View::select_buckets), ascending.
     /// Columns that are not asked for may have any contents. Returns false if stored buckets lack one of the columns, or
@@ -220,9 +223,14 @@ impl SeriesReader<'_, '_> {
             all.is_omitted(row) || (describes && all.has_histograms(row) && all.natives.get(row).is_none())
         };
         let computable = plan.computable_of(&series.catalogue, &series.labels);
+        let trimmed = series.catalogue.trimmed(TierId::RAW, &series.labels);
+        let raw_from = self.view.raw_from().max(trimmed);
         let span = |end: Timestamp| plan.buckets_over(TimeRange::inclusive(end, end));
-        let has_samples =
-            |all: &BucketColumns, row: usize| lacks(all, row) && span(all.ends[row]).start >= computable;
+        let has_samples = |all: &BucketColumns, row: usize| {
+            let (end, has_all) = (all.ends[row], span(all.ends[row]).start >= computable);
+            // Of an omitted one, what is left of the samples is all that there is.
+            lacks(all, row) && (has_all || (all.is_omitted(row) && end > raw_from))
+        };
         let all = &mut *into.out;
         let rows = (first..all.len()).filter(|&row| has_samples(all, row));
         let spans: Vec<TimeRange> = rows.map(|row| span(all.ends[row])).collect();
@@ -233,8 +241,6 @@ impl SeriesReader<'_, '_> {
             }
             into.out.newest_of_each(first);
         }
-        let trimmed = series.catalogue.trimmed(TierId::RAW, &series.labels);
-        let raw_from = self.view.raw_from().max(trimmed);
         let is_gone = |all: &BucketColumns, row: usize| {
             let has_rest = all.ends[row] > raw_from || all.counts[row] > 0 || all.markers.at(row) > 0;
             all.is_omitted(row) || !has_rest
@@ -251,18 +257,26 @@ impl SeriesReader<'_, '_> {
         span: TimeRange,
         into: &mut Filled<'_>,
     ) -> Result<()> {
+        let most = plan
+            .resolution
+            .ceil(series.catalogue.layout().width(TierId::RAW).saturating_mul(PARTITIONS_AT_ONCE));
         let mut run = std::mem::take(&mut self.scratch);
-        // A sample at the start is left out below: to remove it, all others would have to move.
-        let read = TimeRange::new(span.start.saturating_sub(1), span.end);
-        self.read_samples(plan, series, read, &mut run)?;
-        let from = run.timestamps.partition_point(|time| *time <= span.start);
-        let first = into.out.len();
-        let mut builder = Builder::of(plan.resolution.width_ns(), into.columns);
-        let mut computed = Vec::new();
-        fold_run(&mut builder, &run, from, &mut computed);
-        builder.finish(&mut computed);
-        computed.iter().for_each(|bucket| into.out.push(bucket));
-        self.take_buckets(size_of_val(&computed[..]) + run.memory_bytes(), first, into)?;
+        let mut rest = span;
+        while !rest.is_empty() {
+            let span = TimeRange::new(rest.start, rest.end.min(rest.start.saturating_add(most)));
+            rest.start = span.end;
+            // A sample at the start is left out below: to remove it, all others would have to move.
+            let read = TimeRange::new(span.start.saturating_sub(1), span.end);
+            self.read_samples(plan, series, read, &mut run)?;
+            let from = run.timestamps.partition_point(|time| *time <= span.start);
+            let first = into.out.len();
+            let mut builder = Builder::of(plan.resolution.width_ns(), into.columns);
+            let mut computed = Vec::new();
+            fold_run(&mut builder, &run, from, &mut computed);
+            builder.finish(&mut computed);
+            computed.iter().for_each(|bucket| into.out.push(bucket));
+            self.take_buckets(size_of_val(&computed[..]) + run.memory_bytes(), first, into)?;
+        }
         self.scratch = run;
         Ok(())
     }
