@@ -22,7 +22,7 @@ const CHOICES: [&str; 3] = ["1h", "6h", "1d"];
 const SAMPLES_MIN: u64 = 30;
 /// Raw samples take at least as many times the bytes of the buckets.
 const TIMES_SMALLER: u64 = 4;
-/// The raw samples of a class of series for which a tier is begun take at least one in this many bytes.
+/// The raw samples of the series for which a tier is begun take at least one in this many bytes.
 const SHARE: u64 = 20;
 /// The maximum number of series that are measured, spread evenly over all.
 const SERIES: u64 = 256;
@@ -81,12 +81,11 @@ impl Sizes {
 }
 
 impl Measured {
-    /// Whether a tier may be begun for a class of series.
-    fn is_wanted_by(&self, class: SeriesClass) -> bool {
-        let sum = |of: fn(&Sizes) -> u64| self.classes.values().map(of).sum::<u64>();
-        let raw_bytes = sum(|sizes| sizes.raw_bytes);
-        let is_wanted = |sizes: &Sizes| sizes.is_worth_it() && sizes.raw_bytes * SHARE >= raw_bytes;
-        self.classes.get(&class).is_some_and(is_wanted)
+    /// Whether the raw samples of these classes of series take enough for a tier to be begun.
+    fn is_wanted_by(&self, classes: &[SeriesClass]) -> bool {
+        let bytes = |sizes: &Sizes| sizes.raw_bytes;
+        let of_classes = classes.iter().filter_map(|class| self.classes.get(class)).map(bytes).sum::<u64>();
+        of_classes > 0 && of_classes * SHARE >= self.classes.values().map(bytes).sum()
     }
 
     /// What the tier takes of the samples of the series whose buckets it holds; `None` if there were too few to measure.
@@ -133,17 +132,20 @@ impl Compactor<'_> {
         };
         let jobs: Vec<TierJob> = choices().map(job).collect();
         let measured = self.measure(catalogue, &jobs)?;
-        let mut chosen = vec![false; jobs.len()];
+        let mut wanted_by = vec![Vec::new(); jobs.len()];
         for class in measured.first().into_iter().flat_map(|narrowest| narrowest.classes.keys()) {
             // What a tier omits stays omitted, so a wider one is to hold it.
             let may_hold = |job: &TierJob| catalogue.choices.holds(job.tier(), *class) != Some(false);
-            let is_wanted = |(job, of): (&TierJob, &Measured)| may_hold(job) && of.is_wanted_by(*class);
-            if let Some(at) = jobs.iter().zip(&measured).position(is_wanted) {
-                chosen[at] = true;
+            let is_worth_it = |(job, of): (&TierJob, &Measured)| {
+                may_hold(job) && of.classes.get(class).is_some_and(Sizes::is_worth_it)
+            };
+            if let Some(at) = jobs.iter().zip(&measured).position(is_worth_it) {
+                wanted_by[at].push(*class);
             }
         }
         let mut decided = Choices::clone(&catalogue.choices);
-        let is_chosen = |at: usize| chosen[at] || begun.contains(&jobs[at].resolution);
+        let is_wanted = |at: usize| measured[at].is_wanted_by(&wanted_by[at]);
+        let is_chosen = |at: usize| is_wanted(at) || begun.contains(&jobs[at].resolution);
         let tiers: Vec<usize> = (0..jobs.len()).filter(|&at| is_chosen(at)).collect();
         for &at in &tiers {
             let classes = measured[at].classes.iter();

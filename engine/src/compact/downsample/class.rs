@@ -56,7 +56,7 @@ pub(super) fn omit(
     labels: &Labels,
     buckets: &mut Vec<Bucket>,
 ) {
-    if !job.omits || catalogue.choices.omitted(job.tier()).next().is_none() {
+    if !job.omits_any(catalogue) {
         return;
     }
     let class = series_class(class_of(types, labels, buckets), buckets);

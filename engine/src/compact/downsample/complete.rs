@@ -20,7 +20,7 @@ impl<'c> Compactor<'c> {
         let (catalogue, tier) = (self.versions.current_owned(), job.tier());
         let Some(coverage) = catalogue.coverage.get(&tier) else { return Ok(false) };
         let left = coverage.sparse();
-        if job.omits || left.is_empty() {
+        if job.omits_any(&catalogue) || left.is_empty() {
             return Ok(false);
         }
         let layout = catalogue.layout();

@@ -30,7 +30,7 @@ impl<'c> Compactor<'c> {
         if known.is_some_and(lacks) || awaits_finer(&catalogue, job, next) {
             return Ok(false);
         }
-        let coverage = extended(job, known, next, goal);
+        let coverage = extended(known, next, goal, job.omits_any(&catalogue));
         self.warn_of(&catalogue, job, known, next);
         self.versions.resolve_uncertain(self.context)?;
         fail_point!("tier.begun");
@@ -116,12 +116,12 @@ fn by_partition(catalogue: &Catalogue, tier: TierId, span: TimeRange) -> impl It
 }
 
 /// The coverage after buckets have been added.
-fn extended(job: &TierJob, known: Option<&Coverage>, added: TimeRange, goal: Included) -> Coverage {
+fn extended(known: Option<&Coverage>, added: TimeRange, goal: Included, omits_any: bool) -> Coverage {
     let (from, through) = match known {
         Some(known) => (known.from.min(added.start), known.through.max(added.end)),
         None => (added.start, added.end),
     };
-    let whole_from = match job.omits {
+    let whole_from = match omits_any {
         true => through,
         false => known.map_or(Timestamp::MIN, |known| known.whole_from),
     };

@@ -132,7 +132,7 @@ fn has_partition(catalogue: &Catalogue, partition: PartitionId, job: &TierJob) -
     let buckets = buckets_over(job.resolution, before, last);
     coverage.from <= buckets.start
         && buckets.end <= coverage.through
-        && (job.omits || coverage.sparse().intersection(buckets).is_empty())
+        && (job.omits_any(catalogue) || coverage.sparse().intersection(buckets).is_empty())
         // Samples stay in place of buckets that cannot be read, while these can be computed again.
         && damaged_in(catalogue, job.tier(), buckets).all(|span| !can_compute(catalogue, job, span))
 }

@@ -60,6 +60,11 @@ impl TierJob {
         TierId::of(0, self.resolution)
     }
 
+    /// Whether it omits the buckets of some series.
+    fn omits_any(&self, catalogue: &Catalogue) -> bool {
+        self.omits && catalogue.choices.omitted(self.tier()).next().is_some()
+    }
+
     /// The form of a chunk with these buckets of a series.
     fn shape(&self, types: &dyn MetricTypes, labels: &Labels, buckets: &[Bucket]) -> Shape {
         // Those of chunks that were written without them are not known.

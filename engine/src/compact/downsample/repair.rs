@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::commit::Written;
+use super::complete::awaits_finer;
 use super::included::{Included, changed, included};
 use super::source::Source;
 use super::write::{LabelSets, Take, are_heavy, take_stored};
@@ -32,7 +33,8 @@ struct Changes<'r> {
 
 impl<'c> Compactor<'c> {
     /// Includes in a tier what late samples and deletes have changed, one of its partitions after the other. Between them it
-    /// calls `goes_on`, and ends early if that returns false. Returns the number of buckets that were computed again.
+    /// calls `goes_on`, and ends early if that returns false, or if it must wait for the narrower tier. Returns the number of
+    /// buckets that were computed again.
     pub(crate) fn repair_tier(&self, job: &TierJob, goes_on: &mut dyn FnMut() -> bool) -> Result<u64> {
         // Fixed at the start, so that the repair ends although more is written.
         let goal = included(&self.versions.current(), job);
@@ -46,6 +48,11 @@ impl<'c> Compactor<'c> {
                 return Ok(repaired);
             }
             let left: Vec<PartitionId> = all.into_iter().filter(|id| Some(*id) > last).collect();
+            if left.first().is_some_and(|partition| {
+                awaits_finer(&catalogue, job, span_of(&catalogue, coverage, *partition))
+            }) {
+                return Ok(repaired);
+            }
             // Until all are done, the tier does not include it: readers compute these buckets.
             let reached = if left.len() > 1 { *coverage } else { with(coverage, goal) };
             repaired += self.repair_partition(&catalogue, job, (coverage, reached), goal, left.first())?;
@@ -179,6 +186,12 @@ impl<'c> Compactor<'c> {
     }
 }
 
+/// The buckets of a partition that a tier has.
+fn span_of(catalogue: &Catalogue, coverage: &Coverage, partition: PartitionId) -> TimeRange {
+    let (first, last) = catalogue.layout().bounds(partition);
+    TimeRange::inclusive(first, last).intersection(coverage.range())
+}
+
 /// The coverage of a tier that includes what `goal` has.
 fn with(coverage: &Coverage, goal: Included) -> Coverage {
     Coverage { cut: goal.cut, deletes_applied: goal.deletes, ..*coverage }
@@ -229,9 +242,7 @@ impl<'r> Changes<'r> {
         goal: Included,
         partition: PartitionId,
     ) -> Self {
-        let layout = catalogue.layout();
-        let (first, last) = layout.bounds(partition);
-        let span = TimeRange::inclusive(first, last).intersection(coverage.range());
+        let (layout, span) = (catalogue.layout(), span_of(catalogue, coverage, partition));
         let raw = catalogue.generations.partitions_in(TierId::RAW, span, layout);
         let newer = raw.flat_map(|partition| coverage.lacks(partition, span));
         let newer: Vec<_> = newer.filter(|generation| generation.record.cut <= goal.cut).cloned().collect();

@@ -51,7 +51,7 @@ pub struct Coverage {
 
 /// A coverage of version 1.
 #[derive(Debug, Decode)]
-struct Undescribed {
+struct First {
     from: Timestamp,
     through: Timestamp,
     cut: u64,
@@ -153,7 +153,7 @@ pub(super) fn decode(place: &str, bytes: &[u8]) -> Result<Coverage> {
     if values::version_of(bytes) != Some(1) {
         return values::decode(place, COVERAGE_VERSION, bytes);
     }
-    let Undescribed { from, through, cut, deletes_applied } = values::decode(place, 1, bytes)?;
+    let First { from, through, cut, deletes_applied } = values::decode(place, 1, bytes)?;
     Ok(Coverage { from, through, cut, deletes_applied, whole_from: through })
 }
 
@@ -164,9 +164,9 @@ mod tests {
     #[test]
     fn an_earlier_version_may_leave_out_native_histograms() {
         #[derive(Encode)]
-        struct First(i64, i64, u64, u64);
+        struct V1(i64, i64, u64, u64);
 
-        let coverage = decode("", &values::encode(1, &First(10, 90, 7, 5)).unwrap()).unwrap();
+        let coverage = decode("", &values::encode(1, &V1(10, 90, 7, 5)).unwrap()).unwrap();
         assert_eq!(coverage, Coverage { from: 10, through: 90, cut: 7, deletes_applied: 5, whole_from: 90 });
         assert_eq!(coverage.sparse(), TimeRange::new(10, 90));
         assert_eq!(decode("", &coverage_value(&coverage).unwrap()).unwrap(), coverage);

@@ -176,6 +176,7 @@ impl Merger {
         let pause = if begun.is_empty() { 1 } else { MEASURED_EACH };
         if let Some((partition, chosen)) = &*measured
             && i64::from(newest.number) - i64::from(partition.number) < pause
+            && begun.iter().all(|tier| chosen.tiers.contains(tier))
         {
             return chosen.clone();
         }
