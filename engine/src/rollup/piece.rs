@@ -131,7 +131,7 @@ impl Piece {
         bucket.count = values.len() as u64;
         bucket.make_unknown();
         (bucket.first, bucket.last) = (self.edge(0), self.edge(values.len() - 1));
-        bucket.nans = values.iter().map(|value| u64::from(value.is_nan())).sum();
+        bucket.nans = count(values.iter().map(|value| value.is_nan()));
         let asks = |column: Columns| columns.contains(column);
         if asks(Columns::MIN) || asks(Columns::MAX) {
             (bucket.min, bucket.max) =
@@ -139,9 +139,9 @@ impl Piece {
         }
         if asks(Columns::CHANGES) {
             bucket.changes = if bucket.nans == 0 {
-                pairs(values).map(|(a, b)| u64::from(a != b)).sum()
+                count(pairs(values).map(|(a, b)| a != b))
             } else {
-                pairs(values).map(|(a, b)| u64::from(counter::is_change(a, b))).sum()
+                count(pairs(values).map(|(a, b)| counter::is_change(a, b)))
             };
         }
         if asks(Columns::SUM) {
@@ -170,8 +170,7 @@ impl Piece {
 
     fn find_resets(&self, bucket: &mut Bucket) {
         if self.starts.is_empty() {
-            let drops: u64 = pairs(&self.values).map(|(a, b)| u64::from(b < a)).sum();
-            if drops == 0 {
+            if count(pairs(&self.values).map(|(a, b)| b < a)) == 0 {
                 return;
             }
         }
@@ -193,7 +192,13 @@ fn pairs(values: &[f64]) -> impl Iterator<Item = (f64, f64)> + '_ {
 
 /// How many values are stale markers.
 fn markers(values: &[f64]) -> u64 {
-    values.iter().map(|value| u64::from(value.to_bits() == STALE_NAN_BITS)).sum()
+    count(values.iter().map(|value| value.to_bits() == STALE_NAN_BITS))
+}
+
+/// How many are true. `Iterator::sum` checks each addition for overflow, and does not compile to vector instructions.
+#[inline]
+fn count(are: impl Iterator<Item = bool>) -> u64 {
+    are.fold(0u64, |count, is| count.wrapping_add(is.into()))
 }
 
 /// The least and the greatest of values without NaN; of equal zeros, the first.
