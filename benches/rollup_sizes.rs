@@ -160,7 +160,7 @@ fn cost(series: &[Series], width: i64, extras: Extras) -> Cost {
         for part in buckets.chunks(CHUNK) {
             bytes.clear();
             let begin = Instant::now();
-            encode::encode(KEY, &shape, part, CompressionLevel::Best, &mut bytes);
+            encode::encode(KEY, &shape, part, CompressionLevel::Balanced, &mut bytes);
             cost.encode_secs += begin.elapsed().as_secs_f64();
             cost.bytes += bytes.len();
             decoded.clear();

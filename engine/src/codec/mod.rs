@@ -36,6 +36,8 @@ pub(crate) use plan::common_divisor;
 pub enum CompressionLevel {
     /// For chunks that are merged soon: fast to write, fastest to read.
     Fast,
+    /// For chunks that are kept and read often: a form that is slower to read is chosen only if it is much smaller.
+    Balanced,
     /// For chunks that are kept: as small as the codecs can make them.
     Best,
 }

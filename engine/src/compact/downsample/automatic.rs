@@ -242,7 +242,7 @@ impl SeriesParts {
         let Some(class) = series_class(shape.class, buckets) else { return };
         let size = |buckets: &[Bucket]| {
             let mut chunk = Vec::new();
-            encode::encode(&[], &shape, buckets, CompressionLevel::Best, &mut chunk);
+            encode::encode(&[], &shape, buckets, CompressionLevel::Balanced, &mut chunk);
             chunk.len() as u64
         };
         // A chunk of the tier holds a hundred buckets and more, so what it takes beside them does not count.

@@ -91,7 +91,7 @@ impl<'c> Compactor<'c> {
         partition: PartitionId,
         cut: u64,
     ) -> GenerationWriter<'t, 'c> {
-        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Best };
+        let sealing = Sealing { samples_max: self.chunk_samples, level: CompressionLevel::Balanced };
         GenerationWriter::new(tables, self.versions.fresh_prefix(partition), cut, sealing)
     }
 

@@ -10,7 +10,8 @@ use crate::rollup::{BucketColumns, Edge, ExactSum, Fold, Gaps};
 
 const KEY: &[u8] = b"class tier partition series";
 const CLASSES: [Class; 3] = [Class::Gauge, Class::Counter, Class::Unclear];
-const EFFORTS: [CompressionLevel; 2] = [CompressionLevel::Fast, CompressionLevel::Best];
+const EFFORTS: [CompressionLevel; 3] =
+    [CompressionLevel::Fast, CompressionLevel::Balanced, CompressionLevel::Best];
 
 fn shape(class: Class, bounds: bool) -> Shape {
     Shape { width: WIDTH, source: 0, class, bounds }
