@@ -2,12 +2,14 @@
 //!
 //! Value `i` takes the bits from `i * width` on, low bits first, so eight values take exactly `width` bytes. The
 //! unpacker loads a group of eight small values as one word, and each wider value with one unaligned load. No load
-//! depends on another.
+//! depends on another. For widths up to 32, the code of each is compiled by itself, so that places in a group are constants.
 
 use super::bits::mask;
 
 const WORD: usize = 8;
 const GROUP: usize = 8;
+/// More bytes than two groups of 32 bits take.
+const TAIL_MAX: usize = 72;
 
 /// The number of bytes that `count` values of `width` bits take.
 pub fn packed_len(count: usize, width: u32) -> usize {
@@ -37,19 +39,18 @@ pub fn pack(values: &[u64], width: u32, out: &mut Vec<u8>) {
 
 /// Fills `out` from `bytes`, which must hold [`packed_len`] bytes; missing ones read as zeros.
 pub fn unpack(bytes: &[u8], width: u32, out: &mut [u64]) {
-    match width {
-        0 => out.fill(0),
-        1 => unpack_groups::<1>(bytes, out),
-        2 => unpack_groups::<2>(bytes, out),
-        3 => unpack_groups::<3>(bytes, out),
-        4 => unpack_groups::<4>(bytes, out),
-        5 => unpack_groups::<5>(bytes, out),
-        6 => unpack_groups::<6>(bytes, out),
-        7 => unpack_groups::<7>(bytes, out),
-        8 => unpack_groups::<8>(bytes, out),
-        9..=57 => unpack_words(bytes, width, out),
-        _ => unpack_wide(bytes, width, out),
+    macro_rules! by_width {
+        ($($small:literal)*; $($wider:literal)*) => {
+            match width {
+                0 => out.fill(0),
+                $($small => unpack_groups::<$small>(bytes, out),)*
+                $($wider => unpack_wider::<$wider>(bytes, out),)*
+                33..=57 => unpack_words(bytes, width, out),
+                _ => unpack_wide(bytes, width, out),
+            }
+        };
     }
+    by_width!(1 2 3 4 5 6 7 8; 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
 }
 
 /// Widths up to 8: eight values are one word.
@@ -63,6 +64,26 @@ fn unpack_groups<const WIDTH: usize>(bytes: &[u8], out: &mut [u64]) {
             *value = word >> (i * WIDTH) & low;
         }
     }
+}
+
+/// Widths from 9 to 32: a group takes `WIDTH` bytes, and the words of its values end within the seven bytes after it.
+fn unpack_wider<const WIDTH: usize>(bytes: &[u8], out: &mut [u64]) {
+    let low = mask(WIDTH as u32);
+    let (mut at, mut done) = (0usize, 0usize);
+    for group in out.as_chunks_mut::<GROUP>().0 {
+        let Some(window) = bytes.get(at..at.wrapping_add(WIDTH + WORD - 1)) else { break };
+        for (i, value) in group.iter_mut().enumerate() {
+            let bit = i * WIDTH;
+            *value = load(window, bit >> 3) >> (bit & 7) & low;
+        }
+        at = at.wrapping_add(WIDTH);
+        done = done.wrapping_add(GROUP);
+    }
+    // A group or two are left, so near the end that words would reach beyond it.
+    let (rest, mut padded) = (bytes.get(at..).unwrap_or_default(), [0; TAIL_MAX + WORD]);
+    let rest = &rest[..rest.len().min(TAIL_MAX)];
+    padded[..rest.len()].copy_from_slice(rest);
+    unpack_words(&padded, WIDTH as u32, &mut out[done..]);
 }
 
 /// Widths up to 57: a value lies within the eight bytes that start with its first byte.
@@ -130,7 +151,12 @@ mod tests {
                 unpack(&out[1..], width, &mut unpacked);
                 let expected: Vec<u64> = values.iter().map(|value| value & mask(width)).collect();
                 prop_assert_eq!(&unpacked, &expected, "width {}", width);
-                unpack(&out[1..out.len() / 2 + 1], width, &mut unpacked);
+                // What is missing reads as zeros.
+                let half = &out[1..out.len() / 2 + 1];
+                unpack(half, width, &mut unpacked);
+                let mut filled = vec![9; values.len()];
+                unpack(&[half, &vec![0; out.len()][..]].concat(), width, &mut filled);
+                prop_assert_eq!(&unpacked, &filled, "width {}", width);
             }
         }
     }
