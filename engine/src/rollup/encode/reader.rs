@@ -1,5 +1,7 @@
 //! Reads a chunk: the header at once, columns when they are asked for.
 
+use smallvec::SmallVec;
+
 use super::columns::Column;
 use super::section::{BucketChunkError, BucketChunkFault, Cursor, Section, verified};
 use super::writer::UNITS;
@@ -45,8 +47,14 @@ pub struct BucketChunk<'a> {
     /// The first end, and what ends are multiples of.
     first: i64,
     unit: i64,
-    sections: [Option<Section<'a>>; Column::COUNT],
+    /// Bit `i` for column number `i`.
+    present: u64,
+    /// Those of the columns that are present, in the order of their numbers.
+    sections: Sections<'a>,
 }
+
+/// As many as most chunks have are moved without an allocation.
+type Sections<'a> = SmallVec<[Section<'a>; 10]>;
 
 impl<'a> BucketChunk<'a> {
     /// Verifies the version, checksum and header of the chunk stored under `key`, and that its sections fill it.
@@ -74,8 +82,8 @@ impl<'a> BucketChunk<'a> {
         let shape = Shape { width, source, class, bounds: head & HAS_BOUNDS != 0 };
         let unit = if head & MULTIPLES != 0 { width } else { 1 };
         let first = unzigzag(cursor.varint()?);
-        let sections = sections(&mut cursor)?;
-        Ok(BucketChunk { shape, count: less_one as usize + 1, first, unit, sections })
+        let (present, sections) = sections(&mut cursor)?;
+        Ok(BucketChunk { shape, count: less_one as usize + 1, first, unit, present, sections })
     }
 
     /// What all buckets have in common.
@@ -102,8 +110,9 @@ impl<'a> BucketChunk<'a> {
 
     /// The names of the columns that are stored, and the bytes that they take.
     pub fn sizes(&self) -> impl Iterator<Item = (&'static str, usize)> + '_ {
-        let sizes = self.sections.iter().map(|section| section.map(|section| section.bytes.len()));
-        Column::NAMES.into_iter().zip(sizes).filter_map(|(name, bytes)| Some((name, bytes?)))
+        let names = Column::NAMES.into_iter().enumerate();
+        let names = names.filter(|(number, _)| self.present >> number & 1 == 1).map(|(_, name)| name);
+        names.zip(self.sections.iter().map(|section| section.bytes.len()))
     }
 
     /// Appends all buckets, with the columns that are asked for and those from which they follow. The others are
@@ -152,7 +161,9 @@ impl<'a> BucketChunk<'a> {
     }
 
     fn section(&self, column: Column) -> Option<&Section<'a>> {
-        self.sections[column as usize].as_ref()
+        let bit = 1u64 << column as u32;
+        let before = (self.present & (bit - 1)).count_ones() as usize;
+        self.sections.get(before).filter(|_| self.present & bit != 0)
     }
 
     /// Replaces `out` by a column of integers that has one form.
@@ -267,19 +278,18 @@ fn widths(cursor: &mut Cursor<'_>) -> Result<(i64, i64), BucketChunkError> {
     Ok((width, source))
 }
 
-fn sections<'a>(cursor: &mut Cursor<'a>) -> Result<[Option<Section<'a>>; Column::COUNT], BucketChunkError> {
+/// The columns that are present, as bits, and their sections.
+fn sections<'a>(cursor: &mut Cursor<'a>) -> Result<(u64, Sections<'a>), BucketChunkError> {
     let (offset, present) = (cursor.position, cursor.varint()?);
     if present >> Column::COUNT != 0 {
         return Err(BucketChunkError { offset, what: BucketChunkFault::Unknown(present) });
     }
-    let mut sections = [None; Column::COUNT];
-    for (number, section) in sections.iter_mut().enumerate() {
-        if present >> number & 1 == 1 {
-            *section = Some(cursor.section()?);
-        }
+    let mut sections = Sections::new();
+    for _ in 0..present.count_ones() {
+        sections.push(cursor.section()?);
     }
     if cursor.position < cursor.body.len() {
         return Err(cursor.fault(Fault::Trailing));
     }
-    Ok(sections)
+    Ok((present, sections))
 }
