@@ -134,6 +134,34 @@ impl BucketColumns {
         self.held = columns.with_sources();
     }
 
+    /// Makes room for `rows` rows in all in the columns that have a value for each row.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        fn grow<T>(column: &mut Vec<T>, rows: usize) {
+            column.reserve(rows.saturating_sub(column.len()));
+        }
+        let held = self.held;
+        grow(&mut self.ends, rows);
+        grow(&mut self.counts, rows);
+        if held.contains(Columns::TIMES) {
+            grow(&mut self.first_times, rows);
+            grow(&mut self.last_times, rows);
+        }
+        if held.contains(Columns::VALUES) {
+            grow(&mut self.first_values, rows);
+            grow(&mut self.last_values, rows);
+        }
+        let floats = [
+            (Columns::MIN, &mut self.minima),
+            (Columns::MAX, &mut self.maxima),
+            (Columns::M2, &mut self.squares),
+        ];
+        for (column, values) in floats {
+            if held.contains(column) {
+                grow(values, rows);
+            }
+        }
+    }
+
     /// The columns that it has.
     #[inline]
     pub fn held(&self) -> Columns {

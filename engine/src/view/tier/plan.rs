@@ -97,6 +97,12 @@ impl BucketPlan {
         self.range
     }
 
+    /// The number of buckets in the range.
+    pub(super) fn buckets(&self) -> usize {
+        let span = self.range.end.saturating_sub(self.range.start);
+        usize::try_from(span / self.resolution.width_ns()).unwrap_or(0)
+    }
+
     /// The partitions that have records of the series, ascending.
     pub(super) fn partitions<'c>(&self, catalogue: &'c Catalogue) -> Vec<&'c Partition> {
         let generations = &catalogue.generations;

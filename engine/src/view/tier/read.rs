@@ -15,6 +15,8 @@ use crate::view::{HeadPart, ViewSeries};
 
 /// Buckets are computed from the samples of so many partitions at once: a partition of a wide tier spans more than a hundred.
 const PARTITIONS_AT_ONCE: i64 = 4;
+/// The most rows for which columns have room before any is read. Series may have fewer.
+const RESERVED_MAX: usize = 1 << 14;
 
 impl SeriesReader<'_, '_> {
     /// Replaces `out` by the buckets of a series of [`View::select_buckets`](crate::View::select_buckets), ascending.
@@ -33,6 +35,7 @@ impl SeriesReader<'_, '_> {
         // Whether a delete removes a bucket depends on the times of its samples.
         let of_deletes = if plan.deletes.is_empty() { Columns::NONE } else { Columns::ALL_TIMES };
         out.restart(columns | of_deletes);
+        out.reserve(plan.buckets().min(RESERVED_MAX));
         self.enter()?;
         let computed = self.computed_spans(plan, series)?;
         let mut from = plan.range.start;
