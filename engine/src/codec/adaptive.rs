@@ -131,16 +131,12 @@ pub fn decode_floats(
 /// # Errors
 /// The section's fault, or a codec that is not for integers. `out` may then contain up to `count` invalid integers.
 pub fn decode_ints(codec: CodecId, section: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
+    if let Some(value) = constant_int(codec, section)? {
+        out.resize(out.len() + count, value);
+        return Ok(());
+    }
     let mut at = 0;
     match codec {
-        CodecId::ConstantInt => {
-            let value = unzigzag(varint::read(section, &mut at)?);
-            if at < section.len() {
-                return Err(Fault::Trailing);
-            }
-            out.resize(out.len() + count, value);
-            Ok(())
-        }
         CodecId::IntDelta => integers::decode(section, count, out),
         CodecId::PackedInts => {
             let first = unzigzag(varint::read(section, &mut at)?);
@@ -148,6 +144,19 @@ pub fn decode_ints(codec: CodecId, section: &[u8], count: usize, out: &mut Vec<i
         }
         other => Err(Fault::UnknownCodec(other.to_byte())),
     }
+}
+
+/// The integer that all of a section are, if its codec says so.
+///
+/// # Errors
+/// The section's fault.
+pub fn constant_int(codec: CodecId, section: &[u8]) -> Result<Option<i64>, Fault> {
+    if codec != CodecId::ConstantInt {
+        return Ok(None);
+    }
+    let mut at = 0;
+    let value = unzigzag(varint::read(section, &mut at)?);
+    if at < section.len() { Err(Fault::Trailing) } else { Ok(Some(value)) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! A gap that is rounded to 32 steps an octave is stored as the number of the step, times 2; any other gap as itself,
 //! times 2, plus 1.
 
-use super::predict::Rows;
+use super::predict::{Rows, count_several};
 use super::section::{Form, Section};
 use crate::codec::Fault;
 use crate::codec::varint::{self, unzigzag, zigzag};
@@ -122,7 +122,7 @@ pub(super) fn read_first_times(
     out: &mut BucketColumns,
 ) -> Result<(), Fault> {
     let (ends, counts, last) = (&out.ends[start..], &out.counts[start..], &out.last_times[start..]);
-    let several = counts.iter().filter(|&&count| count > 1).count();
+    let several = count_several(counts);
     let (mut form, mut interval) = (0, 0);
     match section {
         None => {
@@ -260,7 +260,7 @@ pub(super) fn read_first_starts(
         return Ok(());
     }
     let rows = Rows::new(out, start);
-    let several = rows.several().count();
+    let several = rows.count_several();
     let mut form = 0;
     ints.clear();
     match section {

@@ -129,6 +129,12 @@ impl<'c> Rows<'c> {
         (0..counts.len()).filter(move |&i| counts[i] > 1)
     }
 
+    /// How many rows have several samples.
+    #[inline]
+    pub(super) fn count_several(self) -> usize {
+        count_several(self.counts())
+    }
+
     /// Whether no reset took anything in any row.
     fn has_no_resets(&self) -> bool {
         self.all.resets.stored().len() <= self.start
@@ -152,6 +158,12 @@ impl<'c> Rows<'c> {
     }
 }
 
+/// How many numbers of samples are greater than one. `Iterator::count` would check each addition for overflow.
+#[inline]
+pub(super) fn count_several(counts: &[u64]) -> usize {
+    counts.iter().fold(0usize, |several, &count| several.wrapping_add(usize::from(count > 1)))
+}
+
 /// Predicts a column: replaces the contents of a vector by the prediction with a number. Returns false if there is none.
 pub(super) type Predict<'p> = dyn Fn(usize, &mut Vec<f64>) -> bool + 'p;
 
@@ -159,7 +171,7 @@ pub(super) type Predict<'p> = dyn Fn(usize, &mut Vec<f64>) -> bool + 'p;
 pub(super) fn first_values(rows: Rows<'_>, number: usize, out: &mut Vec<f64>) -> bool {
     let last = rows.last_values();
     out.clear();
-    let are_several = rows.counts().iter().all(|&count| count > 1);
+    let are_several = rows.count_several() == rows.len();
     match number {
         0 if are_several => {
             out.extend(last.first());

@@ -145,9 +145,9 @@ impl<'a> BucketChunk<'a> {
         scratch: &mut Scratch,
         out: &mut BucketColumns,
     ) -> Result<(), BucketChunkError> {
-        self.read_all_rows(start, &mut scratch.ints, out)?;
+        let has_empty = self.read_all_rows(start, &mut scratch.ints, out)?;
         self.read_natives(start, &mut scratch.ints, out)?;
-        if !out.has_empty(start) {
+        if !has_empty {
             return self.decode_rows(start, scratch, out);
         }
         let mut sampled = BucketColumns::new(out.held());
@@ -182,7 +182,11 @@ impl<'a> BucketChunk<'a> {
         let Some(section) = self.section(Column::Ends) else {
             let last = next.checked_add(self.count as i64 - 1).and_then(|last| last.checked_mul(self.unit));
             last.ok_or(out_of_range)?;
-            out.extend((0..self.count as i64).map(|i| first.wrapping_add(i.wrapping_mul(self.unit))));
+            let mut end = first.wrapping_sub(self.unit);
+            out.extend((0..self.count).map(|_| {
+                end = end.wrapping_add(self.unit);
+                end
+            }));
             return Ok(());
         };
         self.ints(section, self.count - 1, ints)?;
@@ -195,26 +199,15 @@ impl<'a> BucketChunk<'a> {
         Ok(())
     }
 
-    /// Appends the columns that have a row for each bucket, with samples or without.
+    /// Appends the columns that have a row for each bucket, with samples or without. Returns whether there are some without.
     fn read_all_rows(
         &self,
         start: usize,
         ints: &mut Vec<i64>,
         out: &mut BucketColumns,
-    ) -> Result<(), BucketChunkError> {
+    ) -> Result<bool, BucketChunkError> {
         self.read_ends(ints, &mut out.ends)?;
-        // The products of two counts must fit.
-        let is_count = |count: &i64| (0..1 << 53).contains(count);
-        match self.section(Column::Counts) {
-            None => out.counts.resize(start + self.count, 0),
-            Some(section) => {
-                self.ints(section, self.count, ints)?;
-                if !ints.iter().fold(true, |all, count| all & is_count(count)) {
-                    return Err(section.fault(Fault::Field));
-                }
-                out.counts.extend(ints.iter().map(|&count| count as u64));
-            }
-        }
+        let has_empty = self.read_counts(start, ints, out)?;
         if let Some(section) = self.section(Column::Markers) {
             self.ints(section, self.count, ints)?;
             out.markers.extend(start, ints.iter().map(|&markers| markers as u64));
@@ -230,7 +223,34 @@ impl<'a> BucketChunk<'a> {
             };
             out.states.extend(start, ints.iter().map(|&state| held(state)));
         }
-        Ok(())
+        Ok(has_empty)
+    }
+
+    /// Appends the numbers of samples. Returns whether some are zero.
+    fn read_counts(
+        &self,
+        start: usize,
+        ints: &mut Vec<i64>,
+        out: &mut BucketColumns,
+    ) -> Result<bool, BucketChunkError> {
+        let Some(section) = self.section(Column::Counts) else {
+            out.counts.resize(start + self.count, 0);
+            return Ok(true);
+        };
+        // The products of two counts must fit.
+        let is_count = |count: &i64| (0..1 << 53).contains(count);
+        // Where samples have one interval, most are.
+        let constant = section.constant().map_err(|fault| section.fault(fault))?;
+        if let Some(count) = constant.filter(|count| section.form == 0 && is_count(count)) {
+            out.counts.resize(start + self.count, count as u64);
+            return Ok(count == 0);
+        }
+        self.ints(section, self.count, ints)?;
+        if !ints.iter().fold(true, |all, count| all & is_count(count)) {
+            return Err(section.fault(Fault::Field));
+        }
+        out.counts.extend(ints.iter().map(|&count| count as u64));
+        Ok(out.has_empty(start))
     }
 }
 

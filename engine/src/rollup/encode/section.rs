@@ -138,6 +138,11 @@ impl<'a> Section<'a> {
         BucketChunkError { offset: self.offset, what: what.into() }
     }
 
+    /// The integer that all of the column are, if it is stored so.
+    pub(super) fn constant(&self) -> Result<Option<i64>, Fault> {
+        adaptive::constant_int(CodecId::from_byte(self.codec)?, self.bytes)
+    }
+
     /// Replaces `out` by the `count` integers from `at` to the section's end.
     pub(super) fn ints(&self, at: usize, count: usize, out: &mut Vec<i64>) -> Result<(), Fault> {
         out.clear();

@@ -110,7 +110,7 @@ impl BucketChunk<'_> {
         self.floats(Column::LastValues, count, &zeros, scratch)?;
         out.last_values.extend_from_slice(&scratch.floats);
         let rows = Rows::new(out, start);
-        let several = rows.several().count();
+        let several = rows.count_several();
         let predict = |number: usize, out: &mut Vec<f64>| predict::first_values(rows, number, out);
         self.floats(Column::FirstValues, several, &predict, scratch)?;
         if several == count {
