@@ -39,6 +39,8 @@ pub struct ChunkCursors<'a> {
     open: Vec<ChunkCursor<'a>>,
     /// The one to replace when there are too many.
     oldest: usize,
+    /// The one that was used last.
+    latest: usize,
     scratch: Scratch,
     /// Memory for the buckets of one label set.
     buckets: BucketColumns,
@@ -60,6 +62,7 @@ impl<'a> ChunkCursors<'a> {
             is_scan: false,
             open: Vec::new(),
             oldest: 0,
+            latest: 0,
             scratch: Scratch::default(),
             buckets: BucketColumns::default(),
         }
@@ -206,10 +209,17 @@ impl<'a> ChunkCursors<'a> {
         Ok(next)
     }
 
+    /// The index of the cursor in a generation. Each series is read in the same order of generations, so it is looked for
+    /// behind the latest one first.
     fn walk_in(&mut self, prefix: Prefix) -> usize {
-        if let Some(at) = self.open.iter().position(|cursor| cursor.prefix == prefix) {
-            return at;
-        }
+        let near = self.open.iter().enumerate().skip(self.latest).take(2);
+        let mut all = near.chain(self.open.iter().enumerate());
+        let found = all.find(|(_, cursor)| cursor.prefix == prefix).map(|(at, _)| at);
+        self.latest = found.unwrap_or_else(|| self.opened(prefix));
+        self.latest
+    }
+
+    fn opened(&mut self, prefix: Prefix) -> usize {
         if self.open.len() < CURSORS_MAX {
             let cursor =
                 if self.is_scan { self.kv.scan(Family::Chunks) } else { self.kv.cursor(Family::Chunks) };

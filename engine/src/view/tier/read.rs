@@ -178,10 +178,15 @@ impl SeriesReader<'_, '_> {
         let mut has_all = true;
         let ids: Vec<_> = series.ids.iter().copied().filter(|(known, _)| known.tier == plan.tier).collect();
         let catalogue = series.catalogue.clone();
+        let mut partitions =
+            catalogue.generations.partitions_in(plan.tier, span, catalogue.layout()).peekable();
         for ids in ids.chunk_by(|a, b| a.0 == b.0) {
+            // Both ascend, so none is searched for.
+            while partitions.next_if(|partition| partition.id < ids[0].0).is_some() {}
+            let Some(partition) = partitions.next_if(|partition| partition.id == ids[0].0) else { continue };
             let out = &mut *into.out;
             let first = out.len();
-            for generation in catalogue.generations.in_partition(ids[0].0) {
+            for generation in &partition.generations {
                 let record = &generation.record;
                 if !span.overlaps(record.first, record.last) || self.view.is_lost(generation.prefix) {
                     continue;
