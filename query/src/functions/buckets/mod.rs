@@ -145,6 +145,8 @@ impl Row {
         }
     }
 
+    // Not inlined: the addresses in it would be computed for every window.
+    #[inline(never)]
     fn noticed_of_counter(&self, edges: Edges, span: &Span<'_>) -> Flags {
         let mut flags = Flags::default();
         flags.raise(Flags::FLOAT_RESULT);

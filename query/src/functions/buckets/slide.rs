@@ -43,12 +43,13 @@ impl Slide<'_> {
             false => (&columns.first_times, &columns.last_times, columns.first_times[0]),
         };
         let rows = columns.len();
-        let (mut lo, mut hi, mut read, mut unchecked) = (0, 0, 0, 0);
+        let (mut lower, mut upper) = (Reached::default(), Reached::default());
+        let (mut read, mut unchecked) = (0, 0);
         let (steps, bounds) = (self.windows.steps, self.windows.all_bounds());
         for step in steps.first_where(|step| self.windows.bounds(step).1 >= least)..steps.count {
             let (start, end) = bounds(step);
-            lo = beyond(past, lo, start);
-            hi = beyond(first, lo.max(hi), end);
+            let lo = lower.move_beyond(past, start);
+            let hi = upper.move_beyond(first, end);
             if lo == rows {
                 break;
             }
@@ -77,28 +78,87 @@ impl Slide<'_> {
         (lo, hi): (usize, usize),
     ) -> Span<'c> {
         let (lookback, before) = (self.lookback, lo.checked_sub(1));
-        let whole =
+        let mut span =
             Span { columns, start, end, lookback, lo, hi, left: None, right: None, both: None, before };
-        if self.is_aligned {
-            return whole;
+        if !self.is_aligned {
+            leave_out_cut(&mut span);
         }
-        let is_left_cut = columns.first_times[lo] <= start;
-        let is_right_cut = columns.last_times[hi - 1] > end;
-        if hi - lo == 1 && is_left_cut && is_right_cut {
-            return Span { lo: hi, both: Some(lo), ..whole };
-        }
-        Span {
-            lo: lo + usize::from(is_left_cut),
-            hi: (hi - usize::from(is_right_cut)).max(lo + usize::from(is_left_cut)),
-            left: is_left_cut.then_some(lo),
-            right: is_right_cut.then(|| hi - 1),
-            ..whole
-        }
+        span
     }
 }
 
-/// The first index from `from` on whose time is after `limit`.
-#[inline]
-fn beyond(times: &[Timestamp], from: usize, limit: Timestamp) -> usize {
-    from + times[from..].iter().take_while(|&&time| time <= limit).count()
+/// Takes the buckets that its ends cut from the whole ones of a window. Not inlined, so that aligned windows cost less.
+#[inline(never)]
+fn leave_out_cut(span: &mut Span<'_>) {
+    let Span { columns, start, end, lo, hi, .. } = *span;
+    let is_left_cut = columns.first_times[lo] <= start;
+    let is_right_cut = columns.last_times[hi - 1] > end;
+    if hi - lo == 1 && is_left_cut && is_right_cut {
+        (span.lo, span.both) = (hi, Some(lo));
+        return;
+    }
+    span.lo = lo + usize::from(is_left_cut);
+    span.hi = (hi - usize::from(is_right_cut)).max(span.lo);
+    span.left = is_left_cut.then_some(lo);
+    span.right = is_right_cut.then(|| hi - 1);
+}
+
+/// The first index whose time is after a limit that grows.
+#[derive(Default)]
+struct Reached {
+    index: usize,
+    /// How far it moved the last time.
+    stride: usize,
+}
+
+impl Reached {
+    /// Moves to the first index whose time is after `limit`, and returns it. Windows are at equal distances and buckets too,
+    /// so it mostly moves as far as the last time.
+    #[inline]
+    fn move_beyond(&mut self, times: &[Timestamp], limit: Timestamp) -> usize {
+        let guess = self.index.wrapping_add(self.stride);
+        match times.get(guess.wrapping_sub(1)..guess.wrapping_add(1)) {
+            Some(&[before, at]) if before <= limit && at > limit => self.index = guess,
+            _ => self.search(times, limit),
+        }
+        self.index
+    }
+
+    fn search(&mut self, times: &[Timestamp], limit: Timestamp) {
+        let moves = times[self.index..].iter().take_while(|&&time| time <= limit).count();
+        (self.index, self.stride) = (self.index.wrapping_add(moves), moves);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Mostly at one distance, as buckets and windows are.
+    fn ascending(count: usize, usual: i64) -> impl Strategy<Value = Vec<Timestamp>> {
+        let distances = prop::collection::vec(prop_oneof![8 => Just(usual), 1 => 0i64..200], 0..count);
+        (0i64..200, distances).prop_map(|(first, distances)| {
+            let mut time = first;
+            let times = distances.iter().map(|distance| {
+                time += distance;
+                time
+            });
+            times.collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_time_after_a_limit_is_found(
+            times in ascending(80, 60), limits in (0i64..5).prop_flat_map(|rows| ascending(40, 60 * rows)),
+        ) {
+            let mut reached = Reached::default();
+            for limit in limits {
+                let expected = times.partition_point(|&time| time <= limit);
+                prop_assert_eq!(reached.move_beyond(&times, limit), expected);
+            }
+        }
+    }
 }

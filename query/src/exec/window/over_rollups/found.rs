@@ -89,10 +89,7 @@ impl<'f> Found<'f> {
                 let mut answer = evaluate(span, argument);
                 if matches!(answer, Answer::Unknown) && job.must_estimate(span.start) {
                     let merged = merged.get_or_insert_with(|| Merged::new(columns, range_ns, overlaps));
-                    answer = job.estimate(tier.row, &merged.see(span), argument, &mut self.notes);
-                    if matches!(answer, Answer::Unknown) {
-                        self.refused = Some("has no sound answer from these buckets");
-                    }
+                    answer = self.estimated(merged, span, argument);
                 }
                 match answer {
                     Answer::Absent => continue,
@@ -114,7 +111,18 @@ impl<'f> Found<'f> {
         })
     }
 
+    /// What is known of a window whose samples are gone. Not inlined, so that other windows cost less.
+    #[inline(never)]
+    fn estimated(&mut self, merged: &mut Merged, span: &buckets::Span<'_>, argument: f64) -> Answer {
+        let answer = self.job.estimate(self.tier.row, &merged.see(span), argument, &mut self.notes);
+        if matches!(answer, Answer::Unknown) {
+            self.refused = Some("has no sound answer from these buckets");
+        }
+        answer
+    }
+
     /// Sets the answer of a window that has floats and native histograms.
+    #[inline(never)]
     fn put_joint(
         &mut self,
         step: usize,
