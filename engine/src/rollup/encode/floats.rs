@@ -15,7 +15,6 @@ use super::section::{Section, Sections};
 use crate::codec::decimal::{EXPONENT_MAX, POWERS, ROUNDER, exponent_of, nearest, scaled};
 use crate::codec::exceptions::{self, Exceptions};
 use crate::codec::{CodecId, CompressionLevel, Fault, adaptive, common_divisor, varint};
-use crate::rollup::columns::Scratch;
 
 const PLAIN: u8 = 0;
 const SCALED: u8 = 1;
@@ -169,39 +168,39 @@ fn as_ordered(values: &[f64], prediction: &[f64], number: usize, level: Compress
     Encoded { form: ORDERED, codec, bytes }
 }
 
-/// Replaces `scratch.floats` by the `count` floats of a section, or of an absent one.
+/// Appends the `count` floats of a section, or of an absent one. After an error, some of them may be there.
 pub(super) fn read(
     section: Option<&Section<'_>>,
     count: usize,
     predict: &Predict<'_>,
-    scratch: &mut Scratch,
+    ints: &mut Vec<i64>,
+    out: &mut Vec<f64>,
 ) -> Result<(), Fault> {
-    let Scratch { ints, floats } = scratch;
-    let predicted = |number: usize, floats: &mut Vec<f64>| match predict(number, floats) {
+    let start = out.len();
+    let predicted = |number: usize, out: &mut Vec<f64>| match predict(number, out) {
         true => Ok(()),
         false => Err(Fault::Field),
     };
     let Some(section) = section else {
-        return predicted(0, floats);
+        return predicted(0, out);
     };
     match section.form {
         PLAIN if count == 0 => Err(Fault::Field),
         PLAIN => {
-            floats.clear();
-            floats.reserve(count);
-            adaptive::decode_floats(CodecId::from_byte(section.codec)?, section.bytes, count, ints, floats)
+            out.reserve(count);
+            adaptive::decode_floats(CodecId::from_byte(section.codec)?, section.bytes, count, ints, out)
         }
         SCALED => {
             let head = *section.bytes.first().ok_or(Fault::Truncated)?;
             let number = usize::from((head & PREDICTION_MASK) >> PREDICTION_SHIFT);
-            predicted(number, floats)?;
-            read_scaled(section, head, ints, floats)
+            predicted(number, out)?;
+            read_scaled(section, head, ints, &mut out[start..])
         }
         ORDERED => {
             let number = *section.bytes.first().ok_or(Fault::Truncated)?;
-            predicted(usize::from(number), floats)?;
+            predicted(usize::from(number), out)?;
             section.ints(1, count, ints)?;
-            floats.iter_mut().zip(ints).for_each(|(float, int)| *float = moved(*float, *int));
+            out[start..].iter_mut().zip(ints).for_each(|(float, int)| *float = moved(*float, *int));
             Ok(())
         }
         _ => Err(Fault::Field),

@@ -164,13 +164,12 @@ pub(super) fn count_several(counts: &[u64]) -> usize {
     counts.iter().fold(0usize, |several, &count| several.wrapping_add(usize::from(count > 1)))
 }
 
-/// Predicts a column: replaces the contents of a vector by the prediction with a number. Returns false if there is none.
+/// Predicts a column: appends the prediction with a number to a vector. Returns false if there is none.
 pub(super) type Predict<'p> = dyn Fn(usize, &mut Vec<f64>) -> bool + 'p;
 
 /// Predicts the first values of rows with several samples.
 pub(super) fn first_values(rows: Rows<'_>, number: usize, out: &mut Vec<f64>) -> bool {
     let last = rows.last_values();
-    out.clear();
     let are_several = rows.count_several() == rows.len();
     match number {
         0 if are_several => {
@@ -195,7 +194,6 @@ fn chosen(first: f64, later: f64, is_better: impl Fn(f64, f64) -> bool) -> f64 {
 
 /// Predicts the minima.
 pub(super) fn minima(rows: Rows<'_>, number: usize, out: &mut Vec<f64>) -> bool {
-    out.clear();
     let ends = rows.first_values().iter().zip(rows.last_values());
     out.extend(ends.map(|(&first, &last)| chosen(first, last, |a, b| a < b)));
     number == 0
@@ -203,18 +201,18 @@ pub(super) fn minima(rows: Rows<'_>, number: usize, out: &mut Vec<f64>) -> bool 
 
 /// Predicts the maxima.
 pub(super) fn maxima(rows: Rows<'_>, class: Class, number: usize, out: &mut Vec<f64>) -> bool {
-    out.clear();
+    let start = out.len();
     let ends = rows.first_values().iter().zip(rows.last_values());
     out.extend(ends.map(|(&first, &last)| chosen(first, last, |a, b| a > b)));
+    let maxima = &mut out[start..];
     for i in rows.losing(class) {
-        out[i] = chosen(out[i], rows.lost(i).value(), |a, b| a > b);
+        maxima[i] = chosen(maxima[i], rows.lost(i).value(), |a, b| a > b);
     }
     number == 0
 }
 
 /// Predicts the sums. For a constant, exactly the first component.
 pub(super) fn sums(rows: Rows<'_>, number: usize, out: &mut Vec<f64>) -> bool {
-    out.clear();
     let ends = rows.first_values().iter().zip(rows.last_values());
     let ends = rows.counts().iter().zip(ends.map(|(first, last)| first / 2.0 + last / 2.0));
     match number {
@@ -238,8 +236,7 @@ fn float(count: u64) -> f64 {
 
 /// Zeros, the only prediction of a column that has none.
 pub(super) fn zeros(count: usize, number: usize, out: &mut Vec<f64>) -> bool {
-    out.clear();
-    out.resize(count, 0.0);
+    out.resize(out.len() + count, 0.0);
     number == 0
 }
 

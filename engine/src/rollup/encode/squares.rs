@@ -139,9 +139,8 @@ pub(super) fn read(
 ) -> Result<(), Fault> {
     let count = stored(rows).count();
     let predict = |number: usize, out: &mut Vec<f64>| {
-        out.clear();
         match number {
-            0 => out.resize(count, 0.0),
+            0 => out.resize(out.len() + count, 0.0),
             1 => out.extend(stored(rows).map(|i| squares(&rows, i))),
             _ => return false,
         }
@@ -149,7 +148,10 @@ pub(super) fn read(
     };
     match section {
         Some(section) if section.form == WHOLE => read_wholes(section, rows, count, scratch),
-        _ => super::floats::read(section, count, &predict, scratch),
+        _ => {
+            scratch.floats.clear();
+            super::floats::read(section, count, &predict, &mut scratch.ints, &mut scratch.floats)
+        }
     }
 }
 

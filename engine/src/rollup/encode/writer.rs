@@ -90,6 +90,7 @@ fn write_rows(sections: &mut Sections, shape: &Shape, rows: Rows<'_>) {
     predict::minima(rows, 0, &mut predicted);
     let alone = EXTREMES_ALONE;
     floats::write(sections, Column::Minima, rows.minima(), std::slice::from_ref(&predicted), alone);
+    predicted.clear();
     predict::maxima(rows, shape.class, 0, &mut predicted);
     floats::write(sections, Column::Maxima, rows.maxima(), std::slice::from_ref(&predicted), alone);
     if shape.class.measures() {

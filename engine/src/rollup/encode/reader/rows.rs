@@ -65,6 +65,7 @@ impl BucketChunk<'_> {
         move |what| BucketChunkError { offset, what: what.into() }
     }
 
+    /// Replaces `scratch.floats` by the floats of a column.
     fn floats(
         &self,
         column: Column,
@@ -72,7 +73,26 @@ impl BucketChunk<'_> {
         predict: &Predict<'_>,
         scratch: &mut Scratch,
     ) -> Result<(), BucketChunkError> {
-        floats::read(self.section(column), count, predict, scratch).map_err(self.at(column))
+        let Scratch { ints, floats } = scratch;
+        floats.clear();
+        floats::read(self.section(column), count, predict, ints, floats).map_err(self.at(column))
+    }
+
+    /// Appends the floats of the rows from `start` on to the column at `place`. It must not predict itself.
+    fn append_floats(
+        &self,
+        column: Column,
+        predict: impl Fn(Rows<'_>, usize, &mut Vec<f64>) -> bool,
+        (start, ints): (usize, &mut Vec<i64>),
+        out: &mut BucketColumns,
+        place: fn(&mut BucketColumns) -> &mut Vec<f64>,
+    ) -> Result<(), BucketChunkError> {
+        let mut values = std::mem::take(place(out));
+        let rows = Rows::new(out, start);
+        let predict = |number: usize, values: &mut Vec<f64>| predict(rows, number, values);
+        let read = floats::read(self.section(column), rows.len(), &predict, ints, &mut values);
+        *place(out) = values;
+        read.map_err(self.at(column))
     }
 
     fn read_times(
@@ -106,17 +126,21 @@ impl BucketChunk<'_> {
         out: &mut BucketColumns,
     ) -> Result<(), BucketChunkError> {
         let count = out.len() - start;
-        let zeros = |number: usize, out: &mut Vec<f64>| predict::zeros(count, number, out);
-        self.floats(Column::LastValues, count, &zeros, scratch)?;
-        out.last_values.extend_from_slice(&scratch.floats);
+        let zeros =
+            |rows: Rows<'_>, number: usize, out: &mut Vec<f64>| predict::zeros(rows.len(), number, out);
+        self.append_floats(Column::LastValues, zeros, (start, &mut scratch.ints), out, |out| {
+            &mut out.last_values
+        })?;
         let rows = Rows::new(out, start);
         let several = rows.count_several();
+        if several == count {
+            let at = (start, &mut scratch.ints);
+            return self.append_floats(Column::FirstValues, predict::first_values, at, out, |out| {
+                &mut out.first_values
+            });
+        }
         let predict = |number: usize, out: &mut Vec<f64>| predict::first_values(rows, number, out);
         self.floats(Column::FirstValues, several, &predict, scratch)?;
-        if several == count {
-            out.first_values.extend_from_slice(&scratch.floats);
-            return Ok(());
-        }
         let mut first = scratch.floats.iter();
         let values = out.last_values.len() - count;
         let rows = out.counts[start..].iter().zip(&out.last_values[values..]);
@@ -217,12 +241,10 @@ impl BucketChunk<'_> {
         scratch: &mut Scratch,
         out: &mut BucketColumns,
     ) -> Result<(), BucketChunkError> {
-        let (count, class) = (out.len() - start, self.shape.class);
+        let class = self.shape.class;
         if out.held().contains(Columns::MIN) {
-            let rows = Rows::new(out, start);
-            let predict = |number: usize, out: &mut Vec<f64>| predict::minima(rows, number, out);
-            self.floats(Column::Minima, count, &predict, scratch)?;
-            out.minima.extend_from_slice(&scratch.floats);
+            let at = (start, &mut scratch.ints);
+            self.append_floats(Column::Minima, predict::minima, at, out, |out| &mut out.minima)?;
         }
         if !out.held().contains(Columns::MAX) {
             return Ok(());
@@ -230,17 +252,17 @@ impl BucketChunk<'_> {
         let reads_lost = !out.held().contains(Columns::LOST) && self.maxima_follow_lost(start, out);
         let read = if reads_lost { self.read_lost(start, scratch, out) } else { Ok(()) };
         let read = read.and_then(|()| {
-            let rows = Rows::new(out, start);
-            let predict = |number: usize, out: &mut Vec<f64>| predict::maxima(rows, class, number, out);
-            self.floats(Column::Maxima, count, &predict, scratch)
+            let predict =
+                |rows: Rows<'_>, number: usize, out: &mut Vec<f64>| predict::maxima(rows, class, number, out);
+            self.append_floats(Column::Maxima, predict, (start, &mut scratch.ints), out, |out| {
+                &mut out.maxima
+            })
         });
         if reads_lost {
             out.resets.truncate(0);
             out.lost.truncate(0);
         }
-        read?;
-        out.maxima.extend_from_slice(&scratch.floats);
-        Ok(())
+        read
     }
 
     /// Whether maxima are predicted from what resets took. Where that is not stored, it is zero, which is greater than the
