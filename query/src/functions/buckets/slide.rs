@@ -57,7 +57,14 @@ impl Slide<'_> {
                 continue;
             }
             let touched = (hi - lo) as u64;
-            visit(step, &self.span(columns, (start, end), (lo, hi)));
+            let (lookback, before) = (self.lookback, lo.checked_sub(1));
+            // Filled in at its place: a copy would wait for what was just written.
+            let mut span =
+                Span { columns, start, end, lookback, lo, hi, left: None, right: None, both: None, before };
+            if !self.is_aligned {
+                leave_out_cut(&mut span);
+            }
+            visit(step, &span);
             read += touched;
             self.budget.count_step(steps.at(step), touched);
             unchecked += touched;
@@ -68,22 +75,6 @@ impl Slide<'_> {
         }
         self.budget.count_read(read);
         Ok(())
-    }
-
-    /// The window that touches the buckets `lo..hi`, of which there is one at least.
-    fn span<'c>(
-        &self,
-        columns: &'c BucketColumns,
-        (start, end): (Timestamp, Timestamp),
-        (lo, hi): (usize, usize),
-    ) -> Span<'c> {
-        let (lookback, before) = (self.lookback, lo.checked_sub(1));
-        let mut span =
-            Span { columns, start, end, lookback, lo, hi, left: None, right: None, both: None, before };
-        if !self.is_aligned {
-            leave_out_cut(&mut span);
-        }
-        span
     }
 }
 
