@@ -169,10 +169,8 @@ impl Piece {
     }
 
     fn find_resets(&self, bucket: &mut Bucket) {
-        if self.starts.is_empty() {
-            if count(pairs(&self.values).map(|(a, b)| b < a)) == 0 {
-                return;
-            }
+        if self.starts.is_empty() && count(pairs(&self.values).map(|(a, b)| b < a)) == 0 {
+            return;
         }
         for i in 1..self.values.len() {
             let (before, after) = (self.edge(i - 1), self.edge(i));
