@@ -445,7 +445,7 @@ impl BucketColumns {
 
     /// Whether a row from `first` on has no samples.
     pub(crate) fn has_empty(&self, first: usize) -> bool {
-        self.counts[first..].iter().fold(false, |any, count| any | (*count == 0))
+        self.counts[first..].contains(&0)
     }
 
     /// Removes the rows without samples, whatever else they have.
