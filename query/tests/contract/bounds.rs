@@ -6,14 +6,11 @@
 use barograph_engine::rollup::sketch::{Extremes, bounds};
 use barograph_engine::rollup::{Bucket, Gaps, Sketch};
 
-use crate::raw::{Kind, seconds};
-use crate::window::{Cut, Fold, Side, has_starts, is_plain, largest};
+use crate::raw::{self, Ends, Kind, seconds};
+use crate::window::{Cut, Fold, Side, WAYS, has_starts, is_plain, largest};
 
 /// The relative error that rounding may add to either side.
 pub const SLACK: f64 = 1.0 / (1u64 << 46) as f64;
-
-/// The most ways to divide a cut bucket that are tried one by one.
-pub const WAYS: u64 = 4000;
 
 /// An interval and the value that is reported.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +43,12 @@ impl Interval {
     pub fn wider(self, by: f64) -> Self {
         Interval { lo: self.lo - by, hi: self.hi + by, ..self }
     }
+}
+
+/// The smallest interval with all of these values, reporting the one in its middle.
+fn around(values: impl Iterator<Item = f64>) -> Interval {
+    let (lo, hi) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    Interval::of(lo, hi)
 }
 
 /// The number of samples.
@@ -88,12 +91,16 @@ pub fn part(cut: &Cut, k: u64) -> Interval {
 pub fn sum(fold: &Fold) -> Option<Interval> {
     let outer = plain(fold)?;
     let inner = fold.whole.as_ref().map_or(0.0, |whole| whole.sum.value());
-    let mut all = Interval { lo: inner, value: inner, hi: inner };
+    let likely = inner + fold.cuts.iter().map(|cut| part(cut, cut.likely).value).sum::<f64>();
+    if let Some(sums) = fold.known_sums() {
+        // Rounded as that of the samples.
+        return Some(around(sums.iter().map(|(_, sum)| sum.value())).at(likely));
+    }
+    let mut all = Interval { lo: inner, value: likely, hi: inner };
     for cut in &fold.cuts {
         let parts: Vec<Interval> = (cut.least..=cut.most).map(|k| part(cut, k)).collect();
         all.lo += parts.iter().map(|part| part.lo).fold(f64::INFINITY, f64::min);
         all.hi += parts.iter().map(|part| part.hi).fold(f64::NEG_INFINITY, f64::max);
-        all.value += part(cut, cut.likely).value;
     }
     Some(all.at(all.value).wider(SLACK * largest(outer) * outer.count as f64))
 }
@@ -101,6 +108,11 @@ pub fn sum(fold: &Fold) -> Option<Interval> {
 /// The mean.
 pub fn mean(fold: &Fold) -> Option<Interval> {
     let outer = plain(fold)?;
+    let likely = self::sum(fold)?.value / count(fold).value;
+    if let Some(sums) = fold.known_sums() {
+        let sums = sums.iter().filter(|(n, _)| *n > 0);
+        return Some(around(sums.map(|(n, sum)| sum.value() / *n as f64)).at(likely));
+    }
     let (sum, n) = fold.whole.as_ref().map_or((0.0, 0), |whole| (whole.sum.value(), whole.count));
     let mut states = vec![(sum, sum, n)];
     for cut in &fold.cuts {
@@ -117,7 +129,6 @@ pub fn mean(fold: &Fold) -> Option<Interval> {
     let means = states.iter().filter(|state| state.2 > 0);
     let lo = means.clone().map(|state| state.0 / state.2 as f64).fold(f64::INFINITY, f64::min);
     let hi = means.map(|state| state.1 / state.2 as f64).fold(f64::NEG_INFINITY, f64::max);
-    let likely = self::sum(fold)?.value / count(fold).value;
     let limits = Interval { lo: lo.max(outer.min), value: likely, hi: hi.min(outer.max) };
     Some(limits.at(likely).wider(2.0 * SLACK * largest(outer)))
 }
@@ -139,12 +150,15 @@ pub fn greatest(fold: &Fold, sign: f64) -> Option<Interval> {
 }
 
 /// The value of the sample inside a cut bucket that is next to the cut.
+///
+/// Ends need no slack: a step has few bits, so a multiple of it is exact, and no float is between a difference and the
+/// nearest float.
 fn edge(cut: &Cut) -> Interval {
     let bucket = &cut.bucket;
     let (mut lo, mut hi) = (bucket.min, bucket.max);
     let Some((inside, outside)) = cut.ends() else { return Interval::of(lo, hi) };
     for (end, steps) in [(inside, cut.most - 1), (outside, bucket.count - cut.least)] {
-        let reach = steps as f64 * bucket.step * (1.0 + SLACK) + SLACK * largest(bucket);
+        let reach = steps as f64 * bucket.step;
         (lo, hi) = (lo.max(end - reach), hi.min(end + reach));
     }
     let share = (cut.likely as f64 - 1.0) / (bucket.count as f64 - 1.0);
@@ -222,6 +236,12 @@ pub fn change(fold: &Fold, window: (i64, i64), kind: Kind) -> Option<Interval> {
     }
     let moved = if kind == Kind::Delta { difference(fold)? } else { growth(fold, outer)? };
     let (first, last) = (first_time(fold, window.0, window.1)?, last_time(fold, window.0, window.1)?);
+    let has_one_count = least == most && first.0 == first.1 && last.0 == last.1;
+    if let Some(ends) = known_ends(fold, kind).filter(|_| has_one_count) {
+        let ends =
+            Ends { count: least, first: (first.0, ends.first), last: (last.0, ends.last), lost: ends.lost };
+        return raw::extrapolated(kind, window, &ends).map(|value| around([value].into_iter()));
+    }
     let (shortest, longest) = (seconds(last.0 - first.1), seconds(last.1 - first.0));
     if shortest <= 0.0 {
         return None;
@@ -238,12 +258,29 @@ pub fn change(fold: &Fold, window: (i64, i64), kind: Kind) -> Option<Interval> {
     let lo = ends.iter().copied().fold(f64::INFINITY, f64::min);
     let hi = ends.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let value = moved.value * (low + high) / 2.0 / divisor;
-    let lost = if kind == Kind::Delta { 0.0 } else { outer.lost.value().abs() };
-    let slack = 4.0 * SLACK * (largest(outer) + lost) * high / divisor * outer.count as f64;
+    // All that is rounded after the difference is rounded relative to the result.
+    let slack =
+        if (moved.lo, moved.hi) == (0.0, 0.0) { 0.0 } else { 4.0 * SLACK * hi.max(-lo) + f64::MIN_POSITIVE };
     Some(Interval { lo, value, hi }.at(value).wider(slack))
 }
 
-/// From the first to the last value.
+/// The first and the last value, and what resets took between them.
+struct KnownEnds {
+    first: f64,
+    last: f64,
+    lost: f64,
+}
+
+/// The ends and resets of a window, if they are certain.
+fn known_ends(fold: &Fold, kind: Kind) -> Option<KnownEnds> {
+    let (first, last) = (first(fold)?, last(fold)?);
+    let has_known_resets = kind == Kind::Delta || fold.cuts.iter().all(|cut| cut.bucket.resets == 0);
+    let is_known = has_known_resets && first.lo == first.hi && last.lo == last.hi;
+    let lost = fold.outer.as_ref()?.lost.value();
+    is_known.then_some(KnownEnds { first: first.lo, last: last.lo, lost })
+}
+
+/// From the first to the last value. Subtraction is monotone even when it rounds, so the ends need no slack.
 fn difference(fold: &Fold) -> Option<Interval> {
     let (first, last) = (first(fold)?, last(fold)?);
     Some(Interval { lo: last.lo - first.hi, value: last.value - first.value, hi: last.hi - first.lo })
@@ -254,6 +291,9 @@ fn growth(fold: &Fold, outer: &Bucket) -> Option<Interval> {
     let all = outer.last.value - outer.first.value + outer.lost.value();
     if outer.min < 0.0 || fold.cuts.iter().any(|cut| cut.side == Side::Both || has_starts(&cut.bucket)) {
         return None;
+    }
+    if let Some(KnownEnds { first, last, lost }) = known_ends(fold, Kind::Increase) {
+        return Some(around([last - first + lost].into_iter()));
     }
     let mut grown = Interval { lo: all, value: all, hi: all };
     for cut in &fold.cuts {
@@ -327,7 +367,7 @@ pub fn last_difference(bucket: &Bucket) -> Interval {
     let last = bucket.last.value;
     let lo = (last - bucket.max).max(-bucket.step);
     let hi = (last - bucket.min).min(bucket.step);
-    Interval::of(lo, hi).wider(SLACK * largest(bucket))
+    Interval::of(lo, hi)
 }
 
 /// A quantile of a window that cuts one bucket.

@@ -5,8 +5,8 @@
 
 use barograph_engine::rollup::Bucket;
 
-use crate::bounds::{Interval, SLACK, WAYS, part, plain};
-use crate::window::{Cut, Fold, largest};
+use crate::bounds::{Interval, SLACK, part, plain};
+use crate::window::{Cut, Fold, WAYS, is_constant, largest};
 
 /// What is known of the spread of a number of samples.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,9 @@ impl Spread {
 /// The variance.
 pub fn variance(fold: &Fold) -> Option<Interval> {
     let outer = plain(fold)?;
+    if is_constant(outer) {
+        return Some(Interval::of(0.0, 0.0));
+    }
     let all = outer.m2 + outer.m2_rest;
     let mut states = vec![fold.whole.as_ref().map(Spread::of)];
     for cut in &fold.cuts {

@@ -2,10 +2,13 @@
 
 use barograph_engine::codec::CompressionLevel;
 use barograph_engine::rollup::encode::{self, BUCKETS_MAX, Class, Shape};
-use barograph_engine::rollup::{Bucket, Builder, Columns, Extras, Fold as Coarsen};
+use barograph_engine::rollup::{Bucket, Builder, Columns, ExactSum, Extras, Fold as Coarsen};
 
 use crate::raw;
 use crate::series::Series;
+
+/// The most ways to divide cut buckets that are tried one by one.
+pub const WAYS: u64 = 4000;
 
 /// A fault that the checker must find. It is planted in the checker's own fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +181,27 @@ impl Fold {
         let most: u64 = self.cuts.iter().map(|cut| cut.most).sum();
         (whole + least, whole + most)
     }
+
+    /// The number of samples and their sum, without rounding, for all ways to divide the cut buckets; `None` if the samples
+    /// inside are not known, or if there are too many ways.
+    pub fn known_sums(&self) -> Option<Vec<(u64, ExactSum)>> {
+        let whole = self.whole.as_ref().map_or((0, ExactSum::default()), |all| (all.count, all.sum.clone()));
+        let mut sums = vec![whole];
+        for cut in &self.cuts {
+            if sums.len() as u64 * (cut.most - cut.least + 1) > WAYS {
+                return None;
+            }
+            let parts = (cut.least..=cut.most).map(|k| Some((k, cut.known_sum(k)?)));
+            let parts = parts.collect::<Option<Vec<_>>>()?;
+            let with = |(n, sum): &(u64, ExactSum), (k, part): &(u64, ExactSum)| {
+                let mut sum = sum.clone();
+                sum.merge(part);
+                (n + k, sum)
+            };
+            sums = sums.iter().flat_map(|sum| parts.iter().map(|part| with(sum, part))).collect();
+        }
+        Some(sums)
+    }
 }
 
 /// Appends a bucket, with the planted fault.
@@ -238,6 +262,25 @@ impl Cut {
             Side::Both => None,
         }
     }
+
+    /// The sum of the samples inside if they are `k`, without rounding, if they are known: all values are equal, or only
+    /// ends of the bucket are on one side of the cut.
+    fn known_sum(&self, k: u64) -> Option<ExactSum> {
+        let bucket = &self.bucket;
+        let all_but = |values: &[f64]| {
+            let mut sum = bucket.sum.clone();
+            values.iter().for_each(|value| sum.add(-value));
+            sum
+        };
+        match (self.ends(), bucket.count - k) {
+            _ if is_constant(bucket) => Some(ExactSum::product(bucket.min, k)),
+            (Some((inside, _)), _) if k == 1 => Some(ExactSum::product(inside, 1)),
+            (Some((_, outside)), 1) => Some(all_but(&[outside])),
+            (None, _) if k == 0 => Some(ExactSum::default()),
+            (None, 2) => Some(all_but(&[bucket.first.value, bucket.last.value])),
+            _ => None,
+        }
+    }
 }
 
 /// What the newest entry of a series says at a time.
@@ -270,6 +313,11 @@ pub enum Newest {
 /// Whether a bucket has values that sums and bounds cannot describe.
 pub fn is_plain(bucket: &Bucket) -> bool {
     bucket.nans == 0 && bucket.min.is_finite() && bucket.max.is_finite()
+}
+
+/// Whether all values of a bucket are equal.
+pub fn is_constant(bucket: &Bucket) -> bool {
+    bucket.min == bucket.max && bucket.nans == 0
 }
 
 /// The largest magnitude of a bucket's values.
