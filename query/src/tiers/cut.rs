@@ -130,6 +130,9 @@ impl<'b> Cut<'b> {
     }
 
     /// The value of the sample inside that is next to the end of the window. The values must be plain.
+    ///
+    /// No margin is needed: a step has four significant bits, so a multiple of it is exact, and rounding the sum of two
+    /// floats moves no end past another float.
     pub fn edge(&self) -> (f64, f64) {
         let Bucket { first, last, min, max, .. } = *self.bucket;
         let (mut lo, mut hi) = (min, max);
@@ -138,10 +141,10 @@ impl<'b> Cut<'b> {
             Side::Right => (first.value, last.value),
             Side::Both => return (lo, hi),
         };
-        let step = self.step();
-        let from_known = step * (self.inside.1.max(1) - 1) as f64;
-        let from_outer = step * self.outside().1 as f64;
-        for (end, distance) in [(known, from_known), (outer, from_outer)] {
+        let step = if gaps(self.bucket).is_some() { self.bucket.step } else { f64::INFINITY };
+        for (end, steps) in [(known, self.inside.1.saturating_sub(1)), (outer, self.outside().1)] {
+            // An unknown step is infinite.
+            let distance = if steps == 0 { 0.0 } else { step * steps as f64 };
             (lo, hi) = (lo.max(end - distance), hi.min(end + distance));
         }
         (lo, hi.max(lo))

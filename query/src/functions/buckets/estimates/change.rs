@@ -1,9 +1,9 @@
 //! Estimates of change over a window: counters, differences, events between neighbours.
 
-use barograph_engine::rollup::Bucket;
+use barograph_engine::rollup::{Bucket, Edge};
 
 use super::{Parts, Seen, unbounded};
-use crate::functions::window::counter::{ChangeKind, lost_of};
+use crate::functions::window::counter::{ChangeKind, Observed, change_of, lost_of};
 use crate::functions::window::seconds;
 use crate::tiers::{Bounded, margin, product};
 
@@ -47,6 +47,9 @@ pub(crate) fn delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 fn change(parts: &Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
     let window = seconds(parts.seen.end.saturating_sub(parts.seen.start));
     let (raw, likely) = if kind.counter { grown(parts)? } else { difference(parts) };
+    if let Some(found) = known(parts, kind) {
+        return Some(Bounded::new(found, (found, found)));
+    }
     let factor = factor(parts, window, kind.counter).filter(|_| parts.is_plain());
     let per_second = if kind.per_second { window } else { 1.0 };
     let may_be_absent = parts.count.0 < 2;
@@ -54,11 +57,32 @@ fn change(parts: &Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
         return Some(unbounded(likely / per_second).or_absent(may_be_absent));
     };
     let ends = product(raw, factor);
-    let scale = parts.outer.lost.value().abs() + parts.outer.min.abs().max(parts.outer.max.abs());
-    let found = Bounded::new(likely * (factor.0 + factor.1) / 2.0, ends).widened(margin(scale * factor.1));
+    // All that is rounded after the difference is rounded relative to the result. Nothing is if that is zero.
+    let slack = if raw == (0.0, 0.0) { 0.0 } else { margin(ends.1.max(-ends.0)) + f64::MIN_POSITIVE };
+    let found = Bounded::new(likely * (factor.0 + factor.1) / 2.0, ends).widened(slack);
     Some(found.over(per_second).or_absent(may_be_absent))
 }
 
+/// The answer of the kernel of samples, if all that it depends on is known.
+fn known(parts: &Parts<'_>, kind: ChangeKind) -> Option<f64> {
+    let (first, last) = (parts.first_time(), parts.last_time());
+    let has_one_count = parts.count.0 == parts.count.1 && first.0 == first.1 && last.0 == last.1;
+    let (first_value, last_value) = ends(parts, kind).filter(|_| has_one_count)?;
+    let edge = |time: i64, value: f64| Edge { time, value, start: 0 };
+    let (first, last) = (edge(first.0, first_value), edge(last.0, last_value));
+    let observed = Observed { first, last, count: parts.count.0, lost: lost_of(&parts.outer) };
+    change_of(kind, (parts.seen.start, parts.seen.end), &observed)
+}
+
+/// The first and the last value inside, if they are known, and for a counter if its resets are.
+fn ends(parts: &Parts<'_>, kind: ChangeKind) -> Option<(f64, f64)> {
+    let has_known_resets = !kind.counter || parts.cuts.iter().all(|cut| cut.bucket.resets == 0);
+    let ((first, _), (last, _)) = (parts.first_value(), parts.last_value());
+    let is_known = parts.is_plain() && has_known_resets && first.0 == first.1 && last.0 == last.1;
+    is_known.then_some((first.0, last.0))
+}
+
+/// Subtraction is monotone even when it rounds, so the ends need no margin.
 fn difference(parts: &Parts<'_>) -> ((f64, f64), f64) {
     let (first, likely_first) = parts.first_value();
     let (last, likely_last) = parts.last_value();
@@ -72,6 +96,10 @@ fn grown(parts: &Parts<'_>) -> Option<((f64, f64), f64)> {
     if has_starts || parts.outer.min < 0.0 || parts.outer.lost.is_huge() {
         return None;
     }
+    if let Some((first, last)) = ends(parts, ChangeKind::INCREASE) {
+        let grown = lost_of(&parts.outer).map_or(last - first, |lost| last - first + lost);
+        return Some(((grown, grown), grown));
+    }
     let of = |bucket: &Bucket| bucket.last.value - bucket.first.value + lost_of(bucket).unwrap_or(0.0);
     let all = of(&parts.outer);
     let (mut lo, mut hi, mut likely) = (all, all, all);
@@ -81,7 +109,8 @@ fn grown(parts: &Parts<'_>) -> Option<((f64, f64), f64)> {
         let share = cut.likely() as f64 / cut.bucket.count as f64;
         likely -= of(cut.bucket) * (1.0 - share);
     }
-    Some(((lo.max(0.0), hi.max(0.0)), likely))
+    let slack = margin(parts.outer.lost.value() + parts.outer.max);
+    Some((((lo - slack).max(0.0), hi.max(0.0) + slack), likely))
 }
 
 /// The factor of extrapolation; `None` if there may be too few samples to tell.
@@ -114,7 +143,7 @@ pub(crate) fn instant_delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     }
     let step = if newest.gaps.is_none() { max - min } else { step };
     let ends = ((last.value - max).max(-step), (last.value - min).min(step));
-    Some(Bounded::new(likely, ends).widened(margin(min.abs().max(max.abs()))))
+    Some(Bounded::new(likely, ends))
 }
 
 /// `irate`
@@ -133,8 +162,7 @@ pub(crate) fn instant_rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     if newest.resets > 0 {
         most = most.max(last.value);
     }
-    let found = Bounded::new(likely, (0.0, most / seconds(gaps.min)));
-    Some(found.widened(margin(max / seconds(gaps.min))))
+    Some(Bounded::new(likely, (0.0, most / seconds(gaps.min))))
 }
 
 /// The newest bucket, if it is whole and has the last two samples.

@@ -31,6 +31,10 @@ pub(crate) fn quantile(seen: &Seen<'_>, phi: f64) -> Option<Bounded> {
             may_be_absent: true,
         });
     }
+    let may_be_absent = whole.is_none() && cuts.iter().all(|cut| cut.inside.0 == 0);
+    if let Some(ends) = quantile_of_same(whole, &cuts, phi) {
+        return Some(Bounded::middle(ends).or_absent(may_be_absent));
+    }
     let with = |value: fn(&Bucket) -> f64, copies: &dyn Fn(usize, &Cut<'_>) -> u64| {
         let copied = cuts.iter().enumerate().map(|(place, cut)| (value(cut.bucket), copies(place, cut)));
         quantile_with(whole, copied.filter(|(_, copies)| *copies > 0), phi)
@@ -51,12 +55,30 @@ pub(crate) fn quantile(seen: &Seen<'_>, phi: f64) -> Option<Bounded> {
         return None;
     }
     let likely = with(|bucket| bucket.min / 2.0 + bucket.max / 2.0, &|_, cut| cut.likely());
-    let may_be_absent = whole.is_none() && cuts.iter().all(|cut| cut.inside.0 == 0);
     let value = likely.map_or(ends.0 / 2.0 + ends.1 / 2.0, |found| found.1);
     // Interpolation between equal neighbours rounds, by another weight if their number differs.
     let largest = ends.0.abs().max(ends.1.abs());
     let slack = if largest.is_finite() { 4.0 * f64::EPSILON * largest } else { 0.0 };
     Some(Bounded::new(value, ends).widened(slack).or_absent(may_be_absent))
+}
+
+/// The most counts that are looked at one by one.
+const COUNTS: u64 = 1000;
+
+/// The quantile of values that are all equal, at least and at most; `None` if they are not, or if there may be too many
+/// or too few. Interpolation rounds, by another weight for each number of values.
+fn quantile_of_same(whole: Option<&Bucket>, cuts: &[Cut<'_>], phi: f64) -> Option<(f64, f64)> {
+    let buckets = || whole.into_iter().chain(cuts.iter().map(|cut| cut.bucket));
+    let value = buckets().next()?.min;
+    let count =
+        |of: fn(&Cut<'_>) -> u64| whole.map_or(0, |whole| whole.count) + cuts.iter().map(of).sum::<u64>();
+    let (least, most) = (count(|cut| cut.inside.0).max(1), count(|cut| cut.inside.1));
+    let is_same = |bucket: &Bucket| bucket.nans == 0 && bucket.min == value && bucket.max == value;
+    if !buckets().all(is_same) || most.saturating_sub(least) > COUNTS {
+        return None;
+    }
+    let of = |count: u64| quantile_with(None, std::iter::once((value, count)), phi).map(|found| found.1);
+    (least..=most).filter_map(of).map(|found| (found, found)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 /// The quantile of the values of a bucket and of copies of further values: lower end, likely value, upper end.

@@ -52,6 +52,12 @@ impl<'a> Parts<'a> {
         self.outer.nans == 0 && self.outer.min.is_finite() && self.outer.max.is_finite()
     }
 
+    /// The value of all samples, if they are equal.
+    pub fn same(&self) -> Option<f64> {
+        let Bucket { min, max, .. } = self.outer;
+        (self.is_plain() && min == max).then_some(min)
+    }
+
     /// The sum of the magnitudes of all values is at most this.
     fn magnitudes(&self) -> f64 {
         self.outer.count as f64 * self.outer.min.abs().max(self.outer.max.abs())
@@ -69,10 +75,7 @@ impl<'a> Parts<'a> {
     /// The values of the samples next to the cuts, at least and at most. They are inside.
     fn edges(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let cuts = self.cuts.iter().filter(|cut| cut.known().is_some() && cut.is_plain());
-        cuts.map(|cut| {
-            let ((lo, hi), slack) = (cut.edge(), cut.rounding());
-            (lo - slack, hi + slack)
-        })
+        cuts.map(Cut::edge)
     }
 
     fn left(&self) -> Option<&Cut<'a>> {
@@ -188,6 +191,9 @@ pub(super) fn sum(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     if !parts.is_plain() || parts.outer.sum.is_huge() {
         return Some(unbounded(f64::NAN).or_absent(parts.may_be_absent()));
     }
+    if let Some(value) = parts.same() {
+        return Some(sum_of_same(value, &parts).or_absent(parts.may_be_absent()));
+    }
     let sums = Sums::of(&parts);
     let found = Bounded::new(sums.likely, sums.sum()).widened(margin(parts.magnitudes()));
     Some(found.or_absent(parts.may_be_absent()))
@@ -199,6 +205,9 @@ pub(super) fn mean(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     if !parts.is_plain() || parts.outer.sum.is_huge() {
         return Some(unbounded(f64::NAN).or_absent(parts.may_be_absent()));
     }
+    if let Some(value) = parts.same() {
+        return Some(mean_of_same(value, &parts).or_absent(parts.may_be_absent()));
+    }
     let sums = Sums::of(&parts);
     let (min, max) = (parts.outer.min, parts.outer.max);
     let lo = sums.mean_end((min, max), 1.0);
@@ -206,6 +215,31 @@ pub(super) fn mean(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let found = Bounded::new(sums.likely / parts.likely.max(1) as f64, (lo, hi));
     // A mean is rounded relative to the magnitudes of its terms.
     Some(found.widened(margin(min.abs().max(max.abs()))).or_absent(parts.may_be_absent()))
+}
+
+/// The most equal values of which a compensated sum is the exact sum, rounded once.
+///
+/// Every partial sum of n values v is a multiple of the unit u of v's last bit, and so is every rounding error, each of
+/// which is at most n·2^53·u / 2^53 = n·u. The errors together are at most n²·u, so that adding them up is exact if n² is
+/// at most 2^53. The order does not matter.
+const SAME_MAX: u64 = 1 << 26;
+
+/// The sum of values that are all equal. A product is rounded once, like the exact sum.
+fn sum_of_same(value: f64, parts: &Parts<'_>) -> Bounded {
+    let (least, most) = (value * parts.count.0 as f64, value * parts.count.1 as f64);
+    let slack = if parts.count.1 <= SAME_MAX { 0.0 } else { margin(most.abs()) };
+    Bounded::new(value * parts.likely as f64, (least.min(most), most.max(least))).widened(slack)
+}
+
+/// The mean of values that are all equal.
+fn mean_of_same(value: f64, parts: &Parts<'_>) -> Bounded {
+    let bits = f64::MANTISSA_DIGITS - value.to_bits().trailing_zeros().min(f64::MANTISSA_DIGITS - 1);
+    let bits_of_count = u64::BITS - parts.count.1.leading_zeros();
+    // If no partial sum is rounded, the mean is the value.
+    let is_exact = value == 0.0 || value.is_normal() && bits + bits_of_count <= f64::MANTISSA_DIGITS;
+    // Else the sum, the quotient of it and that of its error are, and what both add up to.
+    let slack = if is_exact { 0.0 } else { margin(value.abs()) };
+    Bounded::new(value, (value, value)).widened(slack)
 }
 
 /// `max_over_time`
@@ -251,7 +285,7 @@ pub(super) fn last(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 fn edge(parts: &Parts<'_>, cut: Option<&Cut<'_>>, ends: (f64, f64), likely: f64) -> Bounded {
     let found = match cut {
         Some(cut) if !cut.is_plain() => unbounded(likely),
-        Some(cut) => Bounded::new(likely, ends).widened(cut.rounding()),
+        Some(_) => Bounded::new(likely, ends),
         None => Bounded { value: likely, lo: ends.0, hi: ends.1, may_be_absent: false },
     };
     found.or_absent(parts.may_be_absent())
@@ -269,4 +303,74 @@ pub(super) fn last_time(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let parts = Parts::of(seen)?;
     let (lo, hi) = parts.last_time();
     Some(Bounded::middle((shown_seconds(lo.min(hi)), shown_seconds(hi))).or_absent(parts.may_be_absent()))
+}
+
+#[cfg(test)]
+mod tests {
+    use barograph_engine::rollup::{Builder, Extras};
+
+    use super::*;
+    use crate::numbers::compensated;
+
+    const WIDTH: i64 = 1_000_000_000_000;
+
+    /// A bucket of irregular samples.
+    fn bucket(values: &[f64]) -> Bucket {
+        let times: Vec<i64> =
+            (1..=values.len() as i64).map(|at| at * 20_000_000 + at * at % 7 * 1_000_000).collect();
+        let (mut builder, mut out) = (Builder::new(WIDTH, Extras::ALL), Vec::new());
+        builder.extend(&times, values, &[], &mut out);
+        builder.finish(&mut out);
+        out.remove(0)
+    }
+
+    fn cut_at(start: i64, left: &Bucket, estimate: impl Fn(&Seen<'_>, f64) -> Option<Bounded>) -> Bounded {
+        let left = Some(left);
+        let seen = Seen { start, end: WIDTH, parts: &[], whole: None, left, right: None, both: None };
+        estimate(&seen, 0.5).unwrap()
+    }
+
+    #[test]
+    fn what_equal_values_imply_is_exact() {
+        let same = bucket(&[3.0; 50]);
+        let ends = |estimate: fn(&Seen<'_>, f64) -> Option<Bounded>| {
+            let found = cut_at(500_000_000, &same, estimate);
+            (found.lo, found.hi)
+        };
+        assert!(ends(count).0 < ends(count).1, "the number inside is not certain");
+        for estimate in [mean, first, last, least, greatest, distribution::quantile] {
+            assert_eq!(ends(estimate), (3.0, 3.0));
+        }
+        for estimate in [change::delta, change::rate, change::increase, spread::variance] {
+            assert_eq!(ends(estimate), (0.0, 0.0));
+        }
+        assert_eq!(ends(sum), (3.0 * ends(count).0, 3.0 * ends(count).1));
+    }
+
+    #[test]
+    fn sums_and_means_of_equal_values_are_those_of_the_kernels() {
+        let mut exact = 0;
+        for value in [3.0, 0.1, 735.97, -1e9 / 3.0, 1e200, 5e-324, f64::MIN_POSITIVE * 1.7] {
+            let values = [value; 2000];
+            let bucket = bucket(&values);
+            for start in (30_000_000..40_000_000_000).step_by(777_000_000) {
+                let (count, sum, mean) = (
+                    cut_at(start, &bucket, count),
+                    cut_at(start, &bucket, sum),
+                    cut_at(start, &bucket, mean),
+                );
+                exact += u32::from(mean.lo == mean.hi);
+                for inside in [count.lo, count.hi] {
+                    let values = &values[..inside as usize];
+                    let (true_sum, true_mean) = (compensated::sum(values), compensated::mean(values));
+                    assert!(
+                        [sum.lo, sum.hi].contains(&true_sum),
+                        "{value} {inside} times: {true_sum}, {sum:?}"
+                    );
+                    assert!(mean.lo <= true_mean && true_mean <= mean.hi, "{value}: {true_mean}, {mean:?}");
+                }
+            }
+        }
+        assert!(exact > 0, "the mean of some is exact");
+    }
 }
