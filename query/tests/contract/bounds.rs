@@ -7,10 +7,7 @@ use barograph_engine::rollup::sketch::{Extremes, bounds};
 use barograph_engine::rollup::{Bucket, Gaps, Sketch};
 
 use crate::raw::{self, Ends, Kind, seconds};
-use crate::window::{Cut, Fold, Side, WAYS, has_starts, is_plain, largest};
-
-/// The relative error that rounding may add to either side.
-pub const SLACK: f64 = 1.0 / (1u64 << 46) as f64;
+use crate::window::{Cut, Fold, SLACK, Side, WAYS, has_starts, is_plain, largest, sum_from};
 
 /// An interval and the value that is reported.
 #[derive(Debug, Clone, Copy)]
@@ -64,45 +61,56 @@ pub fn plain(fold: &Fold) -> Option<&Bucket> {
     fold.outer.as_ref().filter(|outer| is_plain(outer) && !outer.sum.is_huge())
 }
 
-/// The sum of `k` samples inside a cut bucket.
-pub fn part(cut: &Cut, k: u64) -> Interval {
-    let bucket = &cut.bucket;
-    let (total, n) = (bucket.sum.value(), bucket.count);
-    let rest = total - bucket.first.value - bucket.last.value;
-    let (known, free) = match cut.ends() {
-        Some((inside, _)) => (inside, k as f64 - 1.0),
-        None => (0.0, k as f64),
-    };
+/// A value that is surely inside, if there is one. Distances from it are rounded less than values are.
+pub fn origin(fold: &Fold) -> Option<f64> {
+    let known = fold.cuts.iter().filter_map(Cut::ends).map(|(inside, _)| inside);
+    let whole = fold.whole.as_ref().map(|whole| whole.first.value);
+    whole.into_iter().chain(known).next().or(fold.outer.as_ref().map(|outer| outer.min))
+}
+
+/// The sum of `k` samples inside a cut bucket, less `origin` each.
+pub fn part(cut: &Cut, k: u64, origin: f64) -> Interval {
+    let Bucket { first, last, min, max, step, count: n, .. } = &cut.bucket;
+    let total = sum_from(origin, &cut.bucket);
+    let (min, max) = (min - origin, max - origin);
+    let rest = total - (first.value - origin) - (last.value - origin);
+    let ends = cut.ends().map(|(inside, outside)| (inside - origin, outside - origin));
+    let (known, free) = ends.map_or((0.0, k as f64), |(inside, _)| (inside, k as f64 - 1.0));
     let left = (n - 2) as f64 - free;
-    let (min, max) = (bucket.min, bucket.max);
-    let mut lo = known + (free * min).max(rest - left * max);
-    let mut hi = known + (free * max).min(rest - left * min);
-    if let Some((inside, outside)) = cut.ends() {
-        let spread = |k: f64| bucket.step * k * (k - 1.0) / 2.0;
+    let (mut lo, mut hi) = cut.sum_by_spread(k, total, ends);
+    lo = lo.max(known + (free * min).max(rest - left * max));
+    hi = hi.min(known + (free * max).min(rest - left * min));
+    if let Some((inside, outside)) = ends {
+        let spread = |k: f64| step * k * (k - 1.0) / 2.0;
         let (k, others) = (k as f64, (n - k) as f64);
         lo = lo.max(k * inside - spread(k)).max(total - others * outside - spread(others));
         hi = hi.min(k * inside + spread(k)).min(total - others * outside + spread(others));
     }
-    let likely = if n > 2 { known + free * (rest / (n - 2) as f64) } else { known };
-    Interval { lo, value: likely.max(lo).min(hi), hi }.wider(SLACK * largest(bucket) * n as f64)
+    let likely = if *n > 2 { known + free * (rest / (n - 2) as f64) } else { known };
+    Interval { lo, value: likely.max(lo).min(hi), hi }.wider(SLACK * min.abs().max(max.abs()) * *n as f64)
 }
 
 /// The sum.
 pub fn sum(fold: &Fold) -> Option<Interval> {
     let outer = plain(fold)?;
     let inner = fold.whole.as_ref().map_or(0.0, |whole| whole.sum.value());
-    let likely = inner + fold.cuts.iter().map(|cut| part(cut, cut.likely).value).sum::<f64>();
+    let origin = origin(fold)?;
+    let of = |cut: &Cut, k: u64| {
+        let (part, shift) = (part(cut, k, origin), origin * k as f64);
+        Interval { lo: part.lo + shift, value: part.value + shift, hi: part.hi + shift }
+    };
+    let likely = inner + fold.cuts.iter().map(|cut| of(cut, cut.likely).value).sum::<f64>();
     if let Some(sums) = fold.known_sums() {
         // Rounded as that of the samples.
         return Some(around(sums.iter().map(|(_, sum)| sum.value())).at(likely));
     }
     let mut all = Interval { lo: inner, value: likely, hi: inner };
     for cut in &fold.cuts {
-        let parts: Vec<Interval> = (cut.least..=cut.most).map(|k| part(cut, k)).collect();
+        let parts: Vec<Interval> = (cut.least..=cut.most).map(|k| of(cut, k)).collect();
         all.lo += parts.iter().map(|part| part.lo).fold(f64::INFINITY, f64::min);
         all.hi += parts.iter().map(|part| part.hi).fold(f64::NEG_INFINITY, f64::max);
     }
-    Some(all.at(all.value).wider(SLACK * largest(outer) * outer.count as f64))
+    Some(all.at(all.value).wider(4.0 * f64::EPSILON * largest(outer) * outer.count as f64))
 }
 
 /// The mean.
@@ -113,24 +121,25 @@ pub fn mean(fold: &Fold) -> Option<Interval> {
         let sums = sums.iter().filter(|(n, _)| *n > 0);
         return Some(around(sums.map(|(n, sum)| sum.value() / *n as f64)).at(likely));
     }
-    let (sum, n) = fold.whole.as_ref().map_or((0.0, 0), |whole| (whole.sum.value(), whole.count));
+    let origin = origin(fold)?;
+    let (sum, n) = fold.whole.as_ref().map_or((0.0, 0), |whole| (sum_from(origin, whole), whole.count));
     let mut states = vec![(sum, sum, n)];
     for cut in &fold.cuts {
         if states.len() as u64 * (cut.most - cut.least + 1) > WAYS {
             return None;
         }
+        let parts: Vec<(u64, Interval)> = (cut.least..=cut.most).map(|k| (k, part(cut, k, origin))).collect();
         let extended = |&(lo, hi, n): &(f64, f64, u64)| {
-            (cut.least..=cut.most)
-                .map(move |k| (k, part(cut, k)))
-                .map(move |(k, part)| (lo + part.lo, hi + part.hi, n + k))
+            parts.iter().map(move |(k, part)| (lo + part.lo, hi + part.hi, n + k))
         };
         states = states.iter().flat_map(extended).collect();
     }
     let means = states.iter().filter(|state| state.2 > 0);
     let lo = means.clone().map(|state| state.0 / state.2 as f64).fold(f64::INFINITY, f64::min);
     let hi = means.map(|state| state.1 / state.2 as f64).fold(f64::NEG_INFINITY, f64::max);
-    let limits = Interval { lo: lo.max(outer.min), value: likely, hi: hi.min(outer.max) };
-    Some(limits.at(likely).wider(2.0 * SLACK * largest(outer)))
+    let limits =
+        Interval { lo: (origin + lo).max(outer.min), value: likely, hi: (origin + hi).min(outer.max) };
+    Some(limits.at(likely).wider(SLACK * (outer.max - outer.min) + 4.0 * f64::EPSILON * largest(outer)))
 }
 
 /// The greatest value times `sign`, so that with -1 it is the least one negated.

@@ -7,6 +7,9 @@ use barograph_engine::rollup::{Bucket, Builder, Columns, ExactSum, Extras, Fold 
 use crate::raw;
 use crate::series::Series;
 
+/// The relative error that rounding may add to either side.
+pub const SLACK: f64 = 1.0 / (1u64 << 46) as f64;
+
 /// The most ways to divide cut buckets that are tried one by one.
 pub const WAYS: u64 = 4000;
 
@@ -263,6 +266,36 @@ impl Cut {
         }
     }
 
+    /// The least and the greatest sum of `k` samples inside that the spread of a bucket allows. That between both sides of the
+    /// cut is a part of it, and so is, on each side, that between the known end and the others there. Each is a square of the
+    /// distance of the sum from where it is zero, times a weight.
+    pub fn sum_by_spread(&self, k: u64, total: f64, ends: Option<(f64, f64)>) -> (f64, f64) {
+        let m2 = self.bucket.m2 + self.bucket.m2_rest;
+        let (n, k) = (self.bucket.count as f64, k as f64);
+        let others = n - k;
+        if k == 0.0 || others == 0.0 {
+            return (f64::NEG_INFINITY, f64::INFINITY);
+        }
+        let mut squares = vec![(n / (k * others), k * total / n)];
+        if let Some((inside, outside)) = ends {
+            let on_one_side = |k: f64, sum: f64| (k > 1.0).then_some((1.0 / (k * (k - 1.0)), sum));
+            squares.extend(on_one_side(k, k * inside));
+            squares.extend(on_one_side(others, total - others * outside));
+        }
+        let weight: f64 = squares.iter().map(|square| square.0).sum();
+        let center = squares.iter().map(|square| square.0 * square.1).sum::<f64>() / weight;
+        let apart: f64 =
+            squares.iter().map(|square| square.0 * (square.1 - center) * (square.1 - center)).sum();
+        // Squares may overflow, and those of small numbers are zero.
+        if !(m2.is_finite() && apart.is_finite() && m2 > f64::MIN_POSITIVE / f64::EPSILON) {
+            return (f64::NEG_INFINITY, f64::INFINITY);
+        }
+        // Rounding is relative to the squares, of which the root is taken.
+        let far =
+            ((m2 - apart).max(0.0) / weight).sqrt() + SLACK.sqrt() * n * (self.bucket.max - self.bucket.min);
+        (center - far, center + far)
+    }
+
     /// The sum of the samples inside if they are `k`, without rounding, if they are known: all values are equal, or only
     /// ends of the bucket are on one side of the cut.
     fn known_sum(&self, k: u64) -> Option<ExactSum> {
@@ -313,6 +346,13 @@ pub enum Newest {
 /// Whether a bucket has values that sums and bounds cannot describe.
 pub fn is_plain(bucket: &Bucket) -> bool {
     bucket.nans == 0 && bucket.min.is_finite() && bucket.max.is_finite()
+}
+
+/// The sum of a bucket's values less `origin` each, rounded once.
+pub fn sum_from(origin: f64, bucket: &Bucket) -> f64 {
+    let mut sum = ExactSum::product(-origin, bucket.count);
+    sum.merge(&bucket.sum);
+    sum.value()
 }
 
 /// Whether all values of a bucket are equal.
