@@ -3,8 +3,6 @@
 use barograph_engine::model::Timestamp;
 use barograph_engine::rollup::Bucket;
 
-use super::margin;
-
 /// A bucket that an end of a window cuts, or both ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut<'b> {
@@ -82,21 +80,29 @@ impl<'b> Cut<'b> {
         (self.bucket.count - self.inside.1, self.bucket.count - self.inside.0)
     }
 
-    /// The value of the end that is inside.
-    pub fn known(&self) -> Option<f64> {
+    /// The values of the end inside and of the end outside; `None` if both are outside.
+    pub fn ends(&self) -> Option<(f64, f64)> {
+        let (first, last) = (self.bucket.first.value, self.bucket.last.value);
         match self.side {
-            Side::Left => Some(self.bucket.last.value),
-            Side::Right => Some(self.bucket.first.value),
+            Side::Left => Some((last, first)),
+            Side::Right => Some((first, last)),
             Side::Both => None,
         }
     }
 
-    /// The largest difference of neighbours.
-    fn step(&self) -> f64 {
-        match gaps(self.bucket) {
-            Some(_) => self.bucket.step,
-            None => self.bucket.max - self.bucket.min,
-        }
+    /// The value of the end that is inside.
+    pub fn known(&self) -> Option<f64> {
+        self.ends().map(|(inside, _)| inside)
+    }
+
+    /// At least the largest difference of neighbours; infinite if it is not known.
+    pub fn step(&self) -> f64 {
+        if gaps(self.bucket).is_some() { self.bucket.step } else { f64::INFINITY }
+    }
+
+    /// How far apart samples are that are this number of steps apart, at most.
+    fn reach(&self, steps: u64) -> f64 {
+        if steps == 0 { 0.0 } else { self.step() * steps as f64 }
     }
 
     /// Whether all values are ordinary numbers, so that intervals can be computed from them.
@@ -104,55 +110,18 @@ impl<'b> Cut<'b> {
         self.bucket.nans == 0 && self.bucket.min.is_finite() && self.bucket.max.is_finite()
     }
 
-    /// The sum of the samples inside if they are `k`, and the most likely sum. The values must be plain.
-    pub fn sum(&self, k: u64) -> ((f64, f64), f64) {
-        let Bucket { count, first, last, min, max, .. } = *self.bucket;
-        let (min, max) = (min, max);
-        let total = self.bucket.sum.value();
-        // Of the samples other than the two ends, `free` are inside.
-        let others = count.saturating_sub(2);
-        let free = if self.side == Side::Both { k } else { k.saturating_sub(1) }.min(others);
-        let known = self.known().unwrap_or(0.0);
-        let rest = total - first.value - last.value;
-        let (free, left_out) = (free as f64, (others - free) as f64);
-        let mut lo = known + (free * min).max(rest - left_out * max);
-        let mut hi = known + (free * max).min(rest - left_out * min);
-        if let (Some(known), true) = (self.known(), self.step().is_finite()) {
-            let around = |end: f64, k: f64| (k * end, self.step() * k * (k - 1.0) / 2.0);
-            let (middle, spread) = around(known, k as f64);
-            (lo, hi) = (lo.max(middle - spread), hi.min(middle + spread));
-            let outer = if self.side == Side::Left { first.value } else { last.value };
-            let (middle, spread) = around(outer, (count - k) as f64);
-            (lo, hi) = (lo.max(total - middle - spread), hi.min(total - middle + spread));
-        }
-        let mean = if others == 0 { 0.0 } else { rest / others as f64 };
-        ((lo, hi.max(lo)), known + free * mean)
-    }
-
     /// The value of the sample inside that is next to the end of the window. The values must be plain.
     ///
     /// No margin is needed: a step has four significant bits, so a multiple of it is exact, and rounding the sum of two
     /// floats moves no end past another float.
     pub fn edge(&self) -> (f64, f64) {
-        let Bucket { first, last, min, max, .. } = *self.bucket;
-        let (mut lo, mut hi) = (min, max);
-        let (known, outer) = match self.side {
-            Side::Left => (last.value, first.value),
-            Side::Right => (first.value, last.value),
-            Side::Both => return (lo, hi),
-        };
-        let step = if gaps(self.bucket).is_some() { self.bucket.step } else { f64::INFINITY };
-        for (end, steps) in [(known, self.inside.1.saturating_sub(1)), (outer, self.outside().1)] {
-            // An unknown step is infinite.
-            let distance = if steps == 0 { 0.0 } else { step * steps as f64 };
-            (lo, hi) = (lo.max(end - distance), hi.min(end + distance));
+        let (mut lo, mut hi) = (self.bucket.min, self.bucket.max);
+        let Some((inside, outside)) = self.ends() else { return (lo, hi) };
+        for (end, steps) in [(inside, self.inside.1.saturating_sub(1)), (outside, self.outside().1)] {
+            let reach = self.reach(steps);
+            (lo, hi) = (lo.max(end - reach), hi.min(end + reach));
         }
         (lo, hi.max(lo))
-    }
-
-    /// How far rounding may be off in a value that is computed from its values.
-    pub fn rounding(&self) -> f64 {
-        margin(self.bucket.min.abs().max(self.bucket.max.abs()))
     }
 
     /// The value on the line from its first to its last sample, `at` this time.
@@ -179,7 +148,7 @@ impl<'b> Cut<'b> {
         // At a reset, a counter grows by the value after it; elsewhere, by a step at most.
         let most = |pairs: u64| {
             let resets = resets.min(pairs);
-            resets as f64 * max + (pairs - resets) as f64 * self.step()
+            resets as f64 * max + self.reach(pairs - resets)
         };
         let resets_left = |pairs: u64| resets.saturating_sub(pairs) as f64 * min;
         let (inside, outside) = (self.inside.1.max(1) - 1, self.outside().1);
@@ -342,18 +311,6 @@ mod tests {
             // One pair is outside: a step, or the value after a reset.
             let (lo, hi) = Cut::left(&bucket, times[1] - 1).grown_outside(growth(0, last));
             assert!(lo == 0.0 && hi <= bucket.max, "{lo}..={hi}");
-        }
-    }
-
-    #[test]
-    fn a_sum_is_within_its_bounds() {
-        let times: Vec<i64> = (1..=20).map(|i| i * 13 % 21 + i * 30).collect();
-        let bucket = bucket(&times);
-        for k in 1..20u64 {
-            let inside: f64 = times.iter().rev().take(k as usize).map(|&time| time as f64).sum();
-            let ((lo, hi), likely) = Cut::left(&bucket, 300).sum(k);
-            assert!(lo <= inside && inside <= hi, "{k}: {inside}, {lo}..{hi}");
-            assert!(likely.is_finite());
         }
     }
 }

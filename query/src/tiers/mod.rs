@@ -9,6 +9,7 @@
 //! Which function is answered from what: `functions/buckets/`.
 
 pub(crate) mod cut;
+pub(crate) mod divided;
 
 /// A value, and an interval that contains the answer of the samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +28,13 @@ impl Bounded {
     /// `value` is moved into the interval if it is outside.
     pub fn new(value: f64, (lo, hi): (f64, f64)) -> Self {
         Bounded { value: value.max(lo).min(hi), lo, hi, may_be_absent: false }
+    }
+
+    /// A likely value, moved into the middle quarter of the interval if it is outside, so that [`Bounded::error`] is at
+    /// most a quarter larger than that of the middle.
+    pub fn central(value: f64, (lo, hi): (f64, f64)) -> Self {
+        let beside = (hi / 8.0 - lo / 8.0) * 3.0;
+        Bounded::new(value.max(lo + beside).min(hi - beside), (lo, hi))
     }
 
     /// The middle of an interval.

@@ -202,7 +202,7 @@ fn estimated(
             let (earliest, latest) = cut.last_time((i64::MIN, time));
             Bounded::middle((shown_seconds(earliest), shown_seconds(latest.max(earliest))))
         }
-        (SampleField::Value, Some(cut)) if cut.is_plain() => Bounded::new(cut.on_line(time), cut.edge()),
+        (SampleField::Value, Some(cut)) if cut.is_plain() => Bounded::central(cut.on_line(time), cut.edge()),
         (SampleField::Value, Some(cut)) => {
             let value = cut.on_line(time);
             Bounded { value, lo: f64::NEG_INFINITY, hi: f64::INFINITY, may_be_absent: false }

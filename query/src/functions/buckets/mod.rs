@@ -315,7 +315,7 @@ mod tests {
         let line = |name: &str| table.lines().find(|line| line.starts_with(&format!("| `{name}` "))).unwrap();
         assert_eq!(
             line("sum_over_time"),
-            "| `sum_over_time` | count, sum; for bounds times, first, last, min, max, gaps, step | no bucket is cut; correctly \
+            "| `sum_over_time` | count, sum; for bounds times, first, last, m2, min, max, gaps, step | no bucket is cut; correctly \
              rounded | the least and the greatest sum of the samples inside each cut bucket | gauges: exact where no bucket \
              is cut, else refused; others are answered from samples |"
         );

@@ -73,7 +73,7 @@ pub(crate) static PRESENT: Row =
         .natively(Natively::Present);
 pub(crate) static SUM: Row = row(Columns::SUM, "no bucket is cut; correctly rounded", over_time::sum)
     .or(
-        Columns::BOUNDS.and(Columns::EXTREMES),
+        Columns::BOUNDS.and(Columns::EXTREMES).and(Columns::M2),
         "the least and the greatest sum of the samples inside each cut bucket",
         estimates::sum,
     )
@@ -81,7 +81,7 @@ pub(crate) static SUM: Row = row(Columns::SUM, "no bucket is cut; correctly roun
 pub(crate) static MEAN: Row =
     row(Columns::SUM, "no bucket is cut; within one unit in the last place", over_time::mean)
         .or(
-            Columns::BOUNDS.and(Columns::EXTREMES),
+            Columns::BOUNDS.and(Columns::EXTREMES).and(Columns::M2),
             "the least and the greatest mean over all numbers of samples inside",
             estimates::mean,
         )
@@ -89,13 +89,13 @@ pub(crate) static MEAN: Row =
 pub(crate) static VARIANCE: Row =
     row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::variance).or(
         Columns::BOUNDS.and(Columns::EXTREMES),
-        "the spread inside each cut bucket that its spread, sum and extremes allow, and the distances of the means",
+        "the spread inside each cut bucket that its spread, sum, extremes and largest step allow, and the distances of the means",
         estimates::spread::variance,
     );
 pub(crate) static DEVIATION: Row =
     row(Columns::SPREAD, "no bucket is cut; within 2^-50 of the true variance", over_time::deviation).or(
         Columns::BOUNDS.and(Columns::EXTREMES),
-        "the spread inside each cut bucket that its spread, sum and extremes allow, and the distances of the means",
+        "the spread inside each cut bucket that its spread, sum, extremes and largest step allow, and the distances of the means",
         estimates::spread::deviation,
     );
 pub(crate) static LEAST: Row = row(Columns::MIN, WHOLE, over_time::least).or(

@@ -59,7 +59,7 @@ fn change(parts: &Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
     let ends = product(raw, factor);
     // All that is rounded after the difference is rounded relative to the result. Nothing is if that is zero.
     let slack = if raw == (0.0, 0.0) { 0.0 } else { margin(ends.1.max(-ends.0)) + f64::MIN_POSITIVE };
-    let found = Bounded::new(likely * (factor.0 + factor.1) / 2.0, ends).widened(slack);
+    let found = Bounded::central(likely * (factor.0 + factor.1) / 2.0, ends).widened(slack);
     Some(found.over(per_second).or_absent(may_be_absent))
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn instant_delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     }
     let step = if newest.gaps.is_none() { max - min } else { step };
     let ends = ((last.value - max).max(-step), (last.value - min).min(step));
-    Some(Bounded::new(likely, ends))
+    Some(Bounded::central(likely, ends))
 }
 
 /// `irate`
@@ -162,7 +162,7 @@ pub(crate) fn instant_rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     if newest.resets > 0 {
         most = most.max(last.value);
     }
-    Some(Bounded::new(likely, (0.0, most / seconds(gaps.min))))
+    Some(Bounded::central(likely, (0.0, most / seconds(gaps.min))))
 }
 
 /// The newest bucket, if it is whole and has the last two samples.

@@ -12,6 +12,7 @@ use barograph_engine::rollup::{Bucket, Edge};
 use super::Seen;
 use crate::functions::window::shown_seconds;
 use crate::tiers::cut::Cut;
+use crate::tiers::divided::{Divided, sum_from};
 use crate::tiers::{Bounded, margin};
 
 /// A window with its cut buckets.
@@ -70,6 +71,12 @@ impl<'a> Parts<'a> {
     /// The values of samples that are known to be inside.
     fn known(&self) -> impl Iterator<Item = f64> + '_ {
         self.cuts.iter().filter_map(Cut::known)
+    }
+
+    /// A value that is surely inside, if there is one. Distances from it are rounded less than values are.
+    pub fn origin(&self) -> f64 {
+        let whole = self.seen.whole.map(|whole| whole.first.value);
+        whole.or_else(|| self.known().next()).unwrap_or(self.outer.min)
     }
 
     /// The values of the samples next to the cuts, at least and at most. They are inside.
@@ -138,7 +145,7 @@ pub(super) fn present(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     Some(Bounded::new(1.0, (1.0, 1.0)).or_absent(parts.may_be_absent()))
 }
 
-/// The sum of the whole buckets, and of each cut one by the number of its samples inside.
+/// The sum of the whole buckets, and of each cut one by the number of its samples inside. Values are less an origin.
 struct Sums {
     whole: f64,
     count: f64,
@@ -148,22 +155,26 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(parts: &Parts<'_>) -> Self {
-        let whole = parts.seen.whole.map_or(0.0, |whole| whole.sum.value());
+    fn of(parts: &Parts<'_>, origin: f64) -> Self {
+        let whole = parts.seen.whole.map_or(0.0, |whole| sum_from(origin, whole));
         let count = parts.seen.whole.map_or(0.0, |whole| whole.count as f64);
-        let by_count = |cut: &Cut<'_>| {
-            let sums = (cut.inside.0..=cut.inside.1).map(|k| (k as f64, cut.sum(k).0));
+        let mut likely = whole;
+        let mut by_count = |cut: &Cut<'_>| {
+            let divided = Divided::of(cut, origin);
+            likely += divided.sum(cut.likely()).1;
+            let sums = (cut.inside.0..=cut.inside.1).map(|k| (k as f64, divided.sum(k).0));
             sums.map(|(k, (lo, hi))| (k, lo, hi)).collect()
         };
-        let cuts = parts.cuts.iter().map(by_count).collect();
-        let likely = whole + parts.cuts.iter().map(|cut| cut.sum(cut.likely()).1).sum::<f64>();
+        let cuts = parts.cuts.iter().map(&mut by_count).collect();
         Sums { whole, count, cuts, likely }
     }
 
-    fn sum(&self) -> (f64, f64) {
-        self.cuts.iter().fold((self.whole, self.whole), |(lo, hi), sums| {
-            let least = sums.iter().map(|s| s.1).fold(f64::INFINITY, f64::min);
-            let most = sums.iter().map(|s| s.2).fold(f64::NEG_INFINITY, f64::max);
+    /// The sum of the values themselves. The origin counts as often as there are samples.
+    fn sum(&self, origin: f64) -> (f64, f64) {
+        let whole = self.whole + self.count * origin;
+        self.cuts.iter().fold((whole, whole), |(lo, hi), sums| {
+            let least = sums.iter().map(|s| s.1 + s.0 * origin).fold(f64::INFINITY, f64::min);
+            let most = sums.iter().map(|s| s.2 + s.0 * origin).fold(f64::NEG_INFINITY, f64::max);
             (lo + least, hi + most)
         })
     }
@@ -194,9 +205,12 @@ pub(super) fn sum(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     if let Some(value) = parts.same() {
         return Some(sum_of_same(value, &parts).or_absent(parts.may_be_absent()));
     }
-    let sums = Sums::of(&parts);
-    let found = Bounded::new(sums.likely, sums.sum()).widened(margin(parts.magnitudes()));
-    Some(found.or_absent(parts.may_be_absent()))
+    let origin = parts.origin();
+    let sums = Sums::of(&parts, origin);
+    let found = Bounded::central(sums.likely + parts.likely as f64 * origin, sums.sum(origin));
+    // Beside what sums from the origin have allowed for, a few terms and the sum of the samples are rounded.
+    let slack = 4.0 * f64::EPSILON * parts.magnitudes();
+    Some(found.widened(slack).or_absent(parts.may_be_absent()))
 }
 
 /// `avg_over_time`
@@ -208,13 +222,15 @@ pub(super) fn mean(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     if let Some(value) = parts.same() {
         return Some(mean_of_same(value, &parts).or_absent(parts.may_be_absent()));
     }
-    let sums = Sums::of(&parts);
     let (min, max) = (parts.outer.min, parts.outer.max);
-    let lo = sums.mean_end((min, max), 1.0);
-    let hi = -sums.mean_end((-max, -min), -1.0);
-    let found = Bounded::new(sums.likely / parts.likely.max(1) as f64, (lo, hi));
-    // A mean is rounded relative to the magnitudes of its terms.
-    Some(found.widened(margin(min.abs().max(max.abs()))).or_absent(parts.may_be_absent()))
+    let origin = parts.origin();
+    let sums = Sums::of(&parts, origin);
+    let lo = origin + sums.mean_end((min - origin, max - origin), 1.0);
+    let hi = origin - sums.mean_end((origin - max, origin - min), -1.0);
+    let found = Bounded::central(origin + sums.likely / parts.likely.max(1) as f64, (lo, hi));
+    // Beside what sums from the origin have allowed for, a mean is rounded relative to its terms.
+    let slack = margin(max - min) + 4.0 * f64::EPSILON * min.abs().max(max.abs());
+    Some(found.widened(slack).or_absent(parts.may_be_absent()))
 }
 
 /// The most equal values of which a compensated sum is the exact sum, rounded once.
@@ -285,7 +301,7 @@ pub(super) fn last(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 fn edge(parts: &Parts<'_>, cut: Option<&Cut<'_>>, ends: (f64, f64), likely: f64) -> Bounded {
     let found = match cut {
         Some(cut) if !cut.is_plain() => unbounded(likely),
-        Some(_) => Bounded::new(likely, ends),
+        Some(_) => Bounded::central(likely, ends),
         None => Bounded { value: likely, lo: ends.0, hi: ends.1, may_be_absent: false },
     };
     found.or_absent(parts.may_be_absent())

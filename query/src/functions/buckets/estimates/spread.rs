@@ -6,11 +6,15 @@
 use barograph_engine::rollup::Bucket;
 
 use super::{Parts, Seen, unbounded};
-use crate::tiers::cut::Cut;
+use crate::tiers::divided::{Divided, Sided, sum_from};
 use crate::tiers::{Bounded, margin};
 
 /// The most ways to divide the cut buckets that are looked at one by one.
-const WAYS: usize = 1000;
+const WAYS: u64 = 1000;
+
+/// Slices of the possible sums of the samples inside, of one cut bucket or of two together. Within a slice, the mean of the
+/// samples and their spread may be anything that one sum of the slice allows.
+const SLICES: u64 = 16;
 
 /// What is known of the spread of a number of samples.
 #[derive(Debug, Clone, Copy)]
@@ -22,30 +26,41 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(bucket: &Bucket) -> Self {
+    fn of(bucket: &Bucket, origin: f64) -> Self {
         let (m2, n) = (bucket.m2 + bucket.m2_rest, bucket.count as f64);
-        let mean = bucket.sum.value() / n;
+        let mean = sum_from(origin, bucket) / n;
         Spread { n, m2: (m2, m2), mean: (mean, mean) }
     }
 
-    /// `k` samples inside a cut bucket, at least one.
-    fn inside(cut: &Cut<'_>, k: u64) -> Self {
-        let Bucket { min, max, count, .. } = *cut.bucket;
-        let all = cut.bucket.m2 + cut.bucket.m2_rest;
-        let (n, others) = (k as f64, (count - k) as f64);
-        let slack = cut.rounding() * count as f64;
-        let sums = cut.sum(k).0;
-        let sums = [sums.0 - slack, sums.1 + slack];
+    /// `k` samples inside a cut bucket, at least one, by slices of their sum.
+    fn inside(divided: &Divided, k: u64, slices: u64) -> impl Iterator<Item = Self> + '_ {
+        let (lo, hi) = divided.sum(k).0;
+        let at = move |slice: u64| lo + (hi - lo) * (slice as f64 / slices as f64);
+        let (inside, outside) = divided.sides(k);
+        (0..slices)
+            .map(move |slice| Spread::of_sums(divided, (at(slice), at(slice + 1)), (&inside, &outside)))
+    }
+
+    /// Samples inside, whose sum is between limits.
+    fn of_sums(divided: &Divided, sums: (f64, f64), (inside, outside): (&Sided, &Sided)) -> Self {
+        let Divided { total, m2: all, .. } = *divided;
+        let mean = (sums.0 / inside.n, sums.1 / inside.n);
+        let mean_outside = ((total - sums.1) / outside.n, (total - sums.0) / outside.n);
         // All spread is that of the samples inside, that of the others, and that between the means of both.
-        let apart = sums.map(|inside| inside / n - (cut.bucket.sum.value() - inside) / others);
-        let between = apart.map(|apart| apart * apart * n * others / count as f64);
+        let apart = [mean.0 - mean_outside.1, mean.1 - mean_outside.0];
+        let weight = inside.n * (outside.n / (inside.n + outside.n));
+        let between = apart.map(|apart| apart * apart * weight);
         let nearest = if apart[0] * apart[1] > 0.0 { between[0].min(between[1]) } else { 0.0 };
-        let most_of =
-            |samples: f64| if samples > 1.0 { (max - min) * (max - min) / 4.0 * samples } else { 0.0 };
-        let least = (all - most_of(others) - between[0].max(between[1]) - margin(all)).max(0.0);
-        let most = (all - nearest + margin(all)).min(most_of(n)).max(0.0);
-        let mean = ((sums[0] / n).max(min), (sums[1] / n).min(max));
-        Spread { n, m2: (least.min(most), most), mean }
+        let (within, of_others) = (inside.m2(mean), outside.m2(mean_outside));
+        let least = (all - of_others.1 - between[0].max(between[1])).max(within.0);
+        let most = (all - nearest - of_others.0).min(within.1);
+        let span = inside.max - inside.min;
+        let slack = margin(all + inside.n * span * span);
+        let m2 = match inside.n > 1.0 {
+            true => ((least.min(most) - slack).max(0.0), most.max(least) + slack),
+            false => (0.0, 0.0),
+        };
+        Spread { n: inside.n, m2, mean: (mean.0.max(inside.min), mean.1.min(inside.max)) }
     }
 
     fn and(self, other: Spread) -> Self {
@@ -67,15 +82,19 @@ impl Spread {
 
 /// The least and the greatest variance over all numbers of samples inside; `None` if they are too many.
 fn over_counts(parts: &Parts<'_>, outer: f64) -> Option<(f64, f64)> {
-    let mut spreads = vec![parts.seen.whole.map(Spread::of)];
+    let ways = parts.cuts.iter().map(|cut| cut.inside.1 - cut.inside.0 + 1);
+    if ways.fold(1, u64::saturating_mul) > WAYS {
+        return None;
+    }
+    let slices = if parts.cuts.len() > 1 { SLICES.isqrt() } else { SLICES };
+    let origin = parts.origin();
+    let mut spreads = vec![parts.seen.whole.map(|whole| Spread::of(whole, origin))];
     for cut in &parts.cuts {
-        let (least, most) = cut.inside;
-        let counts = usize::try_from(most - least).unwrap_or(WAYS).saturating_add(1);
-        if spreads.len().saturating_mul(counts) > WAYS {
-            return None;
-        }
+        let divided = Divided::of(cut, origin);
+        let of = |k: u64| Spread::inside(&divided, k, slices).map(Some);
+        let none = (cut.inside.0 == 0).then_some(None);
         let inside: Vec<Option<Spread>> =
-            (least..=most).map(|k| (k > 0).then(|| Spread::inside(cut, k))).collect();
+            none.into_iter().chain((cut.inside.0.max(1)..=cut.inside.1).flat_map(of)).collect();
         let joined = |before: &Option<Spread>| {
             let before = *before;
             inside.iter().map(move |part| match (before, *part) {
@@ -104,14 +123,15 @@ pub(crate) fn variance(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
         (least, greatest) = (least.max(lo), greatest.min(hi));
     }
     // The kernel of samples loses bits in proportion to mean / deviation.
-    let slack = margin(greatest + min.abs().max(max.abs()) * greatest.sqrt());
+    let of_means = margin(max - min);
+    let slack = margin(greatest + min.abs().max(max.abs()) * greatest.sqrt()) + of_means * of_means;
     let ends = ((least.min(greatest) - slack).max(0.0), greatest + slack);
-    let found = Bounded::new(outer / parts.outer.count as f64, ends);
+    let found = Bounded::middle(ends);
     Some(found.or_absent(parts.may_be_absent()))
 }
 
 /// `stddev_over_time`
 pub(crate) fn deviation(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
-    let Bounded { value, lo, hi, may_be_absent } = variance(seen, 0.0)?;
-    Some(Bounded { value: value.sqrt(), lo: lo.max(0.0).sqrt(), hi: hi.sqrt(), may_be_absent })
+    let Bounded { lo, hi, may_be_absent, .. } = variance(seen, 0.0)?;
+    Some(Bounded::middle((lo.max(0.0).sqrt(), hi.sqrt())).or_absent(may_be_absent))
 }
