@@ -105,6 +105,19 @@ impl<'b> Cut<'b> {
         if steps == 0 { 0.0 } else { self.step() * steps as f64 }
     }
 
+    /// The greatest value that a sample inside may have, or the least one if `sign` is -1. From the known end on, each is a
+    /// step further at most.
+    pub fn farthest(&self, sign: f64) -> f64 {
+        let extreme = if sign > 0.0 { self.bucket.max } else { self.bucket.min };
+        match self.known() {
+            Some(known) if self.is_plain() => {
+                let reach = known + sign * self.reach(self.inside.1.saturating_sub(1));
+                sign * (sign * reach).min(sign * extreme)
+            }
+            _ => extreme,
+        }
+    }
+
     /// Whether all values are ordinary numbers, so that intervals can be computed from them.
     pub fn is_plain(&self) -> bool {
         self.bucket.nans == 0 && self.bucket.min.is_finite() && self.bucket.max.is_finite()
@@ -286,6 +299,19 @@ mod tests {
         assert!(lo > 1900 && hi < 2100, "{lo}..={hi}");
         let (lo, hi) = Cut::right(&bucket, jittered[49] - 1).last_time((0, jittered[49] - 1));
         assert!(lo > jittered[49] - 1100 && hi < jittered[49] - 900, "{lo}..={hi}");
+    }
+
+    #[test]
+    fn an_extreme_is_a_step_further_at_most_with_each_sample() {
+        let times: Vec<i64> = (1..=50).map(|i| i * 20).collect();
+        let values: Vec<f64> = (1..=50).map(f64::from).collect();
+        let bucket = bucket_of(&times, &values);
+        let (left, right) = (Cut::left(&bucket, times[44]), Cut::right(&bucket, times[4]));
+        assert_eq!((left.inside, right.inside), ((5, 5), (5, 5)));
+        assert_eq!((left.farthest(-1.0), left.farthest(1.0)), (46.0, 50.0));
+        assert_eq!((right.farthest(-1.0), right.farthest(1.0)), (1.0, 5.0));
+        let both = Cut::both(&bucket, (times[4], times[44]));
+        assert_eq!((both.farthest(-1.0), both.farthest(1.0)), (1.0, 50.0));
     }
 
     #[test]

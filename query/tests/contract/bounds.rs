@@ -145,17 +145,23 @@ pub fn mean(fold: &Fold) -> Option<Interval> {
 /// The greatest value times `sign`, so that with -1 it is the least one negated.
 pub fn greatest(fold: &Fold, sign: f64) -> Option<Interval> {
     let top = |bucket: &Bucket| if sign > 0.0 { bucket.max } else { -bucket.min };
-    let outer = plain(fold)?;
+    plain(fold)?;
     let known = fold.cuts.iter().filter_map(Cut::ends).map(|(inside, _)| sign * inside);
     let next_to_cut = fold.cuts.iter().filter(|cut| cut.ends().is_some()).map(edge);
     let known = known.chain(next_to_cut.map(|edge| if sign > 0.0 { edge.lo } else { -edge.hi }));
     let bottom = fold.cuts.iter().map(|cut| if sign > 0.0 { cut.bucket.min } else { -cut.bucket.max });
     let inner = fold.whole.as_ref().map(top);
+    // From the known end on, each sample is a step further at most.
+    let reached = |cut: &Cut| {
+        let far = cut.bucket.step * cut.most.saturating_sub(1) as f64;
+        cut.ends().map_or(f64::INFINITY, |(inside, _)| sign * inside + far).min(top(&cut.bucket))
+    };
+    let most = inner.into_iter().chain(fold.cuts.iter().map(reached)).reduce(f64::max)?;
     let least = match inner.into_iter().chain(known).reduce(f64::max) {
         Some(least) => least,
         None => bottom.reduce(f64::min)?,
     };
-    Some(Interval::of(least, top(outer)))
+    Some(Interval::of(least, most))
 }
 
 /// The value of the sample inside a cut bucket that is next to the cut.
@@ -257,10 +263,20 @@ pub fn change(fold: &Fold, window: (i64, i64), kind: Kind) -> Option<Interval> {
     }
     let mean = (shortest / (most - 1) as f64, longest / (least - 1) as f64);
     let (left, right) = ((first.0 - window.0, first.1 - window.0), (window.1 - last.1, window.1 - last.0));
-    let near = |distance: (i64, i64)| seconds(distance.0).min(mean.0 / 2.0);
+    // A distance below 1.1 mean distances is extended over entirely.
+    let near = |distance: (i64, i64)| match seconds(distance.1) < 1.1 * mean.0 * (1.0 - SLACK) {
+        true => seconds(distance.0),
+        false => seconds(distance.0).min(mean.0 / 2.0),
+    };
+    // A counter is extended to zero at most.
+    let to_zero = match kind {
+        Kind::Delta => f64::INFINITY,
+        _ if moved.hi > 0.0 => shortest * (self::first(fold)?.lo.max(0.0) / moved.hi),
+        _ => 0.0,
+    };
     let far = |distance: (i64, i64)| seconds(distance.1).min(1.1 * mean.1);
     let range = seconds(window.1 - window.0);
-    let low = 1.0 + (near(right) + if kind == Kind::Delta { near(left) } else { 0.0 }) / longest;
+    let low = 1.0 + (near(right) + near(left).min(to_zero)) / longest;
     let high = (1.0 + (far(left) + far(right)) / shortest).min(range / shortest);
     let divisor = if kind == Kind::Rate { range } else { 1.0 };
     let ends = [moved.lo * low, moved.lo * high, moved.hi * low, moved.hi * high].map(|end| end / divisor);

@@ -100,12 +100,12 @@ pub(crate) static DEVIATION: Row =
     );
 pub(crate) static LEAST: Row = row(Columns::MIN, WHOLE, over_time::least).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
-    "from the least of all touched buckets to the least that must be inside",
+    "from the least that steps from the known ends of cut buckets reach, or that is in others, to the least that must be inside",
     estimates::least,
 );
 pub(crate) static GREATEST: Row = row(Columns::MAX, WHOLE, over_time::greatest).or(
     Columns::BOUNDS.and(Columns::EXTREMES),
-    "from the greatest that must be inside to the greatest of all touched buckets",
+    "from the greatest that must be inside to the greatest that steps from the known ends of cut buckets reach, or that is in others",
     estimates::greatest,
 );
 pub(crate) static FIRST_VALUE: Row = row(Columns::VALUES, FIRST, over_time::first)

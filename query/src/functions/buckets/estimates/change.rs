@@ -50,7 +50,7 @@ fn change(parts: &Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
     if let Some(found) = known(parts, kind) {
         return Some(Bounded::new(found, (found, found)));
     }
-    let factor = factor(parts, window, kind.counter).filter(|_| parts.is_plain());
+    let factor = factor(parts, window, kind.counter.then_some(raw.1)).filter(|_| parts.is_plain());
     let per_second = if kind.per_second { window } else { 1.0 };
     let may_be_absent = parts.count.0 < 2;
     let Some(factor) = factor else {
@@ -113,8 +113,8 @@ fn grown(parts: &Parts<'_>) -> Option<((f64, f64), f64)> {
     Some((((lo - slack).max(0.0), hi.max(0.0) + slack), likely))
 }
 
-/// The factor of extrapolation; `None` if there may be too few samples to tell.
-fn factor(parts: &Parts<'_>, window: f64, counter: bool) -> Option<(f64, f64)> {
+/// The factor of extrapolation; `None` if there may be too few samples to tell. A counter grows by `grown` at most.
+fn factor(parts: &Parts<'_>, window: f64, grown: Option<f64>) -> Option<(f64, f64)> {
     let (first, last) = (parts.first_time(), parts.last_time());
     let shortest = seconds(last.0.saturating_sub(first.1));
     let longest = seconds(last.1.saturating_sub(first.0));
@@ -123,12 +123,22 @@ fn factor(parts: &Parts<'_>, window: f64, counter: bool) -> Option<(f64, f64)> {
     }
     let gaps = |count: u64| count.saturating_sub(1).max(1) as f64;
     let (mean_lo, mean_hi) = (shortest / gaps(parts.count.1), longest / gaps(parts.count.0));
-    let least = |distance: i64| seconds(distance.max(0)).min(mean_lo / 2.0);
+    // A distance below 1.1 mean distances is extended over entirely.
+    let least = |near: i64, far: i64| match seconds(far) < 1.1 * mean_lo * (1.0 - margin(1.0)) {
+        true => seconds(near.max(0)),
+        false => seconds(near.max(0)).min(mean_lo / 2.0),
+    };
     let most = |distance: i64| seconds(distance.max(0)).min(mean_hi * 1.1);
     let (start, end) = (parts.seen.start, parts.seen.end);
-    // A counter is not extended below zero, so its left end may not be extended at all.
-    let left = if counter { 0.0 } else { least(first.0.saturating_sub(start)) };
-    let lo = 1.0 + (left + least(end.saturating_sub(last.1))) / longest;
+    // A counter is not extended below zero.
+    let to_zero = match grown {
+        None => f64::INFINITY,
+        Some(grown) if grown > 0.0 => shortest * (parts.first_value().0.0.max(0.0) / grown),
+        Some(_) => 0.0,
+    };
+    let left = least(first.0.saturating_sub(start), first.1.saturating_sub(start)).min(to_zero);
+    let right = least(end.saturating_sub(last.1), end.saturating_sub(last.0));
+    let lo = 1.0 + (left + right) / longest;
     let extended = most(first.1.saturating_sub(start)) + most(end.saturating_sub(last.0));
     Some((lo, (1.0 + extended / shortest).min(window / shortest).max(lo)))
 }

@@ -85,6 +85,11 @@ impl<'a> Parts<'a> {
         cuts.map(Cut::edge)
     }
 
+    /// The greatest value that samples inside the cuts may have, or the least if `sign` is -1.
+    fn farthest(&self, sign: f64) -> impl Iterator<Item = f64> + '_ {
+        self.cuts.iter().map(move |cut| cut.farthest(sign))
+    }
+
     fn left(&self) -> Option<&Cut<'a>> {
         self.cuts.first().filter(|_| self.seen.left.is_some() || self.seen.both.is_some())
     }
@@ -264,7 +269,8 @@ pub(super) fn greatest(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let known = parts.known().chain(parts.edges().map(|edge| edge.0));
     let inner = known.chain(seen.whole.map(|whole| whole.max)).fold(f64::NAN, f64::max);
     let least = if inner.is_nan() { parts.outer.min } else { inner };
-    Some(extreme(&parts, inner, (least, parts.outer.max)))
+    let outer = parts.farthest(1.0).chain(seen.whole.map(|whole| whole.max)).fold(f64::NAN, f64::max);
+    Some(extreme(&parts, inner, (least, outer)))
 }
 
 /// `min_over_time`
@@ -273,7 +279,8 @@ pub(super) fn least(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
     let known = parts.known().chain(parts.edges().map(|edge| edge.1));
     let inner = known.chain(seen.whole.map(|whole| whole.min)).fold(f64::NAN, f64::min);
     let greatest = if inner.is_nan() { parts.outer.max } else { inner };
-    Some(extreme(&parts, inner, (parts.outer.min, greatest)))
+    let outer = parts.farthest(-1.0).chain(seen.whole.map(|whole| whole.min)).fold(f64::NAN, f64::min);
+    Some(extreme(&parts, inner, (outer, greatest)))
 }
 
 fn extreme(parts: &Parts<'_>, inner: f64, ends: (f64, f64)) -> Bounded {
