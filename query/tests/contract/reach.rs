@@ -3,12 +3,15 @@
 //! The search replaces the samples of cut buckets by others for which every column that the function's bounds read (`Reads`)
 //! stays the same. The number of samples and the first and last sample do not change. Gaps stay between the shortest and the
 //! longest one. The search permutes either the values or the differences between neighbours; no difference exceeds the
-//! bucket's step, and a series that never falls still never falls. It starts from a few extreme arrangements and climbs from
-//! each, once towards smaller and once towards larger answers.
+//! bucket's step. Where sums or the growth are read, a series that never falls still never falls. The search starts from a
+//! few extreme arrangements and climbs from each, once towards smaller and once towards larger answers.
 //!
 //! A bound that is much wider than the range found wastes what the buckets know. A bound that does not contain the range is
 //! wrong.
 
+mod arrangements;
+
+use arrangements::{divided, extreme_times, extreme_values, nearest_extremes, summed};
 use barograph_engine::rollup::Bucket;
 use barograph_engine::rollup::sketch::{bounds, key};
 
@@ -82,7 +85,8 @@ pub fn reached(row: &Row, case: &Case<'_>, samples: &[Sample], random: &mut Rand
     };
     let (least, greatest) = (end(-1.0)?, end(1.0)?);
     let scale = match row.reads {
-        Reads::Extremes | Reads::Growth => {
+        Reads::Extremes => case.fold.outer.as_ref().map_or(0.0, largest),
+        Reads::Growth => {
             case.fold.outer.as_ref().map_or(0.0, |outer| largest(outer) + outer.lost.value().abs())
         }
         _ => least.abs().max(greatest.abs()),
@@ -99,6 +103,10 @@ fn is_meant_for(reads: Reads, bucket: &Bucket) -> bool {
         Reads::Growth => bucket.resets * SAMPLES_PER_RESET <= bucket.count,
         Reads::Extremes | Reads::Events => true,
     }
+}
+
+fn values_of(samples: &[Sample]) -> Vec<f64> {
+    samples.iter().map(|sample| sample.value).collect()
 }
 
 struct Search<'a> {
@@ -132,10 +140,25 @@ impl Search<'_> {
     /// Possible arrangements with extreme distances or values in a part.
     fn extremes(&self, part: &Part<'_>, samples: &[Sample]) -> Vec<Vec<Sample>> {
         let inside = &samples[part.from..part.to];
-        let all_values = extreme_values(inside, part.bucket, self.row.reads);
+        let mut all_values = extreme_values(inside, part.bucket, self.row.reads);
+        if self.row.reads == Reads::Extremes {
+            all_values.extend(nearest_extremes(part.bucket));
+        }
+        let ends = [self.case.start, self.case.end];
+        let cuts: Vec<i64> = ends
+            .into_iter()
+            .filter(|end| (part.bucket.first.time..part.bucket.last.time).contains(end))
+            .collect();
         let mut found = Vec::new();
-        for times in extreme_times(inside, part.bucket) {
-            for values in &all_values {
+        for times in extreme_times(inside, part.bucket, &cuts) {
+            let place = times.partition_point(|time| *time <= cuts.first().copied().unwrap_or_default());
+            let divided = match self.row.reads {
+                Reads::Sums if part.bucket.resets > 0 && inside.len() > 3 => {
+                    divided(&values_of(inside), place)
+                }
+                _ => Vec::new(),
+            };
+            for values in all_values.iter().chain(&divided) {
                 let placed = times.iter().zip(values).map(|(&time, &value)| Sample { time, value, start: 0 });
                 let placed: Vec<Sample> = placed.collect();
                 if self.is_possible(part, &placed) {
@@ -168,14 +191,19 @@ impl Search<'_> {
         if self.row.reads == Reads::Events {
             return (changes, resets) == (raw::changes(samples), found.0);
         }
-        let keeps_values = matches!(self.row.reads, Reads::Sums | Reads::Extremes) && resets > 0;
+        let keeps_values = self.row.reads == Reads::Sums && resets > 0;
         let slack = if keeps_values { 0.0 } else { ROUNDING * largest(part.bucket) };
         let is_near = |pair: &[Sample]| (pair[1].value - pair[0].value).abs() <= step + slack;
         let fits = |sample: &Sample| min - slack <= sample.value && sample.value <= max + slack;
         let lost = part.bucket.lost.value();
         let has_lost = || resets == found.0 && (found.1.value() - lost).abs() <= ROUNDING * (lost + max);
-        let is_rest_kept =
-            || samples.windows(2).all(is_near) && samples.iter().all(fits) && (keeps_values || has_lost());
+        let has = |extreme: f64| samples.iter().any(|sample| (sample.value - extreme).abs() <= slack);
+        let has_columns = || match self.row.reads {
+            Reads::Sums if resets > 0 => true,
+            Reads::Extremes => has(min) && has(max),
+            _ => has_lost(),
+        };
+        let is_rest_kept = || samples.windows(2).all(is_near) && samples.iter().all(fits) && has_columns();
         self.row.reads == Reads::Distribution || is_rest_kept()
     }
 
@@ -208,74 +236,6 @@ impl Search<'_> {
         }
         best
     }
-}
-
-/// The times as they are, and others with the same ends, number, shortest and longest distance: short distances first,
-/// and last.
-fn extreme_times(samples: &[Sample], bucket: &Bucket) -> Vec<Vec<i64>> {
-    let (count, short, long) = (bucket.count as i64 - 1, bucket.gaps.min, bucket.gaps.max);
-    let (first, last) = (bucket.first.time, bucket.last.time);
-    let as_they_are = samples.iter().map(|sample| sample.time).collect();
-    if short >= long || short <= 0 {
-        return vec![as_they_are];
-    }
-    let longer = (last - first - count * short) / (long - short);
-    let rest = last - first - count * short - longer * (long - short);
-    let gap = |at: i64| match count - 1 - at {
-        from_end if from_end < longer => long,
-        from_end if from_end == longer => short + rest,
-        _ => short,
-    };
-    let shorter_first: Vec<i64> = (0..count).map(gap).collect();
-    let times = |gaps: &mut dyn Iterator<Item = &i64>| {
-        let after = gaps.scan(first, |time, gap| {
-            *time += gap;
-            Some(*time)
-        });
-        std::iter::once(first).chain(after).collect()
-    };
-    vec![as_they_are, times(&mut shorter_first.iter()), times(&mut shorter_first.iter().rev())]
-}
-
-/// The values as they are, and others: the inner values, or all differences, ascending and descending, or from the middle
-/// outwards. What rises may also do so in few steps, early or late.
-fn extreme_values(samples: &[Sample], bucket: &Bucket, reads: Reads) -> Vec<Vec<f64>> {
-    let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
-    let (first, last, n) = (values[0], values[values.len() - 1], values.len() - 1);
-    let both = |mut items: Vec<f64>| {
-        items.sort_by(f64::total_cmp);
-        [items.clone(), items.into_iter().rev().collect()]
-    };
-    let differences = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let summed = |differences: Vec<f64>| summed(first, &differences, last);
-    if bucket.resets > 0 && !matches!(reads, Reads::Growth | Reads::Events) {
-        let inner = both(values[1..n].to_vec());
-        let middle = inner[0].get(n / 2).copied().unwrap_or(first);
-        let mut outwards = inner[0].clone();
-        outwards.sort_by(|a, b| (a - middle).abs().total_cmp(&(b - middle).abs()));
-        let inwards = outwards.iter().rev().copied().collect();
-        let with_ends = |inner: Vec<f64>| [&values[..1], &inner, &values[n..]].concat();
-        let mut all: Vec<Vec<f64>> = inner.into_iter().chain([outwards, inwards]).map(with_ends).collect();
-        all.push(values);
-        return all;
-    }
-    let mut all = both(differences).map(summed).to_vec();
-    if bucket.resets == 0 && bucket.step > 0.0 {
-        let grown = |at: usize| (last - first - at as f64 * bucket.step).clamp(0.0, bucket.step);
-        all.extend(both((0..n).map(grown).collect()).map(summed));
-    }
-    all.push(values);
-    all
-}
-
-/// Values from the first one on with these differences; the last one is known.
-fn summed(first: f64, differences: &[f64], last: f64) -> Vec<f64> {
-    let mut at = first;
-    let inner = differences[..differences.len() - 1].iter().map(|difference| {
-        at += difference;
-        at
-    });
-    std::iter::once(first).chain(inner).chain([last]).collect()
 }
 
 /// Exchanges two distances.
