@@ -75,6 +75,11 @@ impl<'b> Cut<'b> {
         likely.clamp(self.inside.0, self.inside.1)
     }
 
+    /// The same if the number of its samples inside is `k`.
+    pub fn with_inside(self, k: u64) -> Self {
+        Cut { inside: (k, k), ..self }
+    }
+
     /// The samples outside, at least and at most.
     pub fn outside(&self) -> (u64, u64) {
         (self.bucket.count - self.inside.1, self.bucket.count - self.inside.0)

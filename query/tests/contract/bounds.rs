@@ -3,11 +3,14 @@
 //! Of a cut bucket, the number of samples inside is known within limits, and so are the values at its ends. The others
 //! are between its extremes, add up to its sum, and differ from their neighbours by its step at most.
 
-use barograph_engine::rollup::sketch::{Extremes, bounds};
+mod change;
+
+pub use change::change;
+
+use barograph_engine::rollup::sketch::{Extremes, bounds, key};
 use barograph_engine::rollup::{Bucket, Gaps, Sketch};
 
-use crate::raw::{self, Ends, Kind, seconds};
-use crate::window::{Cut, Fold, SLACK, Side, WAYS, has_starts, is_plain, largest, sum_from};
+use crate::window::{Cut, Fold, SLACK, Side, WAYS, is_plain, largest, sum_from};
 
 /// An interval and the value that is reported.
 #[derive(Debug, Clone, Copy)]
@@ -242,105 +245,6 @@ pub fn last_time(fold: &Fold, start: i64, end: i64) -> Option<(i64, i64)> {
     Some((least, most))
 }
 
-/// `rate`, `increase`, `delta`.
-pub fn change(fold: &Fold, window: (i64, i64), kind: Kind) -> Option<Interval> {
-    let outer = plain(fold)?;
-    let (least, most) = fold.count();
-    if least < 2 || (kind != Kind::Delta && outer.lost.is_huge()) {
-        return None;
-    }
-    let moved = if kind == Kind::Delta { difference(fold)? } else { growth(fold, outer)? };
-    let (first, last) = (first_time(fold, window.0, window.1)?, last_time(fold, window.0, window.1)?);
-    let has_one_count = least == most && first.0 == first.1 && last.0 == last.1;
-    if let Some(ends) = known_ends(fold, kind).filter(|_| has_one_count) {
-        let ends =
-            Ends { count: least, first: (first.0, ends.first), last: (last.0, ends.last), lost: ends.lost };
-        return raw::extrapolated(kind, window, &ends).map(|value| around([value].into_iter()));
-    }
-    let (shortest, longest) = (seconds(last.0 - first.1), seconds(last.1 - first.0));
-    if shortest <= 0.0 {
-        return None;
-    }
-    let mean = (shortest / (most - 1) as f64, longest / (least - 1) as f64);
-    let (left, right) = ((first.0 - window.0, first.1 - window.0), (window.1 - last.1, window.1 - last.0));
-    // A distance below 1.1 mean distances is extended over entirely.
-    let near = |distance: (i64, i64)| match seconds(distance.1) < 1.1 * mean.0 * (1.0 - SLACK) {
-        true => seconds(distance.0),
-        false => seconds(distance.0).min(mean.0 / 2.0),
-    };
-    // A counter is extended to zero at most.
-    let to_zero = match kind {
-        Kind::Delta => f64::INFINITY,
-        _ if moved.hi > 0.0 => shortest * (self::first(fold)?.lo.max(0.0) / moved.hi),
-        _ => 0.0,
-    };
-    let far = |distance: (i64, i64)| seconds(distance.1).min(1.1 * mean.1);
-    let range = seconds(window.1 - window.0);
-    let low = 1.0 + (near(right) + near(left).min(to_zero)) / longest;
-    let high = (1.0 + (far(left) + far(right)) / shortest).min(range / shortest);
-    let divisor = if kind == Kind::Rate { range } else { 1.0 };
-    let ends = [moved.lo * low, moved.lo * high, moved.hi * low, moved.hi * high].map(|end| end / divisor);
-    let lo = ends.iter().copied().fold(f64::INFINITY, f64::min);
-    let hi = ends.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let value = moved.value * (low + high) / 2.0 / divisor;
-    // All that is rounded after the difference is rounded relative to the result.
-    let slack =
-        if (moved.lo, moved.hi) == (0.0, 0.0) { 0.0 } else { 4.0 * SLACK * hi.max(-lo) + f64::MIN_POSITIVE };
-    Some(Interval { lo, value, hi }.at(value).wider(slack))
-}
-
-/// The first and the last value, and what resets took between them.
-struct KnownEnds {
-    first: f64,
-    last: f64,
-    lost: f64,
-}
-
-/// The ends and resets of a window, if they are certain.
-fn known_ends(fold: &Fold, kind: Kind) -> Option<KnownEnds> {
-    let (first, last) = (first(fold)?, last(fold)?);
-    let has_known_resets = kind == Kind::Delta || fold.cuts.iter().all(|cut| cut.bucket.resets == 0);
-    let is_known = has_known_resets && first.lo == first.hi && last.lo == last.hi;
-    let lost = fold.outer.as_ref()?.lost.value();
-    is_known.then_some(KnownEnds { first: first.lo, last: last.lo, lost })
-}
-
-/// From the first to the last value. Subtraction is monotone even when it rounds, so the ends need no slack.
-fn difference(fold: &Fold) -> Option<Interval> {
-    let (first, last) = (first(fold)?, last(fold)?);
-    Some(Interval { lo: last.lo - first.hi, value: last.value - first.value, hi: last.hi - first.lo })
-}
-
-/// The growth of a counter.
-fn growth(fold: &Fold, outer: &Bucket) -> Option<Interval> {
-    let all = outer.last.value - outer.first.value + outer.lost.value();
-    if outer.min < 0.0 || fold.cuts.iter().any(|cut| cut.side == Side::Both || has_starts(&cut.bucket)) {
-        return None;
-    }
-    if let Some(KnownEnds { first, last, lost }) = known_ends(fold, Kind::Increase) {
-        return Some(around([last - first + lost].into_iter()));
-    }
-    let mut grown = Interval { lo: all, value: all, hi: all };
-    for cut in &fold.cuts {
-        let bucket = &cut.bucket;
-        let total = bucket.last.value - bucket.first.value + bucket.lost.value();
-        let (inside, outside) = (cut.most - 1, bucket.count - cut.least);
-        // The most resets among the pairs on one side. A reset adds the value after it, not a step.
-        let resets = |pairs: u64| bucket.resets.min(pairs);
-        let most =
-            |pairs: u64| resets(pairs) as f64 * bucket.max + (pairs - resets(pairs)) as f64 * bucket.step;
-        let least = |others: u64| (bucket.resets - resets(others)) as f64 * bucket.min;
-        let lo = least(inside).max(total - most(inside));
-        let hi = most(outside).min(total - least(outside));
-        let share = (bucket.count - cut.likely) as f64 / (bucket.count - 1) as f64;
-        grown = Interval { lo: grown.lo - hi, value: grown.value - total * share, hi: grown.hi - lo };
-    }
-    Some(
-        Interval { lo: grown.lo.max(0.0), ..grown }
-            .wider(SLACK * (largest(outer) + outer.lost.value().abs()) * outer.count as f64),
-    )
-}
-
 /// A number of pairs, such as changes.
 pub fn pairs(fold: &Fold, number: fn(&Bucket) -> u64) -> Option<Interval> {
     let all = fold.outer.as_ref().map(number)?;
@@ -399,18 +303,30 @@ pub fn last_difference(bucket: &Bucket) -> Interval {
 pub fn quantile(fold: &Fold, phi: f64) -> Option<Interval> {
     let outer = plain(fold)?;
     let [cut] = fold.cuts.as_slice() else { return None };
-    let keys = cut.bucket.sketch.as_ref()?.entries();
+    // Of the ends, it is known on which side they are.
+    let mut others = cut.bucket.sketch.as_ref()?.entries().to_vec();
+    for end in [cut.bucket.first.value, cut.bucket.last.value] {
+        others.iter_mut().filter(|(of, _)| *of == key(end)).for_each(|(_, count)| *count -= 1);
+    }
+    others.retain(|(_, count)| *count > 0);
+    let known = cut.ends().map(|(inside, _)| (key(inside), 1));
+    let with_known = |taken: Sketch| {
+        let mut all = Sketch::from_counts(known.into_iter().collect());
+        all.merge(&taken);
+        all
+    };
     let inner = fold.whole.as_ref().and_then(|whole| whole.sketch.clone()).unwrap_or_default();
-    if (cut.most - cut.least + 1) * keys.len() as u64 > WAYS {
+    if (cut.most - cut.least + 1) * others.len() as u64 > WAYS {
         return None;
     }
     let inner_ends = fold.whole.as_ref().map(|whole| (whole.min, whole.max));
     let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
     for k in cut.least.max(1)..=cut.most {
-        let smallest = taken(keys.iter().copied(), k);
+        let free = k - u64::from(known.is_some());
+        let smallest = with_known(taken(others.iter().copied(), free));
         let top = smallest.entries().last().map_or(outer.min, |entry| bounds(entry.0).0.max(cut.bucket.min));
         let max = inner_ends.map_or(top, |ends| ends.1.max(top));
-        let largest = taken(keys.iter().rev().copied(), k);
+        let largest = with_known(taken(others.iter().rev().copied(), free));
         let bottom =
             largest.entries().first().map_or(outer.max, |entry| bounds(entry.0).1.min(cut.bucket.max));
         let min = inner_ends.map_or(bottom, |ends| ends.0.min(bottom));

@@ -185,6 +185,13 @@ impl Fold {
         (whole + least, whole + most)
     }
 
+    /// The same window if the number of samples inside of one of its cut buckets is `k`.
+    pub fn with_inside(mut self, place: usize, k: u64) -> Self {
+        let cut = &mut self.cuts[place];
+        (cut.least, cut.most, cut.likely) = (k, k, k);
+        self
+    }
+
     /// The number of samples and their sum, without rounding, for all ways to divide the cut buckets; `None` if the samples
     /// inside are not known, or if there are too many ways.
     pub fn known_sums(&self) -> Option<Vec<(u64, ExactSum)>> {

@@ -31,20 +31,49 @@ fn events(parts: &Parts<'_>, count: fn(&Bucket) -> u64) -> Option<Bounded> {
 
 /// `rate`
 pub(crate) fn rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
-    change(&Parts::of(seen)?, ChangeKind::RATE)
+    change(Parts::of(seen)?, ChangeKind::RATE)
 }
 
 /// `increase`
 pub(crate) fn increase(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
-    change(&Parts::of(seen)?, ChangeKind::INCREASE)
+    change(Parts::of(seen)?, ChangeKind::INCREASE)
 }
 
 /// `delta`
 pub(crate) fn delta(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
-    change(&Parts::of(seen)?, ChangeKind::DELTA)
+    change(Parts::of(seen)?, ChangeKind::DELTA)
 }
 
-fn change(parts: &Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
+/// The most ways to divide cut buckets that are looked at one by one.
+const WAYS: u64 = 100;
+
+/// The more samples are inside, the more a counter grows and the nearer they are to the ends of the window, so each number
+/// has bounds of its own.
+fn change(mut parts: Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
+    let all = by_counts(&parts, kind)?;
+    let counts: Vec<(u64, u64)> = parts.cuts.iter().map(|cut| cut.inside).collect();
+    let ways = counts.iter().fold(1, |ways: u64, (least, most)| ways.saturating_mul(most - least + 1));
+    if ways == 1 || ways > WAYS || !all.error().is_finite() {
+        return Some(all);
+    }
+    let whole = parts.seen.whole.map_or(0, |whole| whole.count);
+    let (mut lo, mut hi) = (f64::INFINITY, f64::NEG_INFINITY);
+    for way in 0..ways {
+        let mut rest = way;
+        for (cut, (least, most)) in parts.cuts.iter_mut().zip(&counts) {
+            *cut = cut.with_inside(least + rest % (most - least + 1));
+            rest /= most - least + 1;
+        }
+        let count = whole + parts.cuts.iter().map(|cut| cut.inside.0).sum::<u64>();
+        parts.count = (count, count);
+        let found = by_counts(&parts, kind)?;
+        (lo, hi) = (lo.min(found.lo), hi.max(found.hi));
+    }
+    let ends = (lo.max(all.lo), hi.min(all.hi));
+    Some(Bounded::central(all.value, ends).or_absent(all.may_be_absent))
+}
+
+fn by_counts(parts: &Parts<'_>, kind: ChangeKind) -> Option<Bounded> {
     let window = seconds(parts.seen.end.saturating_sub(parts.seen.start));
     let (raw, likely) = if kind.counter { grown(parts)? } else { difference(parts) };
     if let Some(found) = known(parts, kind) {
@@ -179,4 +208,44 @@ pub(crate) fn instant_rate(seen: &Seen<'_>, _: f64) -> Option<Bounded> {
 fn newest<'a>(seen: &Seen<'a>) -> Option<&'a Bucket> {
     let is_cut = seen.right.is_some() || seen.both.is_some();
     seen.parts.last().filter(|newest| !is_cut && newest.count >= 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use barograph_engine::rollup::{Builder, Extras};
+
+    use super::*;
+
+    #[test]
+    fn each_number_of_samples_has_bounds_of_its_own() {
+        let times: Vec<i64> =
+            (1..=40).map(|at: i64| at * 20_000_000_000 + at * at % 7 * 1_000_000_000).collect();
+        let values: Vec<f64> = (1..=40).map(|at| f64::from(1000 + at * 3 + at % 2)).collect();
+        let (mut builder, mut out) = (Builder::new(1_000_000_000_000, Extras::ALL), Vec::new());
+        builder.extend(&times, &values, &[], &mut out);
+        builder.finish(&mut out);
+        let bucket = &out[0];
+        for first_inside in [10, 20, 30] {
+            let start = times[first_inside] - 1;
+            let seen = Seen {
+                start,
+                end: times[39],
+                parts: &[],
+                whole: None,
+                left: Some(bucket),
+                right: None,
+                both: None,
+            };
+            let parts = || Parts::of(&seen).unwrap();
+            assert!(parts().count.0 < parts().count.1, "the number inside is not certain");
+            let (joint, apart) =
+                (increase(&seen, 0.0).unwrap(), by_counts(&parts(), ChangeKind::INCREASE).unwrap());
+            assert!(joint.error() < apart.error(), "{joint:?}, {apart:?}");
+            let edge = |at: usize| Edge { time: times[at], value: values[at], start: 0 };
+            let count = 40 - first_inside as u64;
+            let observed = Observed { first: edge(first_inside), last: edge(39), count, lost: None };
+            let truth = change_of(ChangeKind::INCREASE, (start, times[39]), &observed).unwrap();
+            assert!(joint.lo <= truth && truth <= joint.hi, "{truth}, {joint:?}");
+        }
+    }
 }
