@@ -5,10 +5,10 @@ use super::commit::Written;
 use super::repair::compute;
 use super::source::Source;
 use super::write::{LabelSets, take_stored};
-use super::{TierJob, has_samples, source_of};
+use super::{TierJob, awaits_finer, has_samples, source_of};
 use crate::Result;
 use crate::compact::Compactor;
-use crate::model::{PartitionId, SeriesId, TierId, TimeRange, Timestamp};
+use crate::model::{PartitionId, SeriesId, TimeRange, Timestamp};
 use crate::rollup::{Bucket, Columns};
 use crate::store::catalogue::{Catalogue, Coverage};
 use crate::store::cursors::ChunkCursors;
@@ -125,11 +125,4 @@ impl Compactor<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether the narrower tier, from which a span is computed, does not have all buckets of it yet.
-pub(super) fn awaits_finer(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
-    let finer = source_of(catalogue, job, span).map(|finer| TierId::of(0, finer));
-    let coverage = finer.and_then(|finer| catalogue.coverage.get(&finer));
-    coverage.is_some_and(|finer| !finer.sparse().intersection(span).is_empty())
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::class::omit;
 use super::commit::Written;
-use super::complete::awaits_finer;
 use super::included::{Included, changed, included};
 use super::source::Source;
-use super::{GENERATIONS_PER_EXTENSION, TierJob, closed_until, source_of};
+use super::{GENERATIONS_PER_EXTENSION, TierJob, awaits_finer, closed_until, source_of};
 use crate::Result;
 use crate::compact::Compactor;
 use crate::model::{TierId, TimeRange, Timestamp};

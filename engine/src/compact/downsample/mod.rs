@@ -91,6 +91,13 @@ fn source_of(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> Option<Re
     (covers && !replaces()).then_some(finer)
 }
 
+/// Whether the narrower tier, from which a span is computed, does not have all buckets of it yet.
+fn awaits_finer(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {
+    let finer = source_of(catalogue, job, span).map(|finer| TierId::of(0, finer));
+    let coverage = finer.and_then(|finer| catalogue.coverage.get(&finer));
+    coverage.is_some_and(|finer| !finer.sparse().intersection(span).is_empty())
+}
+
 /// Whether raw samples cover all buckets that end in a span, and none of them is damaged. Series that have lost more samples
 /// than all others have none of these buckets.
 fn has_samples(catalogue: &Catalogue, job: &TierJob, span: TimeRange) -> bool {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::commit::Written;
-use super::complete::awaits_finer;
 use super::included::{Included, changed, included};
 use super::source::Source;
 use super::write::{LabelSets, Take, are_heavy, take_stored};
-use super::{TierJob, has_samples, source_of};
+use super::{TierJob, awaits_finer, has_samples, source_of};
 use crate::Result;
 use crate::chunk::Run;
 use crate::compact::Compactor;
