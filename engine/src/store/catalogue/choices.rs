@@ -63,6 +63,11 @@ impl Choices {
         self.holds.get(&(tier.resolution, class)).copied()
     }
 
+    /// Whether anything has been decided for a tier: it was chosen.
+    pub(crate) fn has(&self, tier: TierId) -> bool {
+        self.holds.keys().any(|(resolution, _)| *resolution == tier.resolution)
+    }
+
     /// Decides whether a tier holds buckets of a class of series, unless it has been decided.
     pub(crate) fn decide(&mut self, tier: TierId, class: SeriesClass, holds: bool) {
         self.holds.entry((tier.resolution, class)).or_insert(holds);
@@ -114,10 +119,12 @@ mod tests {
         choices.decide(daily, class(9), false);
         assert_eq!(choices.holds(hourly, class(6)), Some(false));
         assert_eq!(choices.holds(daily, class(6)), None);
+        assert!(choices.has(hourly) && choices.has(daily));
         assert_eq!(choices.omitted(hourly).collect::<Vec<_>>(), [class(6)]);
         assert_eq!(Choices::decode(&choices.value().unwrap().unwrap()).unwrap(), choices);
         choices.forget(hourly);
         assert_eq!(choices.holds(hourly, class(3)), None);
+        assert!(!choices.has(hourly) && choices.has(daily));
         assert_eq!(choices.omitted(daily).collect::<Vec<_>>(), [class(9)]);
         choices.forget(daily);
         assert_eq!(choices.value().unwrap(), None);

@@ -362,19 +362,35 @@ fn a_class_that_a_tier_omits_gets_the_next_wider_one() {
 
 #[test]
 fn a_budget_leaves_the_buckets_of_all_series_when_samples_go() {
-    let mut aged = aged(0);
-    mixed_days(&mut aged, 0..20, [20, 300, 7_200]);
-    assert!(stored(&aged, "1h").1 > 0);
-    let used = aged.engine.budget().used_bytes;
-    aged.engine.set_disk_bytes(used).unwrap();
-    mixed_days(&mut aged, 20..40, [20, 300, 7_200]);
-    assert!(aged.engine.view().raw_from() > YEAR_2024 + 10 * DAY, "samples are gone");
-    assert_eq!(chosen(&aged), ["1h", "6h"]);
-    for tier in aged.engine.tiers() {
-        assert_eq!(tier.omits, [], "{}", tier.resolution);
-        assert!(tier.complete.unwrap().1.as_nanos() >= YEAR_2024 + 38 * DAY, "{tier:?}");
-        aged.check(tier.resolution.name(), TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 40 * DAY));
+    for retention_days in [0, 100] {
+        let mut aged = aged(retention_days);
+        mixed_days(&mut aged, 0..20, [20, 300, 7_200]);
+        assert!(stored(&aged, "1h").1 > 0);
+        let used = aged.engine.budget().used_bytes;
+        aged.engine.set_disk_bytes(used).unwrap();
+        mixed_days(&mut aged, 20..40, [20, 300, 7_200]);
+        assert!(aged.engine.view().raw_from() > YEAR_2024 + 10 * DAY, "samples are gone");
+        assert_eq!(chosen(&aged), ["1h", "6h"]);
+        for tier in aged.engine.tiers() {
+            assert_eq!(tier.omits, [], "{}", tier.resolution);
+            assert!(tier.complete.unwrap().1.as_nanos() >= YEAR_2024 + 38 * DAY, "{tier:?}");
+            aged.check(tier.resolution.name(), TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 40 * DAY));
+        }
     }
+}
+
+#[test]
+fn a_tier_that_was_chosen_and_then_named_keeps_its_history() {
+    let mut aged = aged(0);
+    days(&mut aged, 0..10, 20);
+    aged.engine.set_tiers("1h".parse().unwrap()).unwrap();
+    aged.engine.set_retention(Duration::from_secs(10 * 86_400)).unwrap();
+    days(&mut aged, 10..40, 20);
+    assert!(aged.engine.view().raw_from() > YEAR_2024 + 28 * DAY, "samples are gone");
+    aged.engine.set_tiers("auto".parse().unwrap()).unwrap();
+    days(&mut aged, 40..44, 20);
+    assert_eq!(aged.engine.tiers()[0].keep, None, "neither extended nor dropped");
+    aged.check("1h", TimeRange::new(YEAR_2024 - DAY, YEAR_2024 + 38 * DAY));
 }
 
 #[test]

@@ -124,17 +124,15 @@ impl Pass {
 }
 
 /// The tiers that were chosen and have any buckets, narrowest first.
-fn begun_tiers(catalogue: &Catalogue, kept: &Kept) -> Vec<Resolution> {
+fn begun_tiers(catalogue: &Catalogue) -> Vec<Resolution> {
     let has_any = |resolution: &Resolution| catalogue.coverage.contains_key(&TierId::of(0, *resolution));
-    choices().filter(has_any).filter(|resolution| !was_named(catalogue, kept, *resolution)).collect()
+    choices().filter(has_any).filter(|resolution| !was_named(catalogue, *resolution)).collect()
 }
 
 /// Whether the options named a tier, to keep it longer than raw samples: it has a partition of which these have been dropped.
-/// One that was chosen is dropped together with them, unless a budget drops them first. Then no tier is dropped for its age,
-/// so one that was named keeps its history as well.
-fn was_named(catalogue: &Catalogue, kept: &Kept, resolution: Resolution) -> bool {
-    let by_budget_only = kept.disk_bytes > 0 && kept.retention.is_zero() && kept.ladders.is_empty();
-    !by_budget_only && outlived_raw(catalogue, resolution)
+/// One that was chosen is dropped together with them, unless a budget drops them first.
+fn was_named(catalogue: &Catalogue, resolution: Resolution) -> bool {
+    !catalogue.choices.has(TierId::of(0, resolution)) && outlived_raw(catalogue, resolution)
 }
 
 /// Whether a tier has a partition of which raw samples have been dropped.
@@ -158,20 +156,19 @@ impl Merger {
     /// The work on tiers that have been begun. Nothing is measured for it.
     fn begun(&self) -> Pass {
         let kept = self.keeping.kept();
-        let begun =
-            if kept.is_automatic() { begun_tiers(&self.versions.current(), &kept) } else { Vec::new() };
+        let begun = if kept.is_automatic() { begun_tiers(&self.versions.current()) } else { Vec::new() };
         Pass::new(kept, &begun, Timestamp::MIN)
     }
 
-    /// The tiers that the compactor chooses if `kept` leaves it to it. It stays with what it has begun.
-    pub(super) fn chosen(&self, kept: &Kept) -> Chosen {
+    /// The tiers that the compactor chooses if it may. It stays with what it has begun.
+    pub(super) fn chosen(&self) -> Chosen {
         // First, so that what is measured while a tier is dropped is forgotten afterwards.
         let mut measured = self.measured.lock();
         let catalogue = self.versions.current_owned();
-        let begun = begun_tiers(&catalogue, kept);
+        let begun = begun_tiers(&catalogue);
         let known = || Chosen { tiers: begun.clone(), choices: catalogue.choices.clone() };
         // A tier that is kept longer than raw samples stays as it is, and no others begin beside it.
-        let is_free = !choices().any(|resolution| was_named(&catalogue, kept, resolution));
+        let is_free = !choices().any(|resolution| was_named(&catalogue, resolution));
         let Some(newest) = newest_merged(&catalogue).filter(|_| is_free) else { return known() };
         let pause = if begun.is_empty() { 1 } else { MEASURED_EACH };
         if let Some((partition, chosen)) = &*measured
@@ -193,6 +190,17 @@ impl Merger {
                 known()
             }
         }
+    }
+
+    /// What is left of the choices when the options name these tiers: they hold the buckets of all series.
+    fn without_choices(&self, named: &[Tier]) -> Arc<Choices> {
+        let mut choices = self.versions.current().choices.clone();
+        for tier in named.iter().map(|tier| TierId::of(0, tier.resolution)) {
+            if choices.has(tier) {
+                Arc::make_mut(&mut choices).forget(tier);
+            }
+        }
+        choices
     }
 
     /// Stores of which series the tiers that are chosen hold buckets. Until it is stored, they hold those of all others.
@@ -258,8 +266,11 @@ impl Merger {
     /// The work of a pass at the time `newest`.
     pub fn pass(&self, newest: Timestamp) -> Pass {
         let kept = self.keeping.kept();
-        let chosen = kept.is_automatic().then(|| self.chosen(&kept));
-        chosen.iter().for_each(|chosen| self.store_choices(&chosen.choices));
+        let chosen = kept.is_automatic().then(|| self.chosen());
+        match &chosen {
+            Some(chosen) => self.store_choices(&chosen.choices),
+            None => self.store_choices(&self.without_choices(&kept.all_tiers(&[]))),
+        }
         Pass::new(kept, &chosen.map_or_else(Vec::new, |chosen| chosen.tiers), newest)
     }
 

@@ -19,7 +19,7 @@ impl Merger {
     /// [`Error::Option`](crate::Error::Option) if it is refused; the store could not be read.
     pub fn try_kept(&self, kept: Kept) -> Result<KeptTrial> {
         kept.validate(&self.options)?;
-        let chosen = kept.is_automatic().then(|| self.chosen(&kept));
+        let chosen = kept.is_automatic().then(|| self.chosen());
         let (tiers, choices) = chosen.map(|chosen| (chosen.tiers, chosen.choices)).unwrap_or_default();
         let pass = Pass::new(kept, &tiers, self.retention.newest());
         let catalogue = self.versions.current_owned();
