@@ -17,7 +17,7 @@ use crate::store::generation::fold_run;
 use crate::store::generations::Partition;
 
 /// The choices, narrowest first.
-const CHOICES: [&str; 3] = ["1h", "6h", "1d"];
+const CANDIDATES: [&str; 3] = ["1h", "6h", "1d"];
 /// A bucket of the tier holds at least as many samples on average.
 const SAMPLES_MIN: u64 = 30;
 /// Raw samples take at least as many times the bytes of the buckets.
@@ -100,8 +100,8 @@ impl Measured {
 }
 
 /// The resolutions among which is chosen, narrowest first.
-pub(crate) fn choices() -> impl Iterator<Item = Resolution> {
-    CHOICES.into_iter().filter_map(Resolution::parse)
+pub(crate) fn candidates() -> impl Iterator<Item = Resolution> {
+    CANDIDATES.into_iter().filter_map(Resolution::parse)
 }
 
 /// The newest raw partition that can be measured.
@@ -130,7 +130,7 @@ impl Compactor<'_> {
             let (extras, horizon) = (Extras::default(), Timestamp::MIN);
             TierJob { resolution, finer: None, extras, horizon, omits: true }
         };
-        let jobs: Vec<TierJob> = choices().map(job).collect();
+        let jobs: Vec<TierJob> = candidates().map(job).collect();
         let measured = self.measure(catalogue, &jobs)?;
         let mut wanted_by = vec![Vec::new(); jobs.len()];
         for class in measured.first().into_iter().flat_map(|narrowest| narrowest.classes.keys()) {

@@ -26,7 +26,7 @@ mod repair;
 mod source;
 mod write;
 
-pub(crate) use automatic::{Chosen, Rate, choices, newest_merged};
+pub(crate) use automatic::{Chosen, Rate, candidates, newest_merged};
 use class::class_of;
 use included::is_damaged;
 pub(crate) use included::{awaits_repair, is_included, newest_included_delete};

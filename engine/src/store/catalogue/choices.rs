@@ -1,7 +1,7 @@
 //! Of which series the tiers that the compactor chose hold buckets.
 //!
-//! A tier that the compactor chose omits the buckets of the classes of series for which they would save too little. It is
-//! decided once for each class, on what was measured, so that a database that is opened again goes on in the same way.
+//! A tier that the compactor chose omits the buckets of the classes of series for which they would save too little. The
+//! decision for a class is made once, from measured sizes, and stored, so that it survives a restart.
 //!
 //! # Format
 //! A record of [`Family::Meta`](crate::store::kv::Family::Meta), in the envelope of `values`, version 1:

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DEAD_BYTES_MAX, Merger, unless_full};
-use crate::compact::downsample::{Chosen, TierJob, choices, newest_merged};
+use crate::compact::downsample::{Chosen, TierJob, candidates, newest_merged};
 use crate::compact::{Horizons, TrimGoal, is_event_trim_due, is_expiry_due, is_trim_due, unapplied_trims};
 use crate::engine::retention::{horizon_of, keep_of};
 use crate::model::{PartitionId, Resolution, SeriesSet, TierId, Timestamp};
@@ -126,7 +126,7 @@ impl Pass {
 /// The tiers that were chosen and have any buckets, narrowest first.
 fn begun_tiers(catalogue: &Catalogue) -> Vec<Resolution> {
     let has_any = |resolution: &Resolution| catalogue.coverage.contains_key(&TierId::of(0, *resolution));
-    choices().filter(has_any).filter(|resolution| !was_named(catalogue, *resolution)).collect()
+    candidates().filter(has_any).filter(|resolution| !was_named(catalogue, *resolution)).collect()
 }
 
 /// Whether the options named a tier, to keep it longer than raw samples: it has a partition of which these have been dropped.
@@ -168,7 +168,7 @@ impl Merger {
         let begun = begun_tiers(&catalogue);
         let known = || Chosen { tiers: begun.clone(), choices: catalogue.choices.clone() };
         // A tier that is kept longer than raw samples stays as it is, and no others begin beside it.
-        let is_free = !choices().any(|resolution| was_named(&catalogue, resolution));
+        let is_free = !candidates().any(|resolution| was_named(&catalogue, resolution));
         let Some(newest) = newest_merged(&catalogue).filter(|_| is_free) else { return known() };
         let pause = if begun.is_empty() { 1 } else { MEASURED_EACH };
         if let Some((partition, chosen)) = &*measured
