@@ -82,7 +82,7 @@ impl<'c> Compactor<'c> {
                 continue;
             }
             let of_source = source.ids_of(&labels)?;
-            let (id, before) = (SeriesId(ids[0]), completed);
+            let (id, mut written) = (SeriesId(ids[0]), 0);
             compute(&mut source, job, &labels, &of_source, &ends, &mut |buckets| {
                 // What cannot be described stays as it is. Stale markers in the form of histograms count as markers now.
                 let is_better = |bucket: &Bucket| {
@@ -90,12 +90,9 @@ impl<'c> Compactor<'c> {
                     is_described || omitted.binary_search(&bucket.end).is_ok()
                 };
                 buckets.retain(|bucket| !bucket.is_empty() && is_better(bucket));
-                if completed == before && !buckets.is_empty() {
-                    writer.add_labels(id, &labels)?;
-                }
-                completed += buckets.len() as u64;
-                self.add_buckets(&mut writer, job, (id, &labels), buckets)
+                self.replace_in(&mut writer, job, (id, &labels), buckets, &mut written)
             })?;
+            completed += written;
         }
         let (prefix, record) = writer.finish()?;
         Ok(((record.chunks > 0).then_some((prefix, record)), completed))

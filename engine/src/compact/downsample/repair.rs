@@ -169,16 +169,13 @@ impl<'c> Compactor<'c> {
             }
             let id = SeriesId(ids[0]);
             let of_source = if finer.is_some() { source.ids_of(&labels)? } else { ids };
-            let before = repaired;
+            let mut written = 0;
             compute(&mut source, job, &labels, &of_source, &ends, &mut |buckets| {
                 // A new sample leaves no bucket empty, unless its source lacks the bucket: then what is stored is better.
                 buckets.retain(|bucket| !bucket.is_empty() || changes.deletes_from(bucket, &labels));
-                if repaired == before && !buckets.is_empty() {
-                    writer.add_labels(id, &labels)?;
-                }
-                repaired += buckets.len() as u64;
-                self.add_buckets(&mut writer, job, (id, &labels), buckets)
+                self.replace_in(&mut writer, job, (id, &labels), buckets, &mut written)
             })?;
+            repaired += written;
         }
         let (prefix, record) = writer.finish()?;
         Ok(((record.chunks > 0).then_some((prefix, record)), repaired))

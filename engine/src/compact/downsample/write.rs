@@ -126,6 +126,23 @@ impl<'c> Compactor<'c> {
         writer.finish()
     }
 
+    /// Writes the next buckets of a series that replace stored ones, and removes them. `written` counts those of the series;
+    /// its labels come before the first.
+    pub(super) fn replace_in(
+        &self,
+        writer: &mut GenerationWriter<'_, '_>,
+        job: &TierJob,
+        (id, labels): (SeriesId, &Labels),
+        buckets: &mut Vec<Bucket>,
+        written: &mut u64,
+    ) -> Result<()> {
+        if *written == 0 && !buckets.is_empty() {
+            writer.add_labels(id, labels)?;
+        }
+        *written += buckets.len() as u64;
+        self.add_buckets(writer, job, (id, labels), buckets)
+    }
+
     /// Writes the next buckets of a series, and removes them.
     pub(super) fn add_buckets(
         &self,
