@@ -20,6 +20,7 @@ use super::{SECOND, YEAR_2024, float_batch, options};
 use crate::codec::histogram::HistogramReader;
 use crate::model::{Labels, MatchOp, Matcher, Metadata, MetricType, Resolution, TierId, TimeRange, Value};
 use crate::rollup::{Bucket, BucketColumns, Builder, Columns, Extras};
+use crate::store::cursors::{BucketPieces, ChunkCursors};
 use crate::view::{BucketPlan, View, ViewSeries};
 use crate::{Batch, Engine, Ladder, Options};
 
@@ -35,6 +36,21 @@ fn columns() -> Columns {
 fn read(view: &View<'_>, plan: &BucketPlan, series: &ViewSeries, out: &mut BucketColumns) -> bool {
     let mut read = |columns: Columns| view.reader().read_buckets(plan, series, columns, out).unwrap();
     read(columns() | Columns::LOST) || read(columns())
+}
+
+/// The buckets of all series that are stored for a tier.
+fn stored_buckets(engine: &Engine, name: &str) -> Vec<Bucket> {
+    let catalogue = engine.shared.versions.current_owned();
+    let tier = TierId::of(0, Resolution::parse(name).unwrap());
+    let mut cursors = ChunkCursors::scanning(engine.shared.versions.kv());
+    let mut all = Vec::new();
+    for partition in catalogue.generations.partitions().filter(|partition| partition.id.tier == tier) {
+        for id in 0..20 {
+            let mut pieces = BucketPieces::new(&partition.generations, &[id], TimeRange::ALL, Columns::ALL);
+            cursors.read_piece(&mut pieces, usize::MAX, &mut all).unwrap();
+        }
+    }
+    all
 }
 
 /// What distinguishes two buckets, of which these columns are held, but for `lost`: a tier does not keep that of a series

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aging::{Aged, DAY, Ladder};
+use super::stored_buckets;
 use crate::Batch;
 use crate::engine::tests::{SECOND, YEAR_2024, labels};
 use crate::model::{Histogram, MatchOp, Matcher, Resolution, Span, TierId, TimeRange, Value};
 use crate::rollup::{BucketColumns, Columns};
 use crate::store::catalogue::{Choices, SeriesClass};
-use crate::store::cursors::{BucketPieces, ChunkCursors};
 use crate::store::versions::Edit;
 
 fn aged(retention_days: u64) -> Aged {
@@ -44,21 +44,8 @@ fn mixed_days(aged: &mut Aged, days: std::ops::Range<i64>, seconds: [i64; 3]) {
 
 /// The buckets of a tier that are stored, and of those the ones that are omitted.
 fn stored(aged: &Aged, name: &str) -> (usize, usize) {
-    let catalogue = aged.engine.shared.versions.current_owned();
-    let tier = TierId::of(0, Resolution::parse(name).unwrap());
-    let mut cursors = ChunkCursors::scanning(aged.engine.shared.versions.kv());
-    let (mut all, mut omitted) = (0, 0);
-    for partition in catalogue.generations.partitions().filter(|partition| partition.id.tier == tier) {
-        for id in 0..20 {
-            let mut found = Vec::new();
-            let of = &partition.generations;
-            let mut pieces = BucketPieces::new(of, &[id], TimeRange::ALL, Columns::NONE);
-            cursors.read_piece(&mut pieces, usize::MAX, &mut found).unwrap();
-            all += found.len();
-            omitted += found.iter().filter(|bucket| bucket.omitted).count();
-        }
-    }
-    (all, omitted)
+    let all = stored_buckets(&aged.engine, name);
+    (all.len(), all.iter().filter(|bucket| bucket.omitted).count())
 }
 
 const HOURS: usize = 24;

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{TIERS, assert_buckets_of_samples, shown};
+use super::{TIERS, assert_buckets_of_samples, shown, stored_buckets};
 use crate::compact::downsample::{NATIVE_BYTES_PAUSE, is_included};
 use crate::engine::tests::{SECOND, YEAR_2024, labels, options};
-use crate::model::{Histogram, MatchOp, Matcher, Resolution, Span, TierId, TimeRange, Value};
+use crate::model::{Histogram, MatchOp, Matcher, Resolution, Span, TimeRange, Value};
 use crate::rollup::{BucketColumns, Columns};
-use crate::store::cursors::{BucketPieces, ChunkCursors};
 use crate::{Batch, Engine};
 
 /// A counter of latencies that is reset every 700 seconds.
@@ -53,23 +52,10 @@ fn age(engine: &Engine) {
 
 /// For each tier, the number of stored buckets that describe native histograms, and of those that leave them out.
 fn stored(engine: &Engine) -> Vec<(usize, usize)> {
-    let catalogue = engine.shared.versions.current_owned();
     let count = |name: &str| {
-        let tier = TierId::of(0, Resolution::parse(name).unwrap());
-        let mut cursors = ChunkCursors::scanning(engine.shared.versions.kv());
-        let (mut described, mut left_out) = (0, 0);
-        for partition in catalogue.generations.partitions().filter(|partition| partition.id.tier == tier) {
-            for id in 0..20 {
-                let mut found = Vec::new();
-                let all = &partition.generations;
-                let mut pieces = BucketPieces::new(all, &[id], TimeRange::ALL, Columns::ALL);
-                cursors.read_piece(&mut pieces, usize::MAX, &mut found).unwrap();
-                described += found.iter().filter(|bucket| bucket.natives.is_some()).count();
-                left_out +=
-                    found.iter().filter(|bucket| bucket.has_histograms && bucket.natives.is_none()).count();
-            }
-        }
-        (described, left_out)
+        let all = stored_buckets(engine, name);
+        let described = all.iter().filter(|bucket| bucket.natives.is_some()).count();
+        (described, all.iter().filter(|bucket| bucket.has_histograms).count() - described)
     };
     ["1m", "5m"].map(count).to_vec()
 }
